@@ -1,0 +1,401 @@
+//! Who is meant: the one canonical form of a party's id, made by the same function on write and on read.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+
+/// The longest id or app key, in bytes.
+const MAX_BYTES: usize = 128;
+
+/// The id of everybody who withholds theirs.
+const ANONYMOUS: &str = "anonymous";
+
+/// What gateways and phones send for a withheld number.
+const WITHHELD: [&str; 6] = [ANONYMOUS, "unknown", "unavailable", "private", "restricted", "blocked"];
+
+/// Numbers shorter than this are extensions and service numbers: no dial plan applies to them.
+const MIN_DIAL_PLAN_DIGITS: usize = 8;
+
+/// Why a text is no id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Nothing is left after trimming.
+    #[error("is empty")]
+    Empty,
+    /// A control character, or one of `@ ; ? < > "`.
+    #[error("holds the character {0:?}, which no id may hold")]
+    Forbidden(char),
+    /// More than 128 bytes are left.
+    #[error("is {0} bytes long; at most {MAX_BYTES} are allowed")]
+    TooLong(usize),
+    /// The percent-encoded part of a URI is no UTF-8.
+    #[error("is percent-encoded, but not as UTF-8")]
+    NotUtf8,
+    /// Read a second time it would name somebody else, such as `sip:sip:alice`.
+    #[error("is ambiguous: what its URI holds would itself be read as a URI or a number")]
+    Ambiguous,
+}
+
+/// The key of an app, used as it is, trimmed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AppKey(String);
+
+impl AppKey {
+    /// Trims and checks an app key.
+    ///
+    /// # Errors
+    /// When it is empty, longer than 128 bytes, or holds a character no id may hold.
+    pub fn new(text: &str) -> Result<Self, IdError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(IdError::Empty);
+        }
+        check(text)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The key as WCS sends it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AppKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A caller or a callee in canonical form.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartyId(String);
+
+impl PartyId {
+    /// Brings any spelling of a party to its canonical form: SIP and `tel` URIs lose scheme, parameters,
+    /// headers and host (RFC 3261 §19.1, RFC 3966), numbers their visual separators and, with a dial plan,
+    /// their national prefix; every word for a withheld number becomes `anonymous`.
+    ///
+    /// # Errors
+    /// When what is left is longer than 128 bytes, holds a character no id may hold, or would be read
+    /// differently a second time.
+    pub fn new(text: &str, plan: &DialPlan) -> Result<Self, IdError> {
+        let id = canonical(text, plan)?;
+        if canonical(&id, plan)? != id {
+            return Err(IdError::Ambiguous);
+        }
+        Ok(Self(id.into_owned()))
+    }
+
+    /// Everybody who withholds their id.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self(ANONYMOUS.to_owned())
+    }
+
+    /// The canonical form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PartyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How national numbers become international ones, e.g. country code `7`, trunk prefix `8`, international
+/// prefix `810`. The default knows no such numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DialPlan {
+    /// Trunk prefix and country code: what a national number starts with, and what replaces it after `+`.
+    national: Option<(String, String)>,
+    international_prefix: Option<String>,
+}
+
+/// Why three settings are no dial plan.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DialPlanError {
+    /// Not one to seven digits.
+    #[error("`{0}` is not one to seven digits")]
+    NotDigits(String),
+    /// A trunk prefix can only be replaced by a country code.
+    #[error("a trunk prefix needs a country code")]
+    NoCountryCode,
+}
+
+impl DialPlan {
+    /// Puts a dial plan together; each part may be missing. Without a trunk prefix the country code has no use.
+    ///
+    /// # Errors
+    /// When a part is not one to seven digits, or a trunk prefix has no country code to be replaced by.
+    pub fn new(
+        country_code: Option<&str>,
+        trunk_prefix: Option<&str>,
+        international_prefix: Option<&str>,
+    ) -> Result<Self, DialPlanError> {
+        // At most seven, so that a prefix never is the whole of a number the plan applies to.
+        let digits = |text: &str| match text.len() {
+            1..MIN_DIAL_PLAN_DIGITS if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(text.to_owned()),
+            _ => Err(DialPlanError::NotDigits(text.to_owned())),
+        };
+        let country_code = country_code.map(digits).transpose()?;
+        let national = match trunk_prefix.map(digits).transpose()? {
+            Some(trunk) => Some((trunk, country_code.ok_or(DialPlanError::NoCountryCode)?)),
+            None => None,
+        };
+        Ok(Self { national, international_prefix: international_prefix.map(digits).transpose()? })
+    }
+
+    /// The international form of a number without separators, where the plan has one.
+    fn international(&self, number: &str) -> Option<String> {
+        if number.starts_with('+') || number.len() < MIN_DIAL_PLAN_DIGITS {
+            return None;
+        }
+        if let Some(rest) = self.international_prefix.as_deref().and_then(|prefix| number.strip_prefix(prefix)) {
+            return Some(format!("+{rest}"));
+        }
+        let (trunk, country) = self.national.as_ref()?;
+        number.strip_prefix(trunk.as_str()).map(|rest| format!("+{country}{rest}"))
+    }
+}
+
+/// One application of the canonical form.
+fn canonical<'a>(text: &'a str, plan: &DialPlan) -> Result<Cow<'a, str>, IdError> {
+    let id = user_part(address(text.trim()))?;
+    let id = match number(&id) {
+        Some(number) => match plan.international(&number) {
+            Some(international) => Cow::Owned(international),
+            None => Cow::Owned(number.into_owned()),
+        },
+        None => id,
+    };
+    if id.is_empty() || WITHHELD.iter().any(|word| id.eq_ignore_ascii_case(word)) {
+        return Ok(Cow::Borrowed(ANONYMOUS));
+    }
+    check(&id)?;
+    Ok(id)
+}
+
+/// Of `"Name" <uri>;parameters` the uri, of anything else the whole (RFC 3261 §20.10, `name-addr`).
+fn address(text: &str) -> &str {
+    let uri = after_display_name(text).and_then(|rest| rest.split_once('>'));
+    match uri {
+        Some((uri, rest)) if rest.is_empty() || rest.trim_start().starts_with(';') => uri.trim(),
+        // Left as it is, anything unexpected is refused for its angle brackets.
+        _ => text,
+    }
+}
+
+/// What follows the `<` that ends the display name, which may be quoted, bare or missing.
+fn after_display_name(text: &str) -> Option<&str> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        return text.split_once('<').filter(|(name, _)| !name.contains(['"', '>'])).map(|(_, rest)| rest);
+    };
+    let mut escaped = false;
+    let (_, rest) = quoted.split_once(|c| {
+        let closes = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        closes
+    })?;
+    rest.trim_start().strip_prefix('<')
+}
+
+/// The user of a SIP, SIPS or tel URI, or of `user@host`; anything else as it is.
+fn user_part(address: &str) -> Result<Cow<'_, str>, IdError> {
+    fn before(text: &str, end: char) -> &str {
+        text.split_once(end).map_or(text, |(before, _)| before)
+    }
+    fn without_host(text: &str) -> &str {
+        text.rsplit_once('@').map_or(text, |(user, _)| user)
+    }
+
+    let Some(uri) = strip_scheme(address) else { return Ok(Cow::Borrowed(without_host(address).trim())) };
+    let user = without_host(before(before(uri, ';'), '?'));
+    let decoded = percent_decode_str(user).decode_utf8().map_err(|_| IdError::NotUtf8)?;
+    Ok(match decoded {
+        Cow::Borrowed(user) => Cow::Borrowed(user.trim()),
+        Cow::Owned(user) => Cow::Owned(user.trim().to_owned()),
+    })
+}
+
+fn strip_scheme(uri: &str) -> Option<&str> {
+    let (scheme, rest) = uri.split_once(':')?;
+    ["sip", "sips", "tel"].iter().any(|known| scheme.eq_ignore_ascii_case(known)).then_some(rest)
+}
+
+/// Where the text is a number, the number without its visual separators (RFC 3966 §5.1.1, and spaces).
+pub(crate) fn number(text: &str) -> Option<Cow<'_, str>> {
+    let is_separator = |c: char| matches!(c, ' ' | '.' | '-' | '(' | ')');
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '(')
+        || !digits.contains(|c: char| c.is_ascii_digit())
+        || !digits.chars().all(|c| c.is_ascii_digit() || is_separator(c))
+    {
+        return None;
+    }
+    if digits.contains(is_separator) {
+        return Some(Cow::Owned(text.chars().filter(|&c| !is_separator(c)).collect()));
+    }
+    Some(Cow::Borrowed(text))
+}
+
+/// The limits every id, app key and pattern keeps.
+pub(crate) fn check(id: &str) -> Result<(), IdError> {
+    if let Some(c) = id.chars().find(|&c| c.is_control() || matches!(c, '@' | ';' | '?' | '<' | '>' | '"')) {
+        return Err(IdError::Forbidden(c));
+    }
+    if id.len() > MAX_BYTES {
+        return Err(IdError::TooLong(id.len()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn reads(text: &str, id: &str) {
+        assert_eq!(PartyId::new(text, &DialPlan::default()).as_ref().map(PartyId::as_str), Ok(id), "{text}");
+    }
+
+    #[track_caller]
+    fn dialled(text: &str, id: &str) {
+        let plan = DialPlan::new(Some("7"), Some("8"), Some("810")).unwrap();
+        assert_eq!(PartyId::new(text, &plan).as_ref().map(PartyId::as_str), Ok(id), "{text}");
+    }
+
+    #[track_caller]
+    fn refuses(text: &str, error: &IdError) {
+        assert_eq!(PartyId::new(text, &DialPlan::default()).as_ref(), Err(error), "{text}");
+    }
+
+    #[test]
+    fn plain_ids_stay_as_they_are() {
+        for id in ["PPP009", "ppp009", "иван", "a:b", "50%41", "*98", "98*", "John Smith", "1-800-FLOWERS", "+", "a-b"]
+        {
+            reads(id, id);
+        }
+        reads("  PPP009\r\n", "PPP009");
+    }
+
+    #[test]
+    fn uris_lose_all_but_the_user() {
+        reads("sip:PPP009@192.168.1.5:5060;transport=udp?subject=x", "PPP009");
+        reads("SIPS:alice@example.com", "alice");
+        reads("sip:alice;day=tuesday@atlanta.example", "alice");
+        reads("tel:+7-495-123-45-67;phone-context=example.com", "+74951234567");
+        reads("PPP009@example.com", "PPP009");
+        reads("sip:%D0%B8%D0%B2%D0%B0%D0%BD@example.com", "иван");
+        reads("sip:a%20b%20@example.com", "a b");
+        reads("sip:%2B7495@example.com", "+7495");
+        reads("sip:*98@example.com", "*98");
+    }
+
+    #[test]
+    fn display_names_do_not_matter() {
+        reads("\"Alice\" <sip:PPP009@example.com>", "PPP009");
+        reads("Alice <sip:PPP009@example.com>;tag=1928301774", "PPP009");
+        reads("<tel:+15551234567>", "+15551234567");
+        reads(r#""a \" <sip:evil@x> \\" <sip:PPP009@example.com>"#, "PPP009");
+        reads(r#""" < sip:PPP009@example.com >"#, "PPP009");
+    }
+
+    #[test]
+    fn numbers_lose_their_separators() {
+        reads("+7 (495) 123-45-67", "+74951234567");
+        reads("(495) 123.45.67", "4951234567");
+        reads("8 800 555 35 35", "88005553535");
+        reads("12-", "12");
+        reads("-12", "-12");
+    }
+
+    #[test]
+    fn withheld_callers_are_one_party() {
+        for text in ["", "  ", "Anonymous", "UNKNOWN", "unavailable", "private", "restricted", "blocked"] {
+            reads(text, "anonymous");
+        }
+        reads("\"Anonymous\" <sip:anonymous@anonymous.invalid>", "anonymous");
+        reads("sip:@example.com", "anonymous");
+        reads("sip:%61nonymous@example.com", "anonymous");
+    }
+
+    #[test]
+    fn the_dial_plan_makes_numbers_international() {
+        dialled("8 (495) 123-45-67", "+74951234567");
+        dialled("810 1 555 123 4567", "+15551234567");
+        dialled("tel:84951234567", "+74951234567");
+        dialled("+84951234567", "+84951234567");
+        dialled("8495123", "8495123");
+        dialled("4951234567", "4951234567");
+        dialled("8x4951234567", "8x4951234567");
+    }
+
+    #[test]
+    fn a_dial_plan_is_checked() {
+        assert_eq!(DialPlan::new(Some("7"), None, None), Ok(DialPlan::default()));
+        assert_eq!(DialPlan::new(None, Some("8"), None), Err(DialPlanError::NoCountryCode));
+        for bad in ["", "+7", "12345678", "seven"] {
+            assert_eq!(DialPlan::new(None, None, Some(bad)), Err(DialPlanError::NotDigits(bad.to_owned())));
+        }
+        assert_eq!(DialPlan::new(None, None, None), Ok(DialPlan::default()));
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        refuses("a;b", &IdError::Forbidden(';'));
+        refuses("a@b@c", &IdError::Forbidden('@'));
+        refuses("sip:a%40b@c", &IdError::Forbidden('@'));
+        refuses("a\u{0}b", &IdError::Forbidden('\0'));
+        refuses("sip:a%0Ab@c", &IdError::Forbidden('\n'));
+        refuses("<sip:a@x>, <sip:b@x>", &IdError::Forbidden('<'));
+        refuses("a> <sip:b@x>", &IdError::Forbidden('>'));
+        refuses("\"a\" <b> \"c\"", &IdError::Forbidden('"'));
+        refuses("sip:%FF@x", &IdError::NotUtf8);
+        refuses("sip:sip:alice@x", &IdError::Ambiguous);
+        refuses("sip:sip%3Aalice@x", &IdError::Ambiguous);
+        refuses(&"x".repeat(129), &IdError::TooLong(129));
+        reads(&"x".repeat(128), &"x".repeat(128));
+    }
+
+    #[test]
+    fn an_app_key_is_only_trimmed() {
+        assert_eq!(AppKey::new(" defaultApp ").unwrap().as_str(), "defaultApp");
+        assert_eq!(AppKey::new("+7 495").unwrap().as_str(), "+7 495");
+        assert_eq!(AppKey::new(" \t"), Err(IdError::Empty));
+        assert_eq!(AppKey::new("a\"b"), Err(IdError::Forbidden('"')));
+        assert_eq!(AppKey::new(&"x".repeat(129)), Err(IdError::TooLong(129)));
+    }
+
+    /// Texts made of what ids are made of, so that the interesting ones come up.
+    fn spelling() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            "sip:|SIPS:|tel:|<|>|\"|@|;|\\?|%[0-9a-fA-F]{2}|%|\\+|\\(|\\)|-|\\.| |\\*|\\\\",
+            "[0-9]{1,9}",
+            "anonymous|Private|PPP009|иван",
+            "\\PC",
+            any::<char>().prop_map(String::from),
+        ];
+        proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn the_canonical_form_is_idempotent(text in spelling(), with_plan in any::<bool>()) {
+            let plan = if with_plan { DialPlan::new(Some("7"), Some("8"), Some("810")).unwrap() } else { DialPlan::default() };
+            if let Ok(id) = PartyId::new(&text, &plan) {
+                prop_assert_eq!(PartyId::new(id.as_str(), &plan), Ok(id.clone()));
+                prop_assert!(!id.as_str().is_empty() && id.as_str().len() <= 128);
+                prop_assert!(!id.as_str().contains(|c: char| c.is_control() || "@;?<>\"".contains(c)));
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Whom a rule is about: one party, all whose id starts alike, or everyone.
+
+use std::fmt;
+
+use crate::id::{self, DialPlan, IdError, PartyId};
+
+/// Longer than any prefix.
+pub(crate) const EXACT: usize = usize::MAX;
+
+/// An id, a literal prefix followed by `*`, or `*` alone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Pattern {
+    /// `*`: everyone, who withholds their id included.
+    Everyone,
+    /// `+7495*`: every id that starts so. Never empty.
+    Prefix(String),
+    /// This id and no other.
+    Exact(String),
+}
+
+/// Why a text is no pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// A `*` anywhere but at the end.
+    #[error("holds a `*` that is not its last character; only a prefix can be open, as in `+7495*`")]
+    StarInside,
+    /// What stands before the `*`, or the whole, is no id.
+    #[error(transparent)]
+    Id(#[from] IdError),
+}
+
+impl Pattern {
+    /// Reads a pattern as people write it, and brings what it says into canonical form.
+    ///
+    /// # Errors
+    /// When a `*` stands anywhere but at the end, or the rest is no id.
+    pub fn new(text: &str, plan: &DialPlan) -> Result<Self, PatternError> {
+        let text = text.trim();
+        let literal = text.strip_suffix('*').unwrap_or(text);
+        if literal.contains('*') {
+            return Err(PatternError::StarInside);
+        }
+        if literal.len() == text.len() {
+            return Ok(Self::Exact(PartyId::new(text, plan)?.as_str().to_owned()));
+        }
+        if literal.is_empty() {
+            return Ok(Self::Everyone);
+        }
+        // A prefix is a piece of an id, not an id: no URI to undo and no dial plan that could know its length.
+        let literal = id::number(literal).map_or_else(|| literal.to_owned(), std::borrow::Cow::into_owned);
+        id::check(&literal)?;
+        Ok(Self::Prefix(literal))
+    }
+
+    /// Reads a pattern as it is stored. Any text is one; what is not canonical matches nobody.
+    #[must_use]
+    pub fn from_stored(key: &str) -> Self {
+        match key.strip_suffix('*') {
+            Some("") => Self::Everyone,
+            Some(prefix) => Self::Prefix(prefix.to_owned()),
+            None => Self::Exact(key.to_owned()),
+        }
+    }
+
+    /// Is this party meant?
+    #[must_use]
+    pub fn matches(&self, id: &PartyId) -> bool {
+        match self {
+            Self::Everyone => true,
+            Self::Prefix(prefix) => id.as_str().starts_with(prefix.as_str()),
+            Self::Exact(exact) => id.as_str() == exact,
+        }
+    }
+
+    /// How much the pattern says: of several that match, the longest decides.
+    #[must_use]
+    pub(crate) const fn length(&self) -> usize {
+        match self {
+            Self::Everyone => 0,
+            Self::Prefix(prefix) => prefix.len(),
+            Self::Exact(_) => EXACT,
+        }
+    }
+}
+
+/// The pattern as it is stored and written.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everyone => f.write_str("*"),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+            Self::Exact(id) => f.write_str(id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(text: &str) -> String {
+        Pattern::new(text, &DialPlan::default()).unwrap().to_string()
+    }
+
+    #[track_caller]
+    fn matching(key: &str, id: &str, expected: bool) {
+        let id = PartyId::new(id, &DialPlan::default()).unwrap();
+        assert_eq!(Pattern::from_stored(key).matches(&id), expected, "{key} ~ {id}");
+    }
+
+    #[test]
+    fn patterns_are_written_in_canonical_form() {
+        assert_eq!(stored(" * "), "*");
+        assert_eq!(stored("+7 (495)*"), "+7495*");
+        assert_eq!(stored("8-800-*"), "8800*");
+        assert_eq!(stored("PPP*"), "PPP*");
+        assert_eq!(stored("sip:PPP009@example.com"), "PPP009");
+        assert_eq!(stored("Private"), "anonymous");
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        let refused = |text| Pattern::new(text, &DialPlan::default()).unwrap_err();
+        assert_eq!(refused("79*5"), PatternError::StarInside);
+        assert_eq!(refused("**"), PatternError::StarInside);
+        assert_eq!(refused("*98"), PatternError::StarInside);
+        assert_eq!(refused("a@b*"), PatternError::Id(IdError::Forbidden('@')));
+        assert_eq!(refused(&"x".repeat(129)), PatternError::Id(IdError::TooLong(129)));
+    }
+
+    #[test]
+    fn a_pattern_matches_whom_it_says() {
+        matching("*", "anonymous", true);
+        matching("*", "PPP009", true);
+        matching("PPP*", "PPP009", true);
+        matching("PPP*", "ppp009", false);
+        matching("PPP009*", "PPP009", true);
+        matching("PPP009", "PPP009", true);
+        matching("PPP009", "PPP0091", false);
+        matching("98*", "98*", true);
+        matching("+7 495*", "+74951234567", false);
+        matching("", "anonymous", false);
+    }
+
+    #[test]
+    fn a_longer_pattern_says_more() {
+        let lengths = ["*", "9*", "PPP*", "PPP00*", "A"].map(|key| Pattern::from_stored(key).length());
+        assert!(lengths.is_sorted_by(|a, b| a < b));
+    }
+}
