@@ -1,0 +1,231 @@
+//! Configuration: the only place that knows the names of environment variables.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::Credentials;
+use callgate_core::DialPlan;
+use ipnet::IpNet;
+
+use crate::authentication::Secret;
+use crate::log::{Level, LogSettings};
+use crate::store;
+use crate::store::client::Connection;
+
+/// How long a decision may read at most: WCS is advised to wait 10 seconds at most for all of it.
+const MAX_DEADLINE_MS: u64 = 10_000;
+
+/// How long an app's item may be reused at most: a suspended app must not go on for longer.
+const MAX_APP_CACHE_SECONDS: u64 = 3_600;
+
+/// Everything an operator can set, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How and where to read.
+    pub store: store::Settings,
+    /// Keys a hook may be signed with; none, and nobody is asked for a signature.
+    pub secrets: Vec<Secret>,
+    /// Where hooks may come from; `None` is anywhere.
+    pub allowed_sources: Option<Vec<IpNet>>,
+    /// Whether a call goes through when permissions cannot be read.
+    pub allow_on_store_failure: bool,
+    /// How national numbers become international ones.
+    pub dial_plan: DialPlan,
+    /// What is logged, and how.
+    pub log: LogSettings,
+}
+
+/// What is wrong with the environment: each variable with its value and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(Vec<String>);
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+/// Looks an environment variable up; the process's own, or a test's.
+pub trait Lookup: Fn(&str) -> Option<String> {}
+impl<F: Fn(&str) -> Option<String>> Lookup for F {}
+
+/// The process's environment.
+#[must_use]
+pub fn process_environment(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+impl Config {
+    /// Reads the configuration of the hook.
+    ///
+    /// # Errors
+    /// When a required variable is missing or any has a wrong value; all of them are named.
+    pub fn read(lookup: impl Lookup) -> Result<Self, ConfigError> {
+        let mut env = Environment::new(lookup);
+        let config = Self {
+            store: store::Settings {
+                table: env.required("TABLE_NAME", "a DynamoDB table's name or ARN", table),
+                strong_reads: env.word("READ_CONSISTENCY", &[("strong", true), ("eventual", false)]),
+                app_cache: Duration::from_secs(env.number("APP_CACHE_SECONDS", 5, 0, MAX_APP_CACHE_SECONDS)),
+                deadline: Duration::from_millis(env.number("STORE_DEADLINE_MS", 1_500, 1, MAX_DEADLINE_MS)),
+            },
+            secrets: env.secrets("WCS_HOOK_SECRET"),
+            allowed_sources: env.optional(
+                "ALLOWED_SOURCES",
+                "a list of CIDRs or addresses, separated by commas",
+                cidrs,
+            ),
+            allow_on_store_failure: env.word("ON_STORE_FAILURE", &[("deny", false), ("allow", true)]),
+            dial_plan: env.dial_plan(),
+            log: LogSettings {
+                level: env.word(
+                    "LOG_LEVEL",
+                    &[("info", Level::Info), ("error", Level::Error), ("warn", Level::Warn), ("debug", Level::Debug)],
+                ),
+                mask_parties: env.word("LOG_PARTIES", &[("plain", false), ("masked", true)]),
+                function: env.value("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "callgate".to_owned()),
+            },
+        };
+        env.finish(config)
+    }
+}
+
+/// Reads what Lambda says about `DynamoDB`: region, credentials, endpoint.
+///
+/// # Errors
+/// When region or credentials are missing, or the endpoint is no HTTP URL.
+pub fn read_connection(lookup: impl Lookup) -> Result<Connection, ConfigError> {
+    let mut env = Environment::new(lookup);
+    let region = env.value("AWS_REGION").or_else(|| env.value("AWS_DEFAULT_REGION"));
+    let region = region.unwrap_or_else(|| env.required("AWS_REGION", "an AWS region", |it| Some(it.to_owned())));
+    let access_key_id: String =
+        env.required("AWS_ACCESS_KEY_ID", "the function's credentials", |it| Some(it.to_owned()));
+    let secret_access_key: String =
+        env.required("AWS_SECRET_ACCESS_KEY", "the function's credentials", |it| Some(it.to_owned()));
+    let session_token = env.value("AWS_SESSION_TOKEN");
+    let [for_dynamodb, for_all] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"]
+        .map(|name| env.optional(name, "an http:// or https:// URL", http_url));
+    let credentials = Credentials::new(access_key_id, secret_access_key, session_token, None, "Lambda");
+    env.finish(Connection { region, credentials, endpoint_url: for_dynamodb.or(for_all) })
+}
+
+/// Checks what the Lambda runtime needs, and would panic without.
+///
+/// # Errors
+/// When one of Lambda's own variables is missing or is not what Lambda would set.
+pub fn check_lambda(lookup: impl Lookup) -> Result<(), ConfigError> {
+    let mut env = Environment::new(lookup);
+    let _: String = env.required("AWS_LAMBDA_RUNTIME_API", "HOST:PORT, set by AWS Lambda", runtime_api);
+    let _: String = env.required("AWS_LAMBDA_FUNCTION_NAME", "set by AWS Lambda", |it| Some(it.to_owned()));
+    let _: String = env.required("AWS_LAMBDA_FUNCTION_VERSION", "set by AWS Lambda", |it| Some(it.to_owned()));
+    let _: i32 = env.required("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "megabytes, set by AWS Lambda", |it| it.parse().ok());
+    env.finish(())
+}
+
+/// The variables, and what was found wrong with them so far.
+struct Environment<L> {
+    lookup: L,
+    problems: Vec<String>,
+}
+
+impl<L: Lookup> Environment<L> {
+    fn new(lookup: L) -> Self {
+        Self { lookup, problems: Vec::new() }
+    }
+
+    fn finish<T>(self, value: T) -> Result<T, ConfigError> {
+        if self.problems.is_empty() { Ok(value) } else { Err(ConfigError(self.problems)) }
+    }
+
+    /// A template sets what was not chosen to the empty string, which counts as not set.
+    fn value(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn optional<T>(&mut self, name: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+        let value = self.value(name)?;
+        let parsed = parse(&value);
+        if parsed.is_none() {
+            self.problems.push(format!("{name} is `{value}`; expected {expected}"));
+        }
+        parsed
+    }
+
+    fn required<T: Default>(&mut self, name: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> T {
+        if self.value(name).is_none() {
+            self.problems.push(format!("{name} is not set; expected {expected}"));
+        }
+        self.optional(name, expected, parse).unwrap_or_default()
+    }
+
+    fn number(&mut self, name: &str, default: u64, least: u64, most: u64) -> u64 {
+        let expected = format!("a whole number from {least} to {most}");
+        self.optional(name, &expected, |value| u64::from_str(value).ok().filter(|it| (least..=most).contains(it)))
+            .unwrap_or(default)
+    }
+
+    /// One of a few words, in any case; the first is the default.
+    fn word<T: Copy + Default>(&mut self, name: &str, words: &[(&str, T)]) -> T {
+        let expected = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
+        let find = |value: &str| words.iter().find(|(word, _)| word.eq_ignore_ascii_case(value)).map(|(_, it)| *it);
+        let default = words.first().map(|(_, it)| *it).unwrap_or_default();
+        self.optional(name, &expected, find).unwrap_or(default)
+    }
+
+    /// A secret's value never stands in an error.
+    fn secrets(&mut self, name: &str) -> Vec<Secret> {
+        let Some(value) = self.value(name) else { return Vec::new() };
+        let secrets: Vec<_> = value.split(',').map(str::trim).collect();
+        if secrets.len() > 2 || secrets.iter().any(|secret| secret.is_empty()) {
+            let count = secrets.len();
+            self.problems.push(format!(
+                "{name} holds {count} parts (not shown); expected one secret, or two separated by a comma"
+            ));
+        }
+        secrets.into_iter().map(Secret::new).collect()
+    }
+
+    fn dial_plan(&mut self) -> DialPlan {
+        let names = ["COUNTRY_CODE", "TRUNK_PREFIX", "INTERNATIONAL_PREFIX"];
+        let [country, trunk, international] = names.map(|name| self.value(name));
+        let plan = DialPlan::new(country.as_deref(), trunk.as_deref(), international.as_deref());
+        plan.unwrap_or_else(|error| {
+            let set = names.into_iter().zip([country, trunk, international]);
+            let set: Vec<_> =
+                set.filter_map(|(name, value)| value.map(|value| format!("{name} is `{value}`"))).collect();
+            self.problems.push(format!("{}; {error}", set.join(" and ")));
+            DialPlan::default()
+        })
+    }
+}
+
+/// `DynamoDB` Developer Guide, "Naming rules": 3 to 255 of these characters, or an ARN.
+fn table(value: &str) -> Option<String> {
+    let is_name = (3..=255).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    (is_name || value.starts_with("arn:")).then(|| value.to_owned())
+}
+
+fn http_url(value: &str) -> Option<String> {
+    let uri = lambda_http::http::Uri::from_str(value).ok()?;
+    (matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()).then(|| value.to_owned())
+}
+
+/// Lambda sets `HOST:PORT`; its stand-ins also a URL.
+fn runtime_api(value: &str) -> Option<String> {
+    let uri = lambda_http::http::Uri::from_str(value).ok()?;
+    uri.authority().is_some().then(|| value.to_owned())
+}
+
+fn cidrs(value: &str) -> Option<Vec<IpNet>> {
+    value
+        .split(',')
+        .map(str::trim)
+        .map(|source| {
+            source.parse().ok().or_else(|| source.parse().ok().map(|address: std::net::IpAddr| address.into()))
+        })
+        .collect()
+}

@@ -1,0 +1,177 @@
+//! The hook on one screen: authenticate, parse, look up, decide, log.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use callgate_core::{Call, Decision, Door, Effect, EpochSeconds, Invalid, Place, decide};
+use serde_json::value::RawValue;
+
+use crate::authentication::{is_allowed_source, is_signed};
+use crate::config::Config;
+use crate::event::{EventError, OnCallEvent, with_rest_client_config};
+use crate::http::{Answer, Hook, Rejection, Reply, Request};
+use crate::log::{DecisionRecord, Level, last_four};
+use crate::store::{Lookup, Store};
+
+/// The hook: one for as long as the process lives.
+#[derive(Debug)]
+pub struct Gate {
+    config: Config,
+    store: Store,
+    is_cold: AtomicBool,
+}
+
+/// The event was sent by something else than API Gateway.
+#[derive(Debug, thiserror::Error)]
+#[error("the event is no request of API Gateway: {0}")]
+pub struct NotFromApiGateway(serde_json::Error);
+
+impl Gate {
+    /// Puts configuration and store together, and says so once when nobody has to sign.
+    #[must_use]
+    pub fn new(config: Config, store: Store) -> Self {
+        if config.secrets.is_empty() {
+            config.log.say(
+                Level::Warn,
+                "hooks are not authenticated: anybody who knows the URL may ask; set WCS_HOOK_SECRET to the \
+                 rest_hook_secret_key of WCS",
+            );
+        }
+        Self { config, store, is_cold: AtomicBool::new(true) }
+    }
+
+    /// Answers an event of API Gateway.
+    ///
+    /// # Errors
+    /// When the event comes from something else.
+    pub async fn answer(&self, event: &RawValue, request_id: &str) -> Result<Reply, NotFromApiGateway> {
+        let started = Instant::now();
+        let request = Request::from_event(event)
+            .map_err(NotFromApiGateway)
+            .inspect_err(|error| self.config.log.say(Level::Error, &error.to_string()))?;
+        let cold_start = self.is_cold.swap(false, Ordering::Relaxed);
+        let record = DecisionRecord::new(started, request_id, cold_start);
+        let answer = self.hook(&request, record).await.unwrap_or_else(|rejection| {
+            let answer = Answer::Rejected(rejection.clone());
+            self.config.log.rejected(answer.status().as_u16(), &rejection.to_string(), request_id);
+            answer
+        });
+        Ok(request.reply(answer))
+    }
+
+    async fn hook(&self, request: &Request, record: DecisionRecord<'_>) -> Result<Answer, Rejection> {
+        if !is_allowed_source(self.config.allowed_sources.as_deref(), request.source) {
+            return Ok(self.not_ours("source_not_allowed", record));
+        }
+        let hook = request.hook()?;
+        let body = request.body()?;
+        if !is_signed(&self.config.secrets, request.authorization(), &body) {
+            return Ok(self.not_ours("bad_signature", record));
+        }
+        let bad = |error: EventError| Rejection::BadRequest(error.to_string());
+        let body = String::from_utf8(body).map_err(|_| Rejection::BadRequest("the body is not UTF-8".to_owned()))?;
+        match hook {
+            Hook::Connect => with_rest_client_config(&body).map(Answer::Echo).map_err(bad),
+            Hook::OnCallEvent => {
+                let event = OnCallEvent::parse(&body, &self.config.dial_plan).map_err(bad)?;
+                Ok(self.on_call(&event, body, record).await)
+            }
+        }
+    }
+
+    /// The request is not from our WCS. Nothing is looked up, and the answer tells no more than a refusal.
+    fn not_ours(&self, reason: &'static str, record: DecisionRecord<'_>) -> Answer {
+        self.log(DecisionRecord { level: Level::Warn, decision: "deny", reason, ..record }, Answer::Refused)
+    }
+
+    async fn on_call(&self, event: &OnCallEvent, body: String, record: DecisionRecord<'_>) -> Answer {
+        let OnCallEvent { call, call_id } = event;
+        let now = SystemTime::now();
+        let read_from = Instant::now();
+        let lookup = self.store.look_up(call, now).await;
+        let record = DecisionRecord {
+            app: Some(call.app.as_str()),
+            caller: Some(call.caller.as_str()),
+            callee: Some(call.callee.as_str()),
+            call_id: call_id.as_deref(),
+            store: Some(read_from.elapsed()),
+            ..record
+        };
+        match lookup {
+            Ok(lookup) => self.decide(call, &lookup, epoch_seconds(now), body, record),
+            Err(error) => {
+                let record = DecisionRecord {
+                    level: Level::Error,
+                    decision: "error",
+                    reason: "store_unavailable",
+                    error: Some(error.to_string()),
+                    ..record
+                };
+                let allow = self.config.allow_on_store_failure;
+                self.log(record, if allow { Answer::Echo(body) } else { Answer::Unavailable })
+            }
+        }
+    }
+
+    fn decide(
+        &self,
+        call: &Call,
+        lookup: &Lookup,
+        now: EpochSeconds,
+        body: String,
+        mut record: DecisionRecord<'_>,
+    ) -> Answer {
+        let decision = decide(call, lookup.records(), now);
+        (record.decision, record.reason) = (decision.effect().as_str(), decision.reason());
+        record.units = lookup.units;
+        match &decision {
+            Decision::Rule { door, matched, .. } => {
+                (record.door, record.rule) = (Some(door.as_str()), Some(matched.to_string()));
+            }
+            Decision::InvalidRecord(invalid) => {
+                (record.level, record.error) = (Level::Error, Some(self.describe(invalid, call)));
+            }
+            Decision::Suspended(_) | Decision::NoRule => {}
+        }
+        match decision.effect() {
+            Effect::Allow => self.log(record, Answer::Echo(body)),
+            Effect::Deny => self.log(record, Answer::Refused),
+        }
+    }
+
+    /// Names the item and the rule that could not be understood.
+    fn describe(&self, invalid: &Invalid<'_>, call: &Call) -> String {
+        let mask = |text| if self.config.log.mask_parties { last_four(text) } else { text };
+        let Call { app, caller, callee, .. } = call;
+        let (caller, callee) = (mask(caller.as_str()), mask(callee.as_str()));
+        let item = |door| match door {
+            Door::App => format!("app `{app}`"),
+            Door::Caller => format!("party `{caller}` of app `{app}`"),
+            Door::Callee => format!("party `{callee}` of app `{app}`"),
+        };
+        let place = match invalid.place {
+            Place::Item(door) => item(door),
+            Place::Entry(door, pattern) => {
+                let list = match door {
+                    Door::App => "callers",
+                    Door::Caller => "outgoing",
+                    Door::Callee => "incoming",
+                };
+                format!("{}, rule `{}` of `{list}`", item(door), mask(&pattern.to_string()))
+            }
+            Place::Pair => format!("rule from `{caller}` to `{callee}` of app `{app}`"),
+        };
+        format!("{place}: {}", invalid.fault)
+    }
+
+    fn log(&self, mut record: DecisionRecord<'_>, answer: Answer) -> Answer {
+        record.status = answer.status().as_u16();
+        self.config.log.decision(&record);
+        answer
+    }
+}
+
+fn epoch_seconds(now: SystemTime) -> EpochSeconds {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).as_ref().map_or(0, Duration::as_secs);
+    EpochSeconds::try_from(since).unwrap_or(EpochSeconds::MAX)
+}

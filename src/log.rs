@@ -1,0 +1,269 @@
+//! The decision log: one JSON line a call on stdout, with `CloudWatch` embedded metrics in the same line.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
+use serde::Serialize;
+
+/// How much a line matters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Somebody has to do something.
+    Error,
+    /// Somebody should look.
+    Warn,
+    /// A call was decided.
+    #[default]
+    Info,
+    /// What a decision was made of.
+    Debug,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Lines that matter less are left out, and their metrics with them.
+    pub level: Level,
+    /// Numbers and ids are cut to their last four characters.
+    pub mask_parties: bool,
+    /// The function's name, a dimension of the metrics.
+    pub function: String,
+}
+
+/// What is known about a call when it is answered.
+#[derive(Debug, Clone)]
+pub struct DecisionRecord<'a> {
+    /// When it came in.
+    pub started: Instant,
+    /// How much it matters.
+    pub level: Level,
+    /// `allow`, `deny` or `error`.
+    pub decision: &'static str,
+    /// The stable word for why.
+    pub reason: &'static str,
+    /// The door that decided.
+    pub door: Option<&'static str>,
+    /// The pattern of the rule that decided.
+    pub rule: Option<String>,
+    /// The app's key.
+    pub app: Option<&'a str>,
+    /// Canonical.
+    pub caller: Option<&'a str>,
+    /// Canonical.
+    pub callee: Option<&'a str>,
+    /// WCS's id of the call.
+    pub call_id: Option<&'a str>,
+    /// Lambda's id of the invocation.
+    pub request_id: &'a str,
+    /// The sandbox's first call.
+    pub cold_start: bool,
+    /// How long reading took, when anything was read.
+    pub store: Option<Duration>,
+    /// Read capacity units consumed.
+    pub units: f64,
+    /// The answer's HTTP status.
+    pub status: u16,
+    /// What went wrong, for whoever mends it.
+    pub error: Option<String>,
+}
+
+impl<'a> DecisionRecord<'a> {
+    /// A record of nothing yet.
+    #[must_use]
+    pub const fn new(started: Instant, request_id: &'a str, cold_start: bool) -> Self {
+        Self {
+            started,
+            level: Level::Info,
+            decision: "error",
+            reason: "store_unavailable",
+            door: None,
+            rule: None,
+            app: None,
+            caller: None,
+            callee: None,
+            call_id: None,
+            request_id,
+            cold_start,
+            store: None,
+            units: 0.0,
+            status: 503,
+            error: None,
+        }
+    }
+}
+
+impl LogSettings {
+    /// Writes the line of a call.
+    pub fn decision(&self, record: &DecisionRecord<'_>) {
+        if record.level > self.level {
+            return;
+        }
+        let now = SystemTime::now();
+        let store_ms = record.store.map(milliseconds);
+        let total_ms = milliseconds(record.started.elapsed());
+        let mask = |id| if self.mask_parties { last_four(id) } else { id };
+        write_line(&DecisionLine {
+            timestamp: timestamp(now),
+            level: record.level,
+            message: "decision",
+            decision: record.decision,
+            reason: record.reason,
+            door: record.door,
+            // The star of a prefix is no part of anybody's number.
+            rule: record.rule.as_deref().map(|rule| match rule.strip_suffix('*') {
+                Some(prefix) => format!("{}*", mask(prefix)),
+                None => mask(rule).to_owned(),
+            }),
+            app: record.app,
+            caller: record.caller.map(mask),
+            callee: record.callee.map(mask),
+            call_id: record.call_id,
+            request_id: record.request_id,
+            cold_start: record.cold_start,
+            store_ms,
+            total_ms,
+            units: record.units,
+            status: record.status,
+            error: record.error.as_deref(),
+            function: &self.function,
+            metrics: Metrics::new(now, store_ms.is_some()),
+            decisions: 1,
+            store_latency: store_ms,
+            total_latency: total_ms,
+        });
+    }
+
+    /// Writes the line of a request that asks nothing that can be decided.
+    pub fn rejected(&self, status: u16, error: &str, request_id: &str) {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            timestamp: String,
+            level: Level,
+            message: &'static str,
+            status: u16,
+            error: &'a str,
+            request_id: &'a str,
+        }
+        if self.level >= Level::Warn {
+            let timestamp = timestamp(SystemTime::now());
+            write_line(&Line { timestamp, level: Level::Warn, message: "rejected", status, error, request_id });
+        }
+    }
+
+    /// Writes a line about the function itself.
+    pub fn say(&self, level: Level, message: &str) {
+        if level <= self.level {
+            say(level, message);
+        }
+    }
+}
+
+/// Writes a line about the function itself, whatever is configured.
+pub fn say(level: Level, message: &str) {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        timestamp: String,
+        level: Level,
+        message: &'a str,
+    }
+    write_line(&Line { timestamp: timestamp(SystemTime::now()), level, message });
+}
+
+#[derive(Serialize)]
+struct DecisionLine<'a> {
+    timestamp: String,
+    level: Level,
+    message: &'static str,
+    decision: &'static str,
+    reason: &'static str,
+    door: Option<&'static str>,
+    rule: Option<String>,
+    app: Option<&'a str>,
+    caller: Option<&'a str>,
+    callee: Option<&'a str>,
+    call_id: Option<&'a str>,
+    request_id: &'a str,
+    cold_start: bool,
+    store_ms: Option<f64>,
+    total_ms: f64,
+    units: f64,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+    function: &'a str,
+    #[serde(rename = "_aws")]
+    metrics: Metrics,
+    #[serde(rename = "Decisions")]
+    decisions: u8,
+    #[serde(rename = "StoreLatency", skip_serializing_if = "Option::is_none")]
+    store_latency: Option<f64>,
+    #[serde(rename = "TotalLatency")]
+    total_latency: f64,
+}
+
+/// What `CloudWatch` makes of the line ("Specification: Embedded metric format", Amazon `CloudWatch` User Guide).
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metrics {
+    timestamp: u64,
+    cloud_watch_metrics: Vec<Directive>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive {
+    namespace: &'static str,
+    dimensions: &'static [&'static [&'static str]],
+    metrics: &'static [Metric],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metric {
+    name: &'static str,
+    unit: &'static str,
+}
+
+impl Metrics {
+    fn new(now: SystemTime, with_store: bool) -> Self {
+        const DECISIONS: Metric = Metric { name: "Decisions", unit: "Count" };
+        const STORE: Metric = Metric { name: "StoreLatency", unit: "Milliseconds" };
+        const TOTAL: Metric = Metric { name: "TotalLatency", unit: "Milliseconds" };
+        const BY_FUNCTION: &[&str] = &["function"];
+
+        let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let directive = |dimensions, metrics| Directive { namespace: "callgate", dimensions, metrics };
+        Self {
+            timestamp: u64::try_from(since_epoch.as_millis()).unwrap_or_default(),
+            cloud_watch_metrics: vec![
+                directive(&[&["decision", "reason"], &["function", "decision", "reason"], BY_FUNCTION], &[DECISIONS]),
+                directive(&[BY_FUNCTION], if with_store { &[TOTAL, STORE] } else { &[TOTAL] }),
+            ],
+        }
+    }
+}
+
+/// Whole lines, so that lines of concurrent calls do not mix. There is nowhere to report a broken stdout to.
+fn write_line(line: &impl Serialize) {
+    if let Ok(mut text) = serde_json::to_vec(line) {
+        text.push(b'\n');
+        let _ = std::io::stdout().lock().write_all(&text);
+    }
+}
+
+fn timestamp(now: SystemTime) -> String {
+    DateTime::from(now).fmt(DateTimeFormat::DateTimeWithOffset).unwrap_or_default()
+}
+
+/// To the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The last four characters of an id, which may be all of it.
+pub(crate) fn last_four(id: &str) -> &str {
+    let start = id.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
+    id.get(start..).unwrap_or_default()
+}

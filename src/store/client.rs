@@ -1,0 +1,91 @@
+//! The `DynamoDB` client: no default chain, no default HTTPS stack, every timeout inside the deadline.
+
+use std::error::Error;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Builder, Credentials, IdentityCache, Region, SharedHttpClient, StalledStreamProtectionConfig,
+};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::{Client, Config};
+use aws_smithy_http_client::tls;
+
+/// Attempts at one request, the first included; the deadline usually ends them earlier.
+const MAX_ATTEMPTS: u32 = 5;
+
+/// The longest pause before the second attempt; it doubles from there, with jitter.
+const FIRST_BACKOFF: Duration = Duration::from_millis(25);
+
+/// Where `DynamoDB` is and who asks: what Lambda puts into the environment.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The AWS region.
+    pub region: String,
+    /// Lambda's credentials for the function's role.
+    pub credentials: Credentials,
+    /// Another endpoint than the region's own.
+    pub endpoint_url: Option<String>,
+}
+
+/// The function's client. Its credentials live as long as the sandbox, so nothing refreshes them.
+#[must_use]
+pub fn connect(connection: Connection, deadline: Duration) -> Client {
+    let Connection { region, credentials, endpoint_url } = connection;
+    let mut builder = Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(region))
+        .credentials_provider(credentials)
+        .identity_cache(IdentityCache::no_cache())
+        .http_client(https_client());
+    builder.set_endpoint_url(endpoint_url);
+    Client::from_conf(within(builder, deadline).build())
+}
+
+/// Bounds attempts and retries so that they end before the deadline does.
+#[must_use]
+pub fn within(builder: Builder, deadline: Duration) -> Builder {
+    // A connection that died in silence costs one attempt; two more must fit in.
+    let attempt = deadline * 2 / 5;
+    builder
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(attempt)
+                .operation_attempt_timeout(attempt)
+                .operation_timeout(deadline)
+                .build(),
+        )
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(MAX_ATTEMPTS)
+                .with_initial_backoff(FIRST_BACKOFF)
+                .with_max_backoff(deadline / 4),
+        )
+        // It watches long transfers; here the attempt's timeout is shorter.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+}
+
+/// TLS by rustls on ring: aws-lc, the default, spends over 20 ms of CPU on entropy at its first use.
+#[must_use]
+pub fn https_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
+        .build_https()
+}
+
+/// A failed request in one line: `DynamoDB`'s own words, or the chain of causes.
+pub fn describe<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug>(error: &SdkError<E, R>) -> String {
+    if let Some(service) = error.as_service_error() {
+        let code = service.code().unwrap_or("an unknown error");
+        let message = service.message().map(|message| format!(": {message}"));
+        return format!("DynamoDB answered {code}{}", message.unwrap_or_default());
+    }
+    let mut text = "DynamoDB could not be asked".to_owned();
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

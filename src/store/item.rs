@@ -1,0 +1,256 @@
+//! Keys and items of the permission table: records to attributes and back.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use callgate_core::{App, AppKey, Effect, EpochSeconds, Fault, MediaSet, Party, PartyId, Pattern, Rule, Rules, Status};
+
+/// The attributes of an item, or of a map inside one.
+pub type Attributes = HashMap<String, AttributeValue>;
+
+/// The partition key.
+pub const PK: &str = "pk";
+/// The sort key.
+pub const SK: &str = "sk";
+/// When `DynamoDB` may delete an item: the table's time-to-live attribute.
+pub const EXPIRES_AT: &str = "expires_at";
+
+/// Where an item stands. No two apps, parties or pairs share a key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The partition key.
+    pub pk: String,
+    /// The sort key.
+    pub sk: String,
+}
+
+impl Key {
+    /// An app's item.
+    #[must_use]
+    pub fn app(app: &AppKey) -> Self {
+        Self { pk: format!("APP#{}", escape(app)), sk: "APP".to_owned() }
+    }
+
+    /// A party's item.
+    #[must_use]
+    pub fn party(app: &AppKey, id: &PartyId) -> Self {
+        Self { pk: format!("PARTY#{}#{id}", escape(app)), sk: "PARTY".to_owned() }
+    }
+
+    /// The item of exactly this caller and callee, kept with the callee.
+    #[must_use]
+    pub fn pair(app: &AppKey, caller: &PartyId, callee: &PartyId) -> Self {
+        Self { sk: format!("CALLER#{caller}"), ..Self::party(app, callee) }
+    }
+
+    /// As `DynamoDB` takes it.
+    #[must_use]
+    pub fn attributes(&self) -> Attributes {
+        [(PK, &self.pk), (SK, &self.sk)].map(|(name, value)| (name.to_owned(), text(value))).into()
+    }
+
+    /// Does the item stand here?
+    #[must_use]
+    pub fn is_of(&self, item: &Attributes) -> bool {
+        let holds = |name, value: &str| item.get(name).and_then(|it| it.as_s().ok()).is_some_and(|it| it == value);
+        holds(SK, &self.sk) && holds(PK, &self.pk)
+    }
+}
+
+/// An app's key may hold what separates the parts of ours.
+fn escape(app: &AppKey) -> String {
+    app.as_str().replace('%', "%25").replace('#', "%23")
+}
+
+/// An app as it is stored, without its key.
+///
+/// # Errors
+/// A rule that was not understood cannot be written back.
+pub fn write_app(app: &App) -> Result<Attributes, Fault> {
+    let mut item = Attributes::from([("status".to_owned(), text(app.status.as_str()))]);
+    write_rules(&mut item, "callers", &app.callers)?;
+    write_text(&mut item, "note", app.note.as_deref());
+    Ok(item)
+}
+
+/// A party as it is stored, without its key.
+///
+/// # Errors
+/// A rule that was not understood cannot be written back.
+pub fn write_party(party: &Party) -> Result<Attributes, Fault> {
+    let mut item = Attributes::from([("status".to_owned(), text(party.status.as_str()))]);
+    write_rules(&mut item, "incoming", &party.incoming)?;
+    write_rules(&mut item, "outgoing", &party.outgoing)?;
+    write_number(&mut item, EXPIRES_AT, party.expires_at);
+    write_text(&mut item, "note", party.note.as_deref());
+    Ok(item)
+}
+
+/// A rule as it is stored, in a list or, with its key, as a pair's item.
+#[must_use]
+pub fn write_rule(rule: &Rule) -> Attributes {
+    let mut item = Attributes::from([("effect".to_owned(), text(rule.effect.as_str()))]);
+    if let Some(media) = rule.media {
+        let words = [(media.audio, "audio"), (media.video, "video")];
+        let words = words.into_iter().filter(|(meant, _)| *meant).map(|(_, word)| word.to_owned()).collect();
+        item.insert("media".to_owned(), AttributeValue::Ss(words));
+    }
+    write_number(&mut item, EXPIRES_AT, rule.expires_at);
+    write_text(&mut item, "note", rule.note.as_deref());
+    write_number(&mut item, "updated_at", rule.updated_at);
+    write_text(&mut item, "updated_by", rule.updated_by.as_deref());
+    item
+}
+
+fn write_rules(item: &mut Attributes, name: &str, rules: &Rules) -> Result<(), Fault> {
+    let mut map = Attributes::new();
+    for (pattern, rule) in rules.iter() {
+        map.insert(pattern.to_string(), AttributeValue::M(write_rule(rule.map_err(Clone::clone)?)));
+    }
+    item.insert(name.to_owned(), AttributeValue::M(map));
+    Ok(())
+}
+
+fn write_text(item: &mut Attributes, name: &str, value: Option<&str>) {
+    item.extend(value.map(|value| (name.to_owned(), text(value))));
+}
+
+fn write_number(item: &mut Attributes, name: &str, value: Option<EpochSeconds>) {
+    item.extend(value.map(|value| (name.to_owned(), AttributeValue::N(value.to_string()))));
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+/// Reads an app's item. Attributes it does not know are ignored.
+///
+/// # Errors
+/// An attribute that is known has another type or an unknown value.
+pub fn read_app(mut item: Attributes) -> Result<App, Fault> {
+    Ok(App {
+        status: read_status(&mut item)?,
+        callers: read_rules(&mut item, "callers")?,
+        note: read_text(&mut item, "note")?,
+    })
+}
+
+/// Reads a party's item. Attributes it does not know are ignored.
+///
+/// # Errors
+/// An attribute that is known has another type or an unknown value.
+pub fn read_party(mut item: Attributes) -> Result<Party, Fault> {
+    Ok(Party {
+        status: read_status(&mut item)?,
+        incoming: read_rules(&mut item, "incoming")?,
+        outgoing: read_rules(&mut item, "outgoing")?,
+        expires_at: read_number(&mut item, EXPIRES_AT)?,
+        note: read_text(&mut item, "note")?,
+    })
+}
+
+/// Reads a pair's item, which is a rule with a key.
+///
+/// # Errors
+/// As for [`read_rule`].
+pub fn read_pair(mut item: Attributes) -> Result<Rule, Fault> {
+    item.remove(PK);
+    item.remove(SK);
+    read_rule(item)
+}
+
+/// Reads a rule, in which every attribute must be known: an unknown one may be a condition.
+///
+/// # Errors
+/// An attribute is missing, unknown, or has another type or an unknown value.
+pub fn read_rule(mut map: Attributes) -> Result<Rule, Fault> {
+    let effect = match read_text(&mut map, "effect")?.as_deref() {
+        Some("allow") => Effect::Allow,
+        Some("deny") => Effect::Deny,
+        Some(other) => return Err(Fault(format!("`effect` is `{other}`, not `allow` or `deny`"))),
+        None => return Err(Fault("`effect` is missing".to_owned())),
+    };
+    let rule = Rule {
+        effect,
+        media: map.remove("media").map(read_media).transpose()?,
+        expires_at: read_number(&mut map, EXPIRES_AT)?,
+        note: read_text(&mut map, "note")?,
+        updated_at: read_number(&mut map, "updated_at")?,
+        updated_by: read_text(&mut map, "updated_by")?,
+    };
+    // The least of several, so that the same item always gives the same message.
+    match map.into_keys().min() {
+        None => Ok(rule),
+        Some(unknown) => Err(Fault(format!("`{unknown}` is no attribute of a rule"))),
+    }
+}
+
+fn read_rules(item: &mut Attributes, name: &str) -> Result<Rules, Fault> {
+    let Some(value) = item.remove(name) else { return Ok(Rules::default()) };
+    let AttributeValue::M(map) = value else { return Err(wrong_type(name, &value, "a map")) };
+    let read = |value| match value {
+        AttributeValue::M(map) => read_rule(map),
+        other => Err(Fault(format!("it is {}, not a map", type_name(&other)))),
+    };
+    Ok(map.into_iter().map(|(key, value)| (Pattern::from_stored(&key), read(value))).collect())
+}
+
+fn read_media(value: AttributeValue) -> Result<MediaSet, Fault> {
+    let AttributeValue::Ss(words) = value else { return Err(wrong_type("media", &value, "a set of strings")) };
+    let mut media = MediaSet { audio: false, video: false };
+    for word in words {
+        match word.as_str() {
+            "audio" => media.audio = true,
+            "video" => media.video = true,
+            _ => return Err(Fault(format!("`media` holds `{word}`, not `audio` or `video`"))),
+        }
+    }
+    Ok(media)
+}
+
+fn read_status(item: &mut Attributes) -> Result<Status, Fault> {
+    match read_text(item, "status")?.as_deref() {
+        None | Some("active") => Ok(Status::Active),
+        Some("suspended") => Ok(Status::Suspended),
+        Some(other) => Err(Fault(format!("`status` is `{other}`, not `active` or `suspended`"))),
+    }
+}
+
+fn read_text(item: &mut Attributes, name: &str) -> Result<Option<String>, Fault> {
+    match item.remove(name) {
+        None => Ok(None),
+        Some(AttributeValue::S(value)) => Ok(Some(value)),
+        Some(other) => Err(wrong_type(name, &other, "a string")),
+    }
+}
+
+fn read_number(item: &mut Attributes, name: &str) -> Result<Option<EpochSeconds>, Fault> {
+    match item.remove(name) {
+        None => Ok(None),
+        Some(AttributeValue::N(value)) => match value.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(Fault(format!("`{name}` is `{value}`, not whole seconds since 1970"))),
+        },
+        Some(other) => Err(wrong_type(name, &other, "a number")),
+    }
+}
+
+fn wrong_type(name: &str, value: &AttributeValue, expected: &str) -> Fault {
+    Fault(format!("`{name}` is {}, not {expected}", type_name(value)))
+}
+
+fn type_name(value: &AttributeValue) -> &'static str {
+    match value {
+        AttributeValue::S(_) => "a string",
+        AttributeValue::N(_) => "a number",
+        AttributeValue::Bool(_) => "a boolean",
+        AttributeValue::Null(_) => "null",
+        AttributeValue::M(_) => "a map",
+        AttributeValue::L(_) => "a list",
+        AttributeValue::B(_) => "binary",
+        AttributeValue::Ss(_) => "a set of strings",
+        AttributeValue::Ns(_) => "a set of numbers",
+        AttributeValue::Bs(_) => "a set of binaries",
+        _ => "of an unknown type",
+    }
+}
