@@ -1,0 +1,40 @@
+//! `callgatectl`: try the hook on a laptop, and manage who may call whom.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod connection;
+mod sample;
+mod serve;
+mod table;
+
+/// Try callgate on a laptop, and manage who may call whom.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    connection: connection::Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(options) => serve::run(&options, &cli.connection).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The hook on a laptop: HTTP becomes an event of API Gateway, and goes through the function's own handler.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Credentials;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use callgate::config::{Config, process_environment};
+use callgate::handler::Gate;
+use callgate::store::Store;
+use callgate::store::client::{self, Connection};
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+use serde_json::value::to_raw_value;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::{connection, sample, table};
+
+/// The table's name where nobody gave one.
+const LOCAL_TABLE: &str = "callgate";
+
+/// Longer than the hook takes, so that the hook can say so; API Gateway's own limit (10 MB) is not far.
+const MAX_BODY: usize = 10 * 1024 * 1024;
+
+/// Run the hook on this machine
+///
+/// Without --table or --endpoint-url, permissions are kept in an embedded DynamoDB-compatible store with samples
+/// in it, and no AWS account is needed. The hook takes the environment variables of the function.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Keep the embedded store in this file
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+}
+
+pub(crate) async fn run(options: &Options, connection: &connection::Options) -> anyhow::Result<()> {
+    let is_embedded = connection.table.is_none() && connection.endpoint_url.is_none();
+    anyhow::ensure!(
+        is_embedded || options.data.is_none(),
+        "--data keeps the embedded store, which --table and --endpoint-url replace; leave one of them out"
+    );
+    let table = connection.table.as_deref().unwrap_or(LOCAL_TABLE);
+    let config = Config::read(|name: &str| match name {
+        "TABLE_NAME" => Some(table.to_owned()),
+        name => process_environment(name),
+    })?;
+    let listener =
+        TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
+    let address = listener.local_addr()?;
+
+    let (stop, stopped) = watch::channel(());
+    let embedded = if is_embedded {
+        Some(Embedded::start(options.data.as_deref(), config.store.deadline, stopped.clone()).await?)
+    } else {
+        None
+    };
+    let client = match &embedded {
+        Some(embedded) => embedded.client.clone(),
+        None => connection.client(config.store.deadline).await,
+    };
+    let permissions = embedded.as_ref().map_or_else(|| format!("the table `{table}`"), Embedded::describe);
+    println!("Permissions: {permissions}\n\n{}\n", invitation(address, &config));
+
+    let store = Store::new(client, config.store.clone());
+    let gateway = Arc::new(Gateway { gate: Gate::new(config, store), requests: AtomicU64::new(0) });
+    let app = Router::new().fallback(Gateway::handle).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(gateway);
+    let server = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(ended(stopped));
+    let server = tokio::spawn(server.into_future());
+
+    interrupted().await?;
+    drop(stop);
+    server.await?.context("the server failed")?;
+    if let Some(embedded) = embedded {
+        embedded.server.await?.map_err(anyhow::Error::msg)?;
+    }
+    println!("stopped");
+    Ok(())
+}
+
+/// Ctrl-C, or what a service manager sends.
+async fn interrupted() -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    }
+    #[cfg(not(unix))]
+    Ok(tokio::signal::ctrl_c().await?)
+}
+
+/// Waits until the sender is gone.
+async fn ended(mut stopped: watch::Receiver<()>) {
+    while stopped.changed().await.is_ok() {}
+}
+
+/// Two commands to try: a call of the samples that goes through, and one that does not.
+fn invitation(address: SocketAddr, config: &Config) -> String {
+    let curl = |callee: &str| {
+        let body = format!(r#"{{"appKey":"{}","caller":"PPP009","callee":"{callee}"}}"#, sample::APP);
+        let signature = config.secrets.first().map(|secret| secret.authorization(body.as_bytes()));
+        let header = signature.map(|value| format!(" -H 'Authorization: {value}'")).unwrap_or_default();
+        format!(
+            "curl -i http://{address}/rest/my_api/OnCallEvent -H 'Content-Type: application/json'{header} -d '{body}'"
+        )
+    };
+    format!("Try it:\n    200  {}\n    403  {}", curl("PPP005"), curl("PPP006"))
+}
+
+/// A DynamoDB-compatible store in this process, asked over HTTP like the real one.
+struct Embedded {
+    client: Client,
+    server: tokio::task::JoinHandle<Result<(), String>>,
+    data: Option<PathBuf>,
+    is_new: bool,
+}
+
+impl Embedded {
+    async fn start(data: Option<&Path>, deadline: Duration, stopped: watch::Receiver<()>) -> anyhow::Result<Self> {
+        let database = match data {
+            None => dynoxide::Database::memory(),
+            Some(path) => dynoxide::Database::new(path.to_str().context("--data is no UTF-8 path")?),
+        };
+        let place = data.map_or_else(|| "memory".to_owned(), |path| format!("`{}`", path.display()));
+        let database = database.with_context(|| format!("cannot keep the store in {place}"))?;
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let endpoint = format!("http://{}", listener.local_addr()?);
+        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, ended(stopped)));
+        let connection = Connection {
+            region: "local".to_owned(),
+            credentials: Credentials::new("local", "local", None, None, "callgatectl serve"),
+            endpoint_url: Some(endpoint),
+        };
+        let client = client::connect(connection, deadline);
+        let is_new = client.list_tables().send().await?.table_names().is_empty();
+        if is_new {
+            table::create(&client, LOCAL_TABLE).await?;
+            sample::seed(&client, LOCAL_TABLE).await?;
+        }
+        Ok(Self { client, server, data: data.map(Path::to_owned), is_new })
+    }
+
+    fn describe(&self) -> String {
+        let place = match &self.data {
+            None => "samples in memory, gone when this stops".to_owned(),
+            Some(path) if self.is_new => format!("samples, kept in `{}`", path.display()),
+            Some(path) => return format!("those kept in `{}`", path.display()),
+        };
+        format!("{place}; app `{}`:\n    {}", sample::APP, sample::IN_WORDS)
+    }
+}
+
+/// What stands between HTTP and the function in AWS.
+struct Gateway {
+    gate: Gate,
+    requests: AtomicU64,
+}
+
+/// The function's answer, whichever payload version it is for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reply {
+    status_code: u16,
+    headers: HashMap<String, String>,
+    body: Option<String>,
+}
+
+impl Gateway {
+    async fn handle(
+        State(gateway): State<Arc<Self>>,
+        ConnectInfo(client): ConnectInfo<SocketAddr>,
+        method: Method,
+        uri: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Response {
+        let request_id = format!("local-{}", gateway.requests.fetch_add(1, Ordering::Relaxed) + 1);
+        let event = event(client, &method, &uri, &headers, &body, &request_id);
+        match gateway.reply(&event, &request_id).await {
+            Ok(response) => response,
+            // What API Gateway says when the function fails.
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        }
+    }
+
+    async fn reply(&self, event: &serde_json::Value, request_id: &str) -> anyhow::Result<Response> {
+        let reply = self.gate.answer(&to_raw_value(event)?, request_id).await?;
+        let reply: Reply = serde_json::from_value(serde_json::to_value(reply)?)?;
+        let mut response = Response::builder().status(reply.status_code);
+        for (name, value) in reply.headers {
+            response = response.header(name, value);
+        }
+        Ok(response.body(Body::from(reply.body.unwrap_or_default()))?)
+    }
+}
+
+/// The request as API Gateway's HTTP API hands it to a function (payload 2.0).
+fn event(
+    client: SocketAddr,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &Bytes,
+    request_id: &str,
+) -> serde_json::Value {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers: HashMap<_, _> = headers
+        .keys()
+        .map(|name| (name.as_str(), headers.get_all(name).iter().map(text).collect::<Vec<_>>().join(",")))
+        .collect();
+    let (body, is_base64) = match std::str::from_utf8(body) {
+        Ok(text) => (text.to_owned(), false),
+        Err(_) => (STANDARD.encode(body), true),
+    };
+    json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": uri.path(),
+        "rawQueryString": uri.query().unwrap_or_default(),
+        "headers": headers,
+        "requestContext": {
+            "http": {
+                "method": method.as_str(),
+                "path": uri.path(),
+                "protocol": "HTTP/1.1",
+                "sourceIp": client.ip().to_string(),
+            },
+            "requestId": request_id,
+            "routeKey": "$default",
+            "stage": "$default",
+        },
+        "body": body,
+        "isBase64Encoded": is_base64,
+    })
+}
