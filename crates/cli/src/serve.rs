@@ -30,7 +30,7 @@ use tokio::sync::watch;
 
 use crate::{connection, sample, table};
 
-/// The table's name where nobody gave one.
+/// The embedded table's name, which is the one the samples are for.
 const LOCAL_TABLE: &str = "callgate";
 
 /// Longer than the hook takes, so that the hook can say so; API Gateway's own limit (10 MB) is not far.
@@ -146,7 +146,7 @@ impl Embedded {
         let database = database.with_context(|| format!("cannot keep the store in {place}"))?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
-        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, ended(stopped)));
+        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database.clone(), ended(stopped)));
         let connection = Connection {
             region: "local".to_owned(),
             credentials: Credentials::new("local", "local", None, None, "callgatectl serve"),
@@ -156,7 +156,7 @@ impl Embedded {
         let is_new = client.list_tables().send().await?.table_names().is_empty();
         if is_new {
             table::create(&client, LOCAL_TABLE).await?;
-            sample::seed(&client, LOCAL_TABLE).await?;
+            sample::seed(&database)?;
         }
         Ok(Self { client, server, data: data.map(Path::to_owned), is_new })
     }
