@@ -93,7 +93,7 @@ impl Config {
     }
 }
 
-/// Reads what Lambda says about `DynamoDB`: region, credentials, endpoint.
+/// Reads what Lambda says about DynamoDB: region, credentials, endpoint.
 ///
 /// # Errors
 /// When region or credentials are missing, or the endpoint is no HTTP URL.
@@ -202,7 +202,7 @@ impl<L: Lookup> Environment<L> {
     }
 }
 
-/// `DynamoDB` Developer Guide, "Naming rules": 3 to 255 of these characters, or an ARN.
+/// DynamoDB Developer Guide, "Naming rules": 3 to 255 of these characters, or an ARN.
 fn table(value: &str) -> Option<String> {
     let is_name = (3..=255).contains(&value.len())
         && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));

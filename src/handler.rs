@@ -10,7 +10,7 @@ use crate::authentication::{is_allowed_source, is_signed};
 use crate::config::Config;
 use crate::event::{EventError, OnCallEvent, with_rest_client_config};
 use crate::http::{Answer, Hook, Rejection, Reply, Request};
-use crate::log::{DecisionRecord, Level, last_four};
+use crate::log::{DecisionRecord, Level};
 use crate::store::{Lookup, Store};
 
 /// The hook: one for as long as the process lives.
@@ -141,9 +141,8 @@ impl Gate {
 
     /// Names the item and the rule that could not be understood.
     fn describe(&self, invalid: &Invalid<'_>, call: &Call) -> String {
-        let mask = |text| if self.config.log.mask_parties { last_four(text) } else { text };
         let Call { app, caller, callee, .. } = call;
-        let (caller, callee) = (mask(caller.as_str()), mask(callee.as_str()));
+        let [caller, callee] = [caller, callee].map(|id| self.config.log.party(id.as_str()));
         let item = |door| match door {
             Door::App => format!("app `{app}`"),
             Door::Caller => format!("party `{caller}` of app `{app}`"),
@@ -157,7 +156,7 @@ impl Gate {
                     Door::Caller => "outgoing",
                     Door::Callee => "incoming",
                 };
-                format!("{}, rule `{}` of `{list}`", item(door), mask(&pattern.to_string()))
+                format!("{}, rule `{}` of `{list}`", item(door), self.config.log.party(&pattern.to_string()))
             }
             Place::Pair => format!("rule from `{caller}` to `{callee}` of app `{app}`"),
         };

@@ -1,4 +1,4 @@
-//! The decision log: one JSON line a call on stdout, with `CloudWatch` embedded metrics in the same line.
+//! The decision log: one JSON line a call on stdout, with CloudWatch embedded metrics in the same line.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime};
@@ -103,7 +103,7 @@ impl LogSettings {
         let now = SystemTime::now();
         let store_ms = record.store.map(milliseconds);
         let total_ms = milliseconds(record.started.elapsed());
-        let mask = |id| if self.mask_parties { last_four(id) } else { id };
+        let [caller, callee] = [record.caller, record.callee].map(|id| id.map(|id| self.party(id)));
         write_line(&DecisionLine {
             timestamp: timestamp(now),
             level: record.level,
@@ -111,14 +111,10 @@ impl LogSettings {
             decision: record.decision,
             reason: record.reason,
             door: record.door,
-            // The star of a prefix is no part of anybody's number.
-            rule: record.rule.as_deref().map(|rule| match rule.strip_suffix('*') {
-                Some(prefix) => format!("{}*", mask(prefix)),
-                None => mask(rule).to_owned(),
-            }),
+            rule: record.rule.as_deref().map(|rule| self.party(rule)),
             app: record.app,
-            caller: record.caller.map(mask),
-            callee: record.callee.map(mask),
+            caller,
+            callee,
             call_id: record.call_id,
             request_id: record.request_id,
             cold_start: record.cold_start,
@@ -152,6 +148,18 @@ impl LogSettings {
         }
     }
 
+    /// An id or a pattern as it may be shown: cut to its last four characters, where that was chosen.
+    #[must_use]
+    pub fn party<'a>(&self, id: &'a str) -> &'a str {
+        if !self.mask_parties {
+            return id;
+        }
+        // The star of a prefix is no part of anybody's number.
+        let literal = id.strip_suffix('*').unwrap_or(id);
+        let start = literal.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
+        id.get(start..).unwrap_or_default()
+    }
+
     /// Writes a line about the function itself.
     pub fn say(&self, level: Level, message: &str) {
         if level <= self.level {
@@ -179,7 +187,7 @@ struct DecisionLine<'a> {
     decision: &'static str,
     reason: &'static str,
     door: Option<&'static str>,
-    rule: Option<String>,
+    rule: Option<&'a str>,
     app: Option<&'a str>,
     caller: Option<&'a str>,
     callee: Option<&'a str>,
@@ -203,7 +211,7 @@ struct DecisionLine<'a> {
     total_latency: f64,
 }
 
-/// What `CloudWatch` makes of the line ("Specification: Embedded metric format", Amazon `CloudWatch` User Guide).
+/// What CloudWatch makes of the line ("Specification: Embedded metric format", Amazon CloudWatch User Guide).
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Metrics {
@@ -260,10 +268,4 @@ fn timestamp(now: SystemTime) -> String {
 /// To the microsecond.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// The last four characters of an id, which may be all of it.
-pub(crate) fn last_four(id: &str) -> &str {
-    let start = id.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
-    id.get(start..).unwrap_or_default()
 }

@@ -17,7 +17,7 @@ pub mod item;
 /// Apps kept in memory at most: whoever asks names the app, and may name any.
 const MAX_CACHED_APPS: usize = 1_024;
 
-/// The first pause before keys are asked for again that `DynamoDB` left unprocessed; each further one is twice as long.
+/// The first pause before keys are asked for again that DynamoDB left unprocessed; each further one is twice as long.
 const UNPROCESSED_BACKOFF: Duration = Duration::from_millis(10);
 
 /// How and where to read.
@@ -78,10 +78,10 @@ pub enum StoreError {
     /// It took too long.
     #[error("DynamoDB did not answer within {} ms", .0.as_millis())]
     Deadline(Duration),
-    /// `DynamoDB` refused, failed or could not be reached, and trying again did not help.
+    /// DynamoDB refused, failed or could not be reached, and trying again did not help.
     #[error("{0}")]
     Failed(String),
-    /// `DynamoDB` kept leaving keys unprocessed, which is how it throttles a batch.
+    /// DynamoDB kept leaving keys unprocessed, which is how it throttles a batch.
     #[error("DynamoDB left keys unprocessed until the deadline: the table is throttled")]
     Unprocessed,
     /// The answer does not hold what was asked for.

@@ -1,4 +1,4 @@
-//! The `DynamoDB` client: no default chain, no default HTTPS stack, every timeout inside the deadline.
+//! The DynamoDB client: no default chain, no default HTTPS stack, every timeout inside the deadline.
 
 use std::error::Error;
 use std::time::Duration;
@@ -18,7 +18,7 @@ const MAX_ATTEMPTS: u32 = 5;
 /// The longest pause before the second attempt; it doubles from there, with jitter.
 const FIRST_BACKOFF: Duration = Duration::from_millis(25);
 
-/// Where `DynamoDB` is and who asks: what Lambda puts into the environment.
+/// Where DynamoDB is and who asks: what Lambda puts into the environment.
 #[derive(Debug, Clone)]
 pub struct Connection {
     /// The AWS region.
@@ -74,10 +74,11 @@ pub fn https_client() -> SharedHttpClient {
         .build_https()
 }
 
-/// A failed request in one line: `DynamoDB`'s own words, or the chain of causes.
+/// A failed request in one line: DynamoDB's own words, or the chain of causes.
 pub fn describe<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug>(error: &SdkError<E, R>) -> String {
-    if let Some(service) = error.as_service_error() {
-        let code = service.code().unwrap_or("an unknown error");
+    if let Some(service) = error.as_service_error()
+        && let Some(code) = service.code()
+    {
         let message = service.message().map(|message| format!(": {message}"));
         return format!("DynamoDB answered {code}{}", message.unwrap_or_default());
     }

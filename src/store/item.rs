@@ -12,7 +12,7 @@ pub type Attributes = HashMap<String, AttributeValue>;
 pub const PK: &str = "pk";
 /// The sort key.
 pub const SK: &str = "sk";
-/// When `DynamoDB` may delete an item: the table's time-to-live attribute.
+/// When DynamoDB may delete an item: the table's time-to-live attribute.
 pub const EXPIRES_AT: &str = "expires_at";
 
 /// Where an item stands. No two apps, parties or pairs share a key.
@@ -43,7 +43,7 @@ impl Key {
         Self { sk: format!("CALLER#{caller}"), ..Self::party(app, callee) }
     }
 
-    /// As `DynamoDB` takes it.
+    /// As DynamoDB takes it.
     #[must_use]
     pub fn attributes(&self) -> Attributes {
         [(PK, &self.pk), (SK, &self.sk)].map(|(name, value)| (name.to_owned(), text(value))).into()

@@ -1,4 +1,4 @@
-//! Which `DynamoDB`, as whom: the options every command takes, and credentials as every AWS tool takes them.
+//! Which DynamoDB, as whom: the options every command takes, and credentials as every AWS tool takes them.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(crate) struct Options {
     /// The permission table
     #[arg(long, global = true, env = "TABLE_NAME", value_name = "NAME")]
     pub(crate) table: Option<String>,
-    /// Another `DynamoDB` endpoint, such as a local one
+    /// Another DynamoDB endpoint, such as a local one
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
     /// The AWS region

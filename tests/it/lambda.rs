@@ -1,0 +1,185 @@
+//! Lambda's side of the wire: the Runtime API (AWS Lambda Developer Guide, "Using the Lambda runtime API"), and
+//! the built function as a process with an environment.
+
+use std::collections::{BTreeMap, HashMap};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::dynamodb::TABLE;
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running function.
+pub(crate) struct Sandbox {
+    child: Child,
+    events: mpsc::UnboundedSender<Invocation>,
+    lines: mpsc::UnboundedReceiver<String>,
+    errors: mpsc::UnboundedReceiver<String>,
+    invoked: u32,
+}
+
+struct Invocation {
+    id: String,
+    event: String,
+    answer: oneshot::Sender<Result<Value, Value>>,
+}
+
+/// The function's answer, whichever payload version it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Option<String>,
+}
+
+impl Sandbox {
+    /// Starts the built function with a table at this endpoint, and these variables besides Lambda's own.
+    pub(crate) async fn start(endpoint: &str, environment: &[(&str, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (events, pending) = mpsc::unbounded_channel();
+        let api = Arc::new(RuntimeApi { pending: tokio::sync::Mutex::new(pending), waiting: Mutex::default() });
+        let routes = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(RuntimeApi::next))
+            .route("/2018-06-01/runtime/invocation/{id}/{outcome}", post(RuntimeApi::answered))
+            .with_state(api);
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+
+        let mut child = function(&address, endpoint)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = read_lines(child.stdout.take().unwrap());
+        let errors = read_lines(child.stderr.take().unwrap());
+        Self { child, events, lines, errors, invoked: 0 }
+    }
+
+    /// Sends an event through the function.
+    #[track_caller]
+    pub(crate) fn invoke(&mut self, event: &Value) -> impl Future<Output = Reply> + use<> {
+        let answer = self.invoke_raw(&event.to_string());
+        async move { reply(&answer.await.unwrap_or_else(|error| panic!("the function failed: {error}"))) }
+    }
+
+    /// Sends any text as an event; the error is what the function reports to Lambda.
+    pub(crate) fn invoke_raw(&mut self, event: &str) -> impl Future<Output = Result<Value, Value>> + use<> {
+        self.invoked += 1;
+        let (answer, answered) = oneshot::channel();
+        let id = format!("request-{}", self.invoked);
+        self.events.send(Invocation { id, event: event.to_owned(), answer }).unwrap();
+        async move { tokio::time::timeout(PATIENCE, answered).await.expect("the function did not answer").unwrap() }
+    }
+
+    /// The next line the function logged.
+    pub(crate) async fn log(&mut self) -> Value {
+        let line = tokio::time::timeout(PATIENCE, self.lines.recv()).await.expect("nothing was logged").unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON line: {line}"))
+    }
+
+    /// Stops the function; what it logged and nobody has read yet.
+    pub(crate) async fn stop(mut self) -> Vec<String> {
+        self.child.kill().await.unwrap();
+        let mut lines = Vec::new();
+        while let Some(line) = self.lines.recv().await {
+            lines.push(line);
+        }
+        // A panic would be here.
+        assert_eq!(self.errors.recv().await, None, "something was written to stderr");
+        lines
+    }
+}
+
+/// The built function with the environment Lambda would give it.
+pub(crate) fn function(runtime_api: &str, endpoint: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_callgate"));
+    command.env_clear().envs([
+        ("AWS_LAMBDA_RUNTIME_API", runtime_api),
+        ("AWS_LAMBDA_FUNCTION_NAME", "callgate-test"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIDPLANTED"),
+        ("AWS_SECRET_ACCESS_KEY", "planted-secret-access-key"),
+        ("AWS_SESSION_TOKEN", "planted-session-token"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
+        ("TABLE_NAME", TABLE),
+    ]);
+    command
+}
+
+fn read_lines(stream: impl AsyncRead + Unpin + Send + 'static) -> mpsc::UnboundedReceiver<String> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let mut lines = BufReader::new(stream).lines();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// Reads the function's answer as API Gateway would.
+pub(crate) fn reply(answer: &Value) -> Reply {
+    assert_eq!(answer["isBase64Encoded"], false, "{answer}");
+    let headers = answer["headers"].as_object().unwrap();
+    Reply {
+        status: answer["statusCode"].as_u64().unwrap().try_into().unwrap(),
+        headers: headers.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect(),
+        body: answer.get("body").and_then(Value::as_str).map(str::to_owned),
+    }
+}
+
+struct RuntimeApi {
+    pending: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
+    waiting: Mutex<HashMap<String, oneshot::Sender<Result<Value, Value>>>>,
+}
+
+impl RuntimeApi {
+    async fn next(State(api): State<Arc<Self>>) -> Response {
+        let Some(Invocation { id, event, answer }) = api.pending.lock().await.recv().await else {
+            return StatusCode::GONE.into_response();
+        };
+        let headers = [
+            ("lambda-runtime-aws-request-id", id.clone()),
+            ("lambda-runtime-deadline-ms", "4102444800000".to_owned()),
+            ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:eu-central-1:123456789012:function:x".to_owned()),
+            ("lambda-runtime-trace-id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Sampled=0".to_owned()),
+            ("content-type", "application/json".to_owned()),
+        ];
+        api.waiting.lock().unwrap().insert(id, answer);
+        (headers.map(|(name, value)| (axum::http::HeaderName::from_static(name), value)), event).into_response()
+    }
+
+    /// `response` or `error`.
+    #[expect(clippy::unused_async, reason = "axum's handlers are async")]
+    async fn answered(
+        State(api): State<Arc<Self>>,
+        Path((id, outcome)): Path<(String, String)>,
+        answer: String,
+    ) -> StatusCode {
+        let waiting = api.waiting.lock().unwrap().remove(&id).expect("answered once");
+        // Whoever asked may have given up.
+        let answer = serde_json::from_str(&answer).unwrap();
+        let _ = waiting.send(if outcome == "response" { Ok(answer) } else { Err(answer) });
+        StatusCode::ACCEPTED
+    }
+}

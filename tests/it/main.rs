@@ -1,0 +1,20 @@
+//! The built function on real parts: a Lambda Runtime API, events of API Gateway, a DynamoDB-compatible server.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod authentication;
+mod configuration;
+mod connect;
+mod corpus;
+mod decisions;
+mod dynamodb;
+mod gateway;
+mod lambda;
+mod log;
+mod store;
