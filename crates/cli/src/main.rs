@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 mod connection;
 mod sample;
 mod serve;
+mod simulator;
 mod table;
 
 /// Try callgate on a laptop, and manage who may call whom.
@@ -22,16 +23,18 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Options),
+    WcsSimulator(simulator::Options),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Serve(options) => serve::run(&options, &cli.connection).await,
+        Command::Serve(options) => serve::run(&options, &cli.connection).await.map(|()| ExitCode::SUCCESS),
+        Command::WcsSimulator(options) => tokio::task::block_in_place(|| simulator::run(&options)),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -1,0 +1,97 @@
+"""Sends the corpus through `cargo lambda`, over moto: a second DynamoDB-compatible server than that of the tests."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import boto3
+
+ROOT = pathlib.Path(__file__).parent.parent
+EVENTS = ROOT / "events"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "corpus", "AWS_SECRET_ACCESS_KEY": "corpus", "AWS_REGION": "eu-central-1"}
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def load_permissions(endpoint):
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=endpoint,
+        region_name="eu-central-1",
+        aws_access_key_id="corpus",
+        aws_secret_access_key="corpus",
+    )
+    keys = [("pk", "HASH"), ("sk", "RANGE")]
+    client.create_table(
+        TableName="callgate",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
+        KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
+    )
+    client.batch_write_item(RequestItems=json.loads((EVENTS / "permissions.json").read_text()))
+
+
+def invoke(event, port):
+    return subprocess.run(
+        ["cargo", "lambda", "invoke", "callgate", "--data-file", event, "--invoke-port", str(port)],
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=120,
+    )
+
+
+def wait(attempt, what):
+    for _ in range(1200):
+        if attempt():
+            return
+        time.sleep(0.5)
+    sys.exit(f"{what} did not start")
+
+
+def listens(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def main():
+    # Built first: a compilation takes longer than an invocation waits.
+    subprocess.run(["cargo", "build", "--package", "callgate"], cwd=ROOT, check=True)
+    store, lambdas = free_port(), free_port()
+    endpoint = f"http://127.0.0.1:{store}"
+    environment = os.environ | CREDENTIALS | {"AWS_ENDPOINT_URL_DYNAMODB": endpoint, "TABLE_NAME": "callgate"}
+    processes = [subprocess.Popen(["moto_server", "-H", "127.0.0.1", "-p", str(store)], stderr=subprocess.DEVNULL)]
+    try:
+        wait(lambda: listens(store), "moto")
+        load_permissions(endpoint)
+        watch = ["cargo", "lambda", "watch", "--ignore-changes", "--invoke-port", str(lambdas)]
+        processes.append(subprocess.Popen(watch, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL))
+        wait(lambda: listens(lambdas), "cargo lambda watch")
+        passed, failed = 0, 0
+        for expected_file in sorted(EVENTS.glob("*.expected.json")):
+            name = expected_file.name.removesuffix(".expected.json")
+            expected = json.loads(expected_file.read_text())
+            done = invoke(EVENTS / f"{name}.json", lambdas)
+            reply = json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr}
+            if (reply.get("statusCode"), reply.get("body")) == (expected["status"], expected["body"]):
+                passed += 1
+            else:
+                failed += 1
+                print(f"{name}: {reply}")
+        print(f"corpus: {passed} passed, {failed} failed")
+        return failed > 0 or passed < 25
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait(timeout=30)
+
+
+sys.exit(main())

@@ -1,0 +1,172 @@
+//! `callgatectl serve`.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+/// The built tool with nothing of this machine's environment that could change what it does.
+pub(crate) fn callgatectl(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_callgatectl"));
+    command.env_clear().args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// A running hook.
+pub(crate) struct Serving {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    pub(crate) address: SocketAddr,
+    /// What it printed before it listened.
+    pub(crate) greeting: String,
+}
+
+impl Serving {
+    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
+        let mut child =
+            callgatectl(&arguments).envs(environment.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut greeting = String::new();
+        while !greeting.contains("\n    403  ") || !greeting.ends_with("\n\n") {
+            assert_ne!(stdout.read_line(&mut greeting).unwrap(), 0, "it ended: {greeting}");
+        }
+        let (_, address) = greeting.split_once("http://").unwrap();
+        let address = address.split('/').next().unwrap().parse().unwrap();
+        Self { child, stdout, address, greeting }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/rest/my_api", self.address)
+    }
+
+    /// What the server sends for these bytes.
+    fn send(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn post(&self, path: &str, body: &str) -> String {
+        let length = body.len();
+        self.send(&format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    /// Presses Ctrl-C; what it had still to say.
+    fn interrupt(mut self) -> String {
+        let interrupted = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(interrupted.success());
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{rest}");
+        rest
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap()
+}
+
+fn call(caller: &str, callee: &str) -> String {
+    format!(r#"{{"appKey":"defaultApp","caller":"{caller}","callee":"{callee}"}}"#)
+}
+
+#[test]
+fn the_documents_own_request_comes_back_byte_for_byte() {
+    let serving = Serving::start(&[], &[]);
+    let body = "{\r\n  \"appKey\" : \"defaultApp\",\r\n  \"caller\" : \"PPP009\",\r\n  \"callee\" : \"PPP005\",\r\n  \"x\" : 1.0e+1\r\n}";
+    let answer = serving.post("/rest/my_api/OnCallEvent?x=y", body);
+    assert_eq!(status(&answer), "200");
+    assert!(answer.contains("\r\ncontent-type: application/json\r\n"), "{answer}");
+    assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
+}
+
+#[test]
+fn refusals_and_rejections_have_their_status() {
+    let serving = Serving::start(&[], &[]);
+    let refused = serving.post("/rest/my_api/OnCallEvent", &call("PPP009", "PPP006"));
+    assert_eq!(status(&refused), "403");
+    assert!(refused.contains("\r\ncontent-length: 0\r\n"), "{refused}");
+    assert_eq!(status(&serving.post("/x/CallStatusEvent", "{}")), "404");
+    assert_eq!(status(&serving.post("/OnCallEvent", "{")), "400");
+    assert_eq!(status(&serving.post("/OnCallEvent", &" ".repeat(256 * 1024 + 1))), "413");
+    let get = serving.send("GET /OnCallEvent HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(status(&get), "405");
+    assert!(get.contains("\r\nallow: POST\r\n"), "{get}");
+}
+
+#[test]
+fn it_logs_decisions_and_stops_cleanly() {
+    let serving = Serving::start(&[], &[]);
+    serving.post("/OnCallEvent", &call("PPP009", "PPP005"));
+    let rest = serving.interrupt();
+    assert!(rest.contains(r#""decision":"allow","reason":"pair_rule""#), "{rest}");
+    assert!(rest.ends_with("\nstopped\n"), "{rest}");
+}
+
+#[test]
+fn the_curl_lines_it_prints_are_signed_and_answered_as_it_says() {
+    let serving = Serving::start(&[], &[("WCS_HOOK_SECRET", "old-key, new-key")]);
+    let lines: Vec<_> = serving.greeting.lines().filter(|line| line.contains("curl")).collect();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        let (expected, command) = line.trim().split_once("  curl -i ").unwrap();
+        let command = format!("curl -s -o /dev/null -w '%{{http_code}}' {command}");
+        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "{line}");
+    }
+    assert_eq!(status(&serving.post("/OnCallEvent", &call("PPP009", "PPP005"))), "403", "unsigned");
+    assert!(!serving.greeting.contains("key,") && !serving.greeting.contains("-key"), "{}", serving.greeting);
+}
+
+#[test]
+fn sources_are_the_real_ones() {
+    let serving = Serving::start(&[], &[("ALLOWED_SOURCES", "192.0.2.0/24")]);
+    assert_eq!(status(&serving.post("/OnCallEvent", &call("PPP009", "PPP005"))), "403");
+    let serving = Serving::start(&[], &[("ALLOWED_SOURCES", "127.0.0.1")]);
+    assert_eq!(status(&serving.post("/OnCallEvent", &call("PPP009", "PPP005"))), "200");
+}
+
+#[test]
+fn data_survives_a_restart() {
+    let folder = std::env::temp_dir().join(format!("callgate-serve-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("permissions.db");
+    let arguments = ["--data", file.to_str().unwrap()];
+    Serving::start(&arguments, &[]).interrupt();
+    let serving = Serving::start(&arguments, &[]);
+    assert!(serving.greeting.contains("those kept in"), "{}", serving.greeting);
+    assert_eq!(status(&serving.post("/OnCallEvent", &call("PPP009", "PPP005"))), "200");
+    serving.interrupt();
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn what_cannot_work_is_said_at_once() {
+    let taken = Serving::start(&[], &[]);
+    let address = taken.address.to_string();
+    for (arguments, environment, problem) in [
+        (vec!["--listen", &*address], None, "cannot listen on"),
+        (vec!["--data", "x.db", "--table", "t-1"], None, "leave one of them out"),
+        (vec!["--data", "/nowhere/at/all.db"], None, "cannot keep the store in `/nowhere/at/all.db`"),
+        (vec!["--table", "no table"], None, "TABLE_NAME is `no table`"),
+        (vec![], Some(("LOG_LEVEL", "loud")), "LOG_LEVEL is `loud`"),
+    ] {
+        let arguments = [vec!["serve"], arguments].concat();
+        let output = callgatectl(&arguments).envs(environment).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(problem), "{stderr}");
+    }
+    assert_eq!(callgatectl(&["serve", "--listen", "nowhere"]).output().unwrap().status.code(), Some(2));
+}
