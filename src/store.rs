@@ -90,7 +90,7 @@ pub enum StoreError {
 }
 
 impl Store {
-    /// A store over a client; see [`client::from_env`] for the one the function uses.
+    /// A store over a client; see [`client::connect`] for the one the function uses.
     #[must_use]
     pub fn new(client: Client, settings: Settings) -> Self {
         Self { client, settings, apps: Mutex::default() }

@@ -15,6 +15,7 @@ mod corpus;
 mod decisions;
 mod dynamodb;
 mod gateway;
+mod item;
 mod lambda;
 mod log;
 mod store;

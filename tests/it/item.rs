@@ -1,0 +1,100 @@
+//! The item codec: what is written is what is read, and no two things share a key.
+
+use callgate::store::item::{Attributes, Key, read_app, read_pair, read_party, write_app, write_party, write_rule};
+use callgate_core::{App, AppKey, DialPlan, Effect, MediaSet, Party, PartyId, Pattern, Rule, Rules, Status};
+use proptest::prelude::*;
+
+fn any_rule() -> impl Strategy<Value = Rule> {
+    let effect = prop_oneof![Just(Effect::Allow), Just(Effect::Deny)];
+    // DynamoDB has no empty sets.
+    let media = prop_oneof![Just((true, false)), Just((false, true)), Just((true, true))]
+        .prop_map(|(audio, video)| MediaSet { audio, video });
+    let text = || proptest::option::of("\\PC{1,12}");
+    (effect, proptest::option::of(media), any::<Option<i64>>(), text(), any::<Option<i64>>(), text()).prop_map(
+        |(effect, media, expires_at, note, updated_at, updated_by)| Rule {
+            media,
+            expires_at,
+            note,
+            updated_at,
+            updated_by,
+            ..Rule::new(effect)
+        },
+    )
+}
+
+fn any_rules() -> impl Strategy<Value = Rules> {
+    let key = prop_oneof!["[+A-Z0-9]{1,9}\\*?", Just("*".to_owned())];
+    proptest::collection::hash_map(key, any_rule(), 0..5)
+        .prop_map(|rules| rules.into_iter().map(|(key, rule)| (Pattern::from_stored(&key), Ok(rule))).collect())
+}
+
+fn any_status() -> impl Strategy<Value = Status> {
+    prop_oneof![Just(Status::Active), Just(Status::Suspended)]
+}
+
+/// A map keeps no order.
+fn sorted(rules: &Rules) -> Vec<(String, Rule)> {
+    let mut rules: Vec<_> = rules.iter().map(|(key, rule)| (key.to_string(), rule.unwrap().clone())).collect();
+    rules.sort_by(|a, b| a.0.cmp(&b.0));
+    rules
+}
+
+/// What a key is made of, with its separators among it.
+fn any_name() -> impl Strategy<Value = String> {
+    "[ab#%25APRTYCLE]{1,6}|PARTY#?|CALLER#a|\\PC{1,3}"
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_rule_survives(rule in any_rule()) {
+        let mut item = write_rule(&rule);
+        let app = AppKey::new("a").unwrap();
+        let id = PartyId::anonymous();
+        item.extend(Key::pair(&app, &id, &id).attributes());
+        prop_assert_eq!(read_pair(item), Ok(rule));
+    }
+
+    #[test]
+    fn an_app_survives(status in any_status(), callers in any_rules(), note in proptest::option::of("\\PC{1,9}")) {
+        let read = read_app(write_app(&App { status, callers: callers.clone(), note: note.clone() }).unwrap()).unwrap();
+        prop_assert_eq!((read.status, read.note), (status, note));
+        prop_assert_eq!(sorted(&read.callers), sorted(&callers));
+    }
+
+    #[test]
+    fn a_party_survives(status in any_status(), incoming in any_rules(), outgoing in any_rules(), expires_at: Option<i64>) {
+        let party = Party { status, incoming, outgoing, expires_at, note: None };
+        let read = read_party(write_party(&party).unwrap()).unwrap();
+        prop_assert_eq!((read.status, read.expires_at), (party.status, party.expires_at));
+        prop_assert_eq!(sorted(&read.incoming), sorted(&party.incoming));
+        prop_assert_eq!(sorted(&read.outgoing), sorted(&party.outgoing));
+    }
+
+    #[test]
+    fn different_things_have_different_keys(one in (any_name(), any_name(), any_name()), other in (any_name(), any_name(), any_name())) {
+        let parse = |(app, caller, callee): &(String, String, String)| {
+            let id = |text: &str| PartyId::new(text, &DialPlan::default()).ok();
+            Some((AppKey::new(app).ok()?, id(caller)?, id(callee)?))
+        };
+        let (Some(one), Some(other)) = (parse(&one), parse(&other)) else { return Ok(()) };
+        let keys = |(app, caller, callee): &(AppKey, PartyId, PartyId)| {
+            [Key::app(app), Key::party(app, callee), Key::pair(app, caller, callee)]
+        };
+        let [app, party, pair] = keys(&one);
+        let [other_app, other_party, other_pair] = keys(&other);
+        prop_assert_eq!(app == other_app, one.0 == other.0);
+        prop_assert_eq!(party == other_party, (&one.0, &one.2) == (&other.0, &other.2));
+        prop_assert_eq!(pair == other_pair, one == other);
+        prop_assert!(app != other_party && app != other_pair && party != other_pair);
+    }
+}
+
+#[test]
+fn a_key_knows_its_item() {
+    let key = Key { pk: "p".to_owned(), sk: "s".to_owned() };
+    assert!(key.is_of(&key.attributes()));
+    assert!(!key.is_of(&Key { pk: "s".to_owned(), sk: "s".to_owned() }.attributes()));
+    assert!(!key.is_of(&Attributes::new()));
+}
