@@ -11,6 +11,7 @@ use callgate_core::{App, AppKey, Call, Found, Party, Records, Rule};
 
 use item::{Attributes, Key};
 
+mod checksum;
 pub mod client;
 pub mod item;
 

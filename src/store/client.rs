@@ -12,6 +12,8 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::{Client, Config};
 use aws_smithy_http_client::tls;
 
+use super::checksum::VerifyChecksum;
+
 /// Attempts at one request, the first included; the deadline usually ends them earlier.
 const MAX_ATTEMPTS: u32 = 5;
 
@@ -43,12 +45,13 @@ pub fn connect(connection: Connection, deadline: Duration) -> Client {
     Client::from_conf(within(builder, deadline).build())
 }
 
-/// Bounds attempts and retries so that they end before the deadline does.
+/// Bounds attempts and retries so that they end before the deadline does, and checks what arrives.
 #[must_use]
 pub fn within(builder: Builder, deadline: Duration) -> Builder {
     // A connection that died in silence costs one attempt; two more must fit in.
     let attempt = deadline * 2 / 5;
     builder
+        .interceptor(VerifyChecksum)
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(attempt)

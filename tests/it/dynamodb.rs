@@ -106,7 +106,7 @@ struct StandInState {
     upstream: String,
     script: Mutex<VecDeque<Action>>,
     /// What it does when the script is at its end.
-    then: Action,
+    then: Mutex<Action>,
     requests: Mutex<Vec<Value>>,
 }
 
@@ -118,7 +118,7 @@ impl StandIn {
         let state = Arc::new(StandInState {
             upstream: table.endpoint.clone(),
             script: Mutex::new(script.iter().cloned().collect()),
-            then,
+            then: Mutex::new(then),
             requests: Mutex::default(),
         });
         let app = Router::new().fallback(handle).with_state(Arc::clone(&state));
@@ -131,6 +131,11 @@ impl StandIn {
         Self::before(table, &[], Action::Forward).await
     }
 
+    /// From now on it only passes on.
+    pub(crate) fn recover(&self) {
+        *self.state.then.lock().unwrap() = Action::Forward;
+    }
+
     /// The `BatchGetItem`s so far, and a failure for anything else.
     pub(crate) fn requests(&self) -> Vec<Value> {
         self.state.requests.lock().unwrap().clone()
@@ -141,7 +146,7 @@ async fn handle(State(state): State<Arc<StandInState>>, headers: HeaderMap, body
     assert_eq!(headers["x-amz-target"], "DynamoDB_20120810.BatchGetItem", "the role may do nothing else");
     let request: Value = serde_json::from_slice(&body).unwrap();
     state.requests.lock().unwrap().push(request.clone());
-    let action = state.script.lock().unwrap().pop_front().unwrap_or_else(|| state.then.clone());
+    let action = state.script.lock().unwrap().pop_front().unwrap_or_else(|| state.then.lock().unwrap().clone());
     match action {
         Action::Forward => forward(&state.upstream, headers, body).await,
         Action::Delay(pause) => {

@@ -93,6 +93,12 @@ impl Sandbox {
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON line: {line}"))
     }
 
+    /// Sends the process a signal, such as STOP: it does not notice what happens until CONT.
+    pub(crate) fn signal(&self, name: &str) {
+        let process = self.child.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", name, &process]).status().unwrap().success());
+    }
+
     /// Stops the function; what it logged and nobody has read yet.
     pub(crate) async fn stop(mut self) -> Vec<String> {
         self.child.kill().await.unwrap();

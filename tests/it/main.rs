@@ -14,6 +14,7 @@ mod connect;
 mod corpus;
 mod decisions;
 mod dynamodb;
+mod faults;
 mod gateway;
 mod item;
 mod lambda;

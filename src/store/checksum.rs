@@ -1,0 +1,35 @@
+//! DynamoDB's checksum of its answers, which the SDK does not look at.
+
+use aws_sdk_dynamodb::config::interceptors::AfterDeserializationInterceptorContextRef;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+
+/// The CRC-32 of the answer's body, in decimal (Amazon DynamoDB Developer Guide, "DynamoDB low-level API").
+const HEADER: &str = "x-amz-crc32";
+
+/// Fails an answer whose body is not the one DynamoDB sent.
+#[derive(Debug)]
+pub(super) struct VerifyChecksum;
+
+impl Intercept for VerifyChecksum {
+    fn name(&self) -> &'static str {
+        "VerifyChecksum"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let answer = context.response();
+        let (Some(expected), Some(body)) = (answer.headers().get(HEADER), answer.body().bytes()) else {
+            return Ok(());
+        };
+        if expected.parse() == Ok(crc32fast::hash(body)) {
+            Ok(())
+        } else {
+            Err("the body does not match its checksum".into())
+        }
+    }
+}
