@@ -1,4 +1,7 @@
-"""Sends the corpus through `cargo lambda`, over moto: a second DynamoDB-compatible server than that of the tests."""
+"""Sends the corpus through `cargo lambda`, over moto: a second DynamoDB-compatible server than that of the tests.
+
+What the function logs meanwhile is held against docs/log.schema.json.
+"""
 
 import json
 import os
@@ -6,9 +9,11 @@ import pathlib
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import boto3
+import jsonschema
 
 ROOT = pathlib.Path(__file__).parent.parent
 EVENTS = ROOT / "events"
@@ -62,6 +67,20 @@ def listens(port):
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
+def check_log(log):
+    validator = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "log.schema.json").read_text()))
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    broken = 0
+    for line in lines:
+        for error in validator.iter_errors(line):
+            broken += 1
+            print(f"{line}: {error.message}")
+    messages = [line["message"] for line in lines]
+    print(f"log lines: {len(lines) - broken} passed, {broken} failed")
+    # All three kinds, or this would check nothing.
+    return broken > 0 or messages.count("decision") < 15 or messages.count("rejected") < 8 or len(set(messages)) < 3
+
+
 def main():
     # Built first: a compilation takes longer than an invocation waits.
     subprocess.run(["cargo", "build", "--package", "callgate"], cwd=ROOT, check=True)
@@ -69,11 +88,12 @@ def main():
     endpoint = f"http://127.0.0.1:{store}"
     environment = os.environ | CREDENTIALS | {"AWS_ENDPOINT_URL_DYNAMODB": endpoint, "TABLE_NAME": "callgate"}
     processes = [subprocess.Popen(["moto_server", "-H", "127.0.0.1", "-p", str(store)], stderr=subprocess.DEVNULL)]
+    log = tempfile.TemporaryFile("w+")
     try:
         wait(lambda: listens(store), "moto")
         load_permissions(endpoint)
         watch = ["cargo", "lambda", "watch", "--ignore-changes", "--invoke-port", str(lambdas)]
-        processes.append(subprocess.Popen(watch, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL))
+        processes.append(subprocess.Popen(watch, cwd=ROOT, env=environment, stdout=log))
         wait(lambda: listens(lambdas), "cargo lambda watch")
         passed, failed = 0, 0
         for expected_file in sorted(EVENTS.glob("*.expected.json")):
@@ -87,7 +107,8 @@ def main():
                 failed += 1
                 print(f"{name}: {reply}")
         print(f"corpus: {passed} passed, {failed} failed")
-        return failed > 0 or passed < 25
+        log.seek(0)
+        return check_log(log.read()) or failed > 0 or passed < 25
     finally:
         for process in reversed(processes):
             process.terminate()

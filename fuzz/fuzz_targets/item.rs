@@ -1,0 +1,32 @@
+//! Any attributes as an item: read or refused, and what is read is written and read as the same.
+#![no_main]
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use callgate::store::item::{Attributes, read_app, read_party, read_rule, write_rule};
+use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
+
+/// JSON's types stand for DynamoDB's, with arrays of strings as sets.
+fn attribute(value: Value) -> AttributeValue {
+    match value {
+        Value::Null => AttributeValue::Null(true),
+        Value::Bool(value) => AttributeValue::Bool(value),
+        Value::Number(number) => AttributeValue::N(number.to_string()),
+        Value::String(text) => AttributeValue::S(text),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            AttributeValue::Ss(items.into_iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
+        }
+        Value::Array(items) => AttributeValue::L(items.into_iter().map(attribute).collect()),
+        Value::Object(map) => AttributeValue::M(map.into_iter().map(|(name, value)| (name, attribute(value))).collect()),
+    }
+}
+
+fuzz_target!(|text: &str| {
+    let Ok(Value::Object(item)) = serde_json::from_str(text) else { return };
+    let item: Attributes = item.into_iter().map(|(name, value)| (name, attribute(value))).collect();
+    let _ = (read_app(item.clone()), read_party(item.clone()));
+    if let Ok(rule) = read_rule(item) {
+        // The order of a set is not kept, and an empty one cannot be stored.
+        assert_eq!(read_rule(write_rule(&rule)), Ok(rule));
+    }
+});

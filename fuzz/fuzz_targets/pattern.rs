@@ -1,0 +1,20 @@
+//! Any text as a pattern: refused, or one that is stored and read as the same.
+#![no_main]
+
+use callgate_core::{DialPlan, PartyId, Pattern};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|texts: (&str, &str)| {
+    let (text, id) = texts;
+    let plan = DialPlan::default();
+    let stored = Pattern::from_stored(text);
+    assert_eq!(stored.to_string(), text);
+    if let Ok(id) = PartyId::new(id, &plan) {
+        assert!(Pattern::Everyone.matches(&id));
+        let _ = stored.matches(&id);
+    }
+    if let Ok(pattern) = Pattern::new(text, &plan) {
+        assert_eq!(Pattern::from_stored(&pattern.to_string()), pattern);
+        assert_eq!(Pattern::new(&pattern.to_string(), &plan), Ok(pattern));
+    }
+});
