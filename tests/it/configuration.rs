@@ -89,3 +89,10 @@ async fn the_general_endpoint_variable_is_enough() {
     let mut sandbox = Sandbox::start("", &environment).await;
     assert_eq!(sandbox.invoke(&call("PPP009", "PPP005")).await.status, 200);
 }
+
+#[tokio::test]
+async fn the_runtime_api_may_be_a_url() {
+    let table = Table::with_samples().await;
+    let mut sandbox = Sandbox::start_at("http://", &table.endpoint, &[]).await;
+    assert_eq!(sandbox.invoke(&call("PPP009", "PPP005")).await.status, 200);
+}

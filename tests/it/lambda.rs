@@ -48,8 +48,13 @@ pub(crate) struct Reply {
 impl Sandbox {
     /// Starts the built function with a table at this endpoint, and these variables besides Lambda's own.
     pub(crate) async fn start(endpoint: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_at("", endpoint, environment).await
+    }
+
+    /// The same, with something before the address of the Runtime API: Lambda puts nothing there, stand-ins a scheme.
+    pub(crate) async fn start_at(scheme: &str, endpoint: &str, environment: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let address = format!("{scheme}{}", listener.local_addr().unwrap());
         let (events, pending) = mpsc::unbounded_channel();
         let api = Arc::new(RuntimeApi { pending: tokio::sync::Mutex::new(pending), waiting: Mutex::default() });
         let routes = Router::new()
@@ -99,6 +104,13 @@ impl Sandbox {
         assert!(std::process::Command::new("kill").args(["-s", name, &process]).status().unwrap().success());
     }
 
+    /// The memory the process holds, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Stops the function; what it logged and nobody has read yet.
     pub(crate) async fn stop(mut self) -> Vec<String> {
         self.child.kill().await.unwrap();
@@ -112,9 +124,11 @@ impl Sandbox {
     }
 }
 
-/// The built function with the environment Lambda would give it.
+/// The built function with the environment Lambda would give it. `CALLGATE_BINARY` names another build of it, such
+/// as the one that is deployed.
 pub(crate) fn function(runtime_api: &str, endpoint: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_callgate"));
+    let binary = std::env::var("CALLGATE_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_callgate").to_owned());
+    let mut command = Command::new(binary);
     command.env_clear().envs([
         ("AWS_LAMBDA_RUNTIME_API", runtime_api),
         ("AWS_LAMBDA_FUNCTION_NAME", "callgate-test"),

@@ -19,4 +19,5 @@ mod gateway;
 mod item;
 mod lambda;
 mod log;
+mod soak;
 mod store;
