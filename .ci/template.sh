@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks template.yaml as far as that goes without an AWS account. Exceptions stand in the template, with their reasons.
+# Checks the template and the workflows, as far as that goes without an AWS account and a GitHub repository. Exceptions
+# stand in them, with their reasons.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/tools.sh
@@ -10,3 +11,4 @@ export AWS_DEFAULT_REGION=${AWS_DEFAULT_REGION:-eu-central-1}
 sam validate --lint
 cfn-lint template.yaml
 checkov --framework cloudformation --skip-download --quiet --compact --file template.yaml
+zizmor --offline --quiet .github/workflows
