@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use callgate_core::{App, AppKey, Effect, EpochSeconds, Fault, MediaSet, Party, PartyId, Pattern, Rule, Rules, Status};
+use callgate_core::{
+    App, AppKey, Effect, EpochSeconds, Fault, Hours, MediaSet, Party, PartyId, Pattern, Rule, Rules, Status,
+};
 
 /// The attributes of an item, or of a map inside one.
 pub type Attributes = HashMap<String, AttributeValue>;
@@ -95,6 +97,10 @@ pub fn write_rule(rule: &Rule) -> Attributes {
         let words = words.into_iter().filter(|(meant, _)| *meant).map(|(_, word)| word.to_owned()).collect();
         item.insert("media".to_owned(), AttributeValue::Ss(words));
     }
+    if let Some(hours) = &rule.hours {
+        let windows = hours.windows().iter().map(|window| text(&window.to_string())).collect();
+        item.insert("hours".to_owned(), AttributeValue::L(windows));
+    }
     write_number(&mut item, EXPIRES_AT, rule.expires_at);
     write_text(&mut item, "note", rule.note.as_deref());
     write_number(&mut item, "updated_at", rule.updated_at);
@@ -173,6 +179,7 @@ pub fn read_rule(mut map: Attributes) -> Result<Rule, Fault> {
     let rule = Rule {
         effect,
         media: map.remove("media").map(read_media).transpose()?,
+        hours: map.remove("hours").map(read_hours).transpose()?,
         expires_at: read_number(&mut map, EXPIRES_AT)?,
         note: read_text(&mut map, "note")?,
         updated_at: read_number(&mut map, "updated_at")?,
@@ -206,6 +213,16 @@ fn read_media(value: AttributeValue) -> Result<MediaSet, Fault> {
         }
     }
     Ok(media)
+}
+
+/// A zone is parsed when the first rule that names it is read, and kept.
+fn read_hours(value: AttributeValue) -> Result<Hours, Fault> {
+    let AttributeValue::L(windows) = value else { return Err(wrong_type("hours", &value, "a list of strings")) };
+    let read = |window| match window {
+        AttributeValue::S(text) => text.parse().map_err(|error| Fault(format!("`hours`: {error}"))),
+        other => Err(Fault(format!("`hours` holds {}, not only strings", type_name(&other)))),
+    };
+    windows.into_iter().map(read).collect::<Result<_, _>>().map(Hours::new)
 }
 
 fn read_status(item: &mut Attributes) -> Result<Status, Fault> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::pattern::EXACT;
 use crate::record::{App, Effect, Fault, Found, MediaSet, Party, Rule, Rules, Status, has_expired};
-use crate::{Call, EpochSeconds, PartyId, Pattern};
+use crate::{Call, EpochSeconds, Hours, PartyId, Pattern};
 
 /// What the table says about a call.
 #[derive(Debug, Clone, Copy)]
@@ -267,7 +267,10 @@ impl<'a> Doors<'a> {
         match (rule.media, rule.effect) {
             (Some(covered), Effect::Allow) if !media.within(covered) => Standing::OtherMedia(covered),
             (Some(covered), Effect::Deny) if !media.overlaps(covered) => Standing::OtherMedia(covered),
-            _ => Standing::Applies(rule),
+            _ => match &rule.hours {
+                Some(hours) if !hours.contain(now) => Standing::OutsideHours(hours),
+                _ => Standing::Applies(rule),
+            },
         }
     }
 }
@@ -291,6 +294,8 @@ pub enum Standing<'a> {
     Expired(EpochSeconds),
     /// It is about these media, and the call's are others.
     OtherMedia(MediaSet),
+    /// It is about these times of the week, and the call comes at another.
+    OutsideHours(&'a Hours),
     /// It matches the call and cannot be understood, which refuses the call.
     NotUnderstood(&'a Fault),
 }

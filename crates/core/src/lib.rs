@@ -5,12 +5,14 @@
 //! time; [`trace`] explains it rule by rule. Nothing here reads, writes, logs or looks at a clock.
 
 mod decide;
+mod hours;
 mod id;
 mod pattern;
 mod record;
 mod trace;
 
 pub use decide::{Decision, Door, Invalid, Matched, Place, Records, Standing, decide};
+pub use hours::{Hours, HoursError, Window};
 pub use id::{AppKey, DialPlan, DialPlanError, IdError, PartyId};
 pub use pattern::{Pattern, PatternError};
 pub use record::{App, Effect, Fault, Found, MediaSet, Party, Rule, Rules, Status};

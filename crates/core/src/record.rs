@@ -1,6 +1,6 @@
 //! What the table holds about apps and parties, as far as it could be understood.
 
-use crate::{EpochSeconds, Pattern};
+use crate::{EpochSeconds, Hours, Pattern};
 
 /// What a rule, when it applies, says about the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +52,8 @@ pub struct Rule {
     pub effect: Effect,
     /// The media it is about; without, every call.
     pub media: Option<MediaSet>,
+    /// The times of the week it is about; without, every moment.
+    pub hours: Option<Hours>,
     /// The moment from which it no longer applies.
     pub expires_at: Option<EpochSeconds>,
     /// A word to whoever reads it later.
@@ -66,7 +68,7 @@ impl Rule {
     /// A rule without conditions.
     #[must_use]
     pub const fn new(effect: Effect) -> Self {
-        Self { effect, media: None, expires_at: None, note: None, updated_at: None, updated_by: None }
+        Self { effect, media: None, hours: None, expires_at: None, note: None, updated_at: None, updated_by: None }
     }
 }
 

@@ -1,0 +1,350 @@
+//! When a rule applies: weekly windows by the clock on the wall of a time zone.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
+
+use crate::EpochSeconds;
+
+/// The days as they are written, in the order of [`Window::days`].
+const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+/// Minutes of a day, and 24:00.
+const MIDNIGHT: u16 = 24 * 60;
+
+/// A day and its following night, in seconds: the longest time a window and its zone's clock changes can reach.
+const TWO_DAYS: EpochSeconds = 2 * 24 * 60 * 60;
+
+/// One or more windows, in one of which the call must lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hours(Vec<Window>);
+
+/// `DAYS HH:MM-HH:MM ZONE`: open whenever the clock on the zone's walls shows such a time on such a day. A window
+/// whose end is not after its start goes on into the next morning, and counts as part of the day it starts on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// Monday first.
+    days: [bool; 7],
+    /// Minutes since midnight.
+    start: u16,
+    /// Minutes since midnight; the first that is shut.
+    end: u16,
+    zone: TimeZone,
+}
+
+/// Why a text is no window.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HoursError {
+    /// Not three words.
+    #[error("`{0}` is no window; expected `DAYS HH:MM-HH:MM ZONE`, such as `Mon-Fri 09:00-18:00 Europe/Moscow`")]
+    Shape(String),
+    /// Not a day, a list or a range of days.
+    #[error(
+        "`{0}` is no day; expected `Mon`, `Tue`, `Wed`, `Thu`, `Fri`, `Sat` or `Sun`, as in `Mon-Fri` or `Sat,Sun`"
+    )]
+    Day(String),
+    /// Not a time of day.
+    #[error("`{0}` is no time of day; expected `HH:MM` from `00:00` to `24:00`, which only ends a window")]
+    Time(String),
+    /// Nobody could say whether that is never or always.
+    #[error("`{0}` opens and shuts at the same time; the whole day is `00:00-24:00`")]
+    NoLength(String),
+    /// Not in the time-zone database.
+    #[error("`{0}` is no time zone; expected a name of the IANA database, such as `Europe/Moscow` or `UTC`")]
+    Zone(String),
+}
+
+impl Hours {
+    /// Windows in the order given; none, and the rule never applies.
+    #[must_use]
+    pub const fn new(windows: Vec<Window>) -> Self {
+        Self(windows)
+    }
+
+    /// Reads windows as people write them, separated by `;`.
+    ///
+    /// # Errors
+    /// When one of them is no window.
+    pub fn parse(text: &str) -> Result<Self, HoursError> {
+        text.split(';').map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The windows.
+    #[must_use]
+    pub fn windows(&self) -> &[Window] {
+        &self.0
+    }
+
+    /// Does this moment lie in one of the windows?
+    #[must_use]
+    pub fn contain(&self, now: EpochSeconds) -> bool {
+        let now = timestamp(now);
+        self.0.iter().any(|window| window.contains(now))
+    }
+
+    /// The moments between `from` and `to` at which a window may open or shut, in no particular order. The zones'
+    /// own clock changes are not among them.
+    pub fn edges(&self, from: EpochSeconds, to: EpochSeconds) -> impl Iterator<Item = EpochSeconds> {
+        self.0.iter().flat_map(move |window| window.edges(from, to))
+    }
+}
+
+/// The windows as they are written, separated by `; `.
+impl fmt::Display for Hours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, window) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            window.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Window {
+    fn contains(&self, now: Timestamp) -> bool {
+        // What the wall shows, and nothing else: an hour that is skipped never comes, one that is repeated comes twice.
+        let wall = self.zone.to_datetime(now);
+        let minute = minute_of(wall);
+        let today = self.is_day(wall);
+        if self.start < self.end {
+            return today && (self.start..self.end).contains(&minute);
+        }
+        let yesterday = || wall.yesterday().is_ok_and(|yesterday| self.is_day(yesterday));
+        (today && minute >= self.start) || (minute < self.end && yesterday())
+    }
+
+    fn is_day(&self, wall: DateTime) -> bool {
+        let index = usize::try_from(wall.weekday().to_monday_zero_offset());
+        index.is_ok_and(|index| self.days.get(index) == Some(&true))
+    }
+
+    fn edges(&self, from: EpochSeconds, to: EpochSeconds) -> impl Iterator<Item = EpochSeconds> + use<'_> {
+        let first = self.zone.to_datetime(timestamp(from.saturating_sub(TWO_DAYS))).date();
+        let last = self.zone.to_datetime(timestamp(to.saturating_add(TWO_DAYS))).date();
+        let midnights =
+            std::iter::successors(Some(first), |day| day.tomorrow().ok()).take_while(move |&day| day <= last);
+        let times = [self.start, self.end % MIDNIGHT];
+        midnights
+            .flat_map(move |day| times.map(|time| day.at(hour(time), minute(time), 0, 0)))
+            .filter_map(|wall| self.zone.to_timestamp(wall).ok())
+            .map(Timestamp::as_second)
+            .filter(move |edge| (from..=to).contains(edge))
+    }
+}
+
+impl FromStr for Window {
+    type Err = HoursError;
+
+    fn from_str(text: &str) -> Result<Self, HoursError> {
+        let words: Vec<_> = text.split_whitespace().collect();
+        let [days, times, zone] = words.as_slice() else { return Err(HoursError::Shape(text.trim().to_owned())) };
+        let (start, end) = times.split_once('-').ok_or_else(|| HoursError::Shape(text.trim().to_owned()))?;
+        let window = Self { days: days_of(days)?, start: time_of(start)?, end: time_of(end)?, zone: zone_of(zone)? };
+        if window.start == MIDNIGHT {
+            return Err(HoursError::Time(start.to_owned()));
+        }
+        if window.start == window.end {
+            return Err(HoursError::NoLength((*times).to_owned()));
+        }
+        Ok(window)
+    }
+}
+
+/// The window as it is stored: ranges of three days and more, times of five characters, the zone's own spelling.
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_days(self.days, f)?;
+        let Self { start, end, .. } = *self;
+        write!(f, " {:02}:{:02}-{:02}:{:02} ", hour(start), minute(start), hour(end), minute(end))?;
+        f.write_str(self.zone.iana_name().unwrap_or("UTC"))
+    }
+}
+
+/// `Mon-Fri`, `Sat,Sun`, `Fri-Mon`, and lists of these.
+fn days_of(text: &str) -> Result<[bool; 7], HoursError> {
+    let mut days = [false; 7];
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (day_of(first)?, day_of(last)?);
+        let length = (last + 7 - first) % 7;
+        for day in first..=first + length {
+            if let Some(open) = days.get_mut(day % 7) {
+                *open = true;
+            }
+        }
+    }
+    Ok(days)
+}
+
+fn day_of(text: &str) -> Result<usize, HoursError> {
+    let index = DAYS.iter().position(|day| day.eq_ignore_ascii_case(text));
+    index.ok_or_else(|| HoursError::Day(text.to_owned()))
+}
+
+fn time_of(text: &str) -> Result<u16, HoursError> {
+    let number = |digits: &str, at_least: usize| {
+        let is_number = (at_least..=2).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<u16>().ok().filter(|_| is_number)
+    };
+    let minutes = text.split_once(':').and_then(|(hour, minute)| {
+        let (hour, minute) = (number(hour, 1)?, number(minute, 2)?);
+        (minute < 60).then_some(hour * 60 + minute).filter(|&time| time <= MIDNIGHT)
+    });
+    minutes.ok_or_else(|| HoursError::Time(text.to_owned()))
+}
+
+/// From the database in the binary, so that every installation knows the same zones; parsed once and then shared.
+fn zone_of(name: &str) -> Result<TimeZone, HoursError> {
+    let zone =
+        TimeZoneDatabase::bundled().get(name).ok().filter(|zone| zone.iana_name().is_some() && !zone.is_unknown());
+    zone.ok_or_else(|| HoursError::Zone(name.to_owned()))
+}
+
+fn write_days(days: [bool; 7], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let open = |day: usize| days.get(day % 7) == Some(&true);
+    let name = |day: usize| DAYS.get(day % 7).copied().unwrap_or_default();
+    if days == [true; 7] {
+        return f.write_str("Mon-Sun");
+    }
+    let mut separator = "";
+    for first in (0..7).filter(|&day| open(day) && !open(day + 6)) {
+        let length = (first..first + 7).take_while(|&day| open(day)).count();
+        match length {
+            1 => write!(f, "{separator}{}", name(first))?,
+            2 => write!(f, "{separator}{},{}", name(first), name(first + 1))?,
+            _ => write!(f, "{separator}{}-{}", name(first), name(first + length - 1))?,
+        }
+        separator = ",";
+    }
+    Ok(())
+}
+
+/// What lies beyond the calendar counts as its end.
+fn timestamp(seconds: EpochSeconds) -> Timestamp {
+    let end = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::from_second(seconds).unwrap_or(end)
+}
+
+fn minute_of(wall: DateTime) -> u16 {
+    u16::try_from(i16::from(wall.hour()) * 60 + i16::from(wall.minute())).unwrap_or_default()
+}
+
+/// The hour of a time of day, 24 included.
+fn hour(time: u16) -> i8 {
+    i8::try_from(time / 60).unwrap_or_default()
+}
+
+fn minute(time: u16) -> i8 {
+    i8::try_from(time % 60).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(text: &str) -> String {
+        Hours::parse(text).unwrap().to_string()
+    }
+
+    #[track_caller]
+    fn open(hours: &str, moment: &str, expected: bool) {
+        let now: Timestamp = moment.parse().unwrap();
+        assert_eq!(Hours::parse(hours).unwrap().contain(now.as_second()), expected, "{hours} at {moment}");
+    }
+
+    #[test]
+    fn windows_are_written_in_one_form() {
+        assert_eq!(stored(" mon-FRI  9:00-18:00 europe/moscow "), "Mon-Fri 09:00-18:00 Europe/Moscow");
+        assert_eq!(stored("Sun,Sat 00:00-24:00 UTC"), "Sat,Sun 00:00-24:00 UTC");
+        assert_eq!(stored("Fri-Mon 22:00-06:00 Asia/Tokyo"), "Fri-Mon 22:00-06:00 Asia/Tokyo");
+        assert_eq!(stored("Fri-Mon,Wed 01:02-03:04 UTC"), "Wed,Fri-Mon 01:02-03:04 UTC");
+        assert_eq!(stored("Tue-Mon 01:00-02:00 UTC"), "Mon-Sun 01:00-02:00 UTC");
+        assert_eq!(stored("Mon 1:00-2:00 UTC;Tue 3:00-4:00 UTC"), "Mon 01:00-02:00 UTC; Tue 03:00-04:00 UTC");
+    }
+
+    #[test]
+    fn what_is_no_window_is_refused() {
+        let refused = |text: &str| Hours::parse(text).unwrap_err().to_string();
+        for bad in ["", "Mon-Fri", "Mon-Fri 09:00 UTC", "Mon - Fri 09:00-18:00 UTC", "Mon 09:00-18:00 UTC;"] {
+            assert!(refused(bad).contains("is no window"), "{bad}");
+        }
+        for bad in ["Mo", "Monday", "Mon-", "Mon,", "Mon-Wed-Fri", "1-5"] {
+            assert!(refused(&format!("{bad} 09:00-18:00 UTC")).contains("is no day"), "{bad}");
+        }
+        for bad in ["9-18", "09:60-18:00", "09:00-24:01", "24:00-09:00", "+9:00-18:00", "9:0-18:00", "009:00-18:00"] {
+            assert!(refused(&format!("Mon {bad} UTC")).contains("is no time of day"), "{bad}");
+        }
+        assert!(refused("Mon 09:00-09:00 UTC").contains("00:00-24:00"));
+        for bad in ["Mars/Olympus", "+03:00", "MSK", "Etc/Unknown"] {
+            assert!(refused(&format!("Mon 09:00-18:00 {bad}")).contains("is no time zone"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_window_opens_by_its_own_zone() {
+        let office = "Mon-Fri 09:00-18:00 Europe/Moscow";
+        open(office, "2026-11-23T05:59:59Z", false);
+        open(office, "2026-11-23T06:00:00Z", true);
+        open(office, "2026-11-23T14:59:59Z", true);
+        open(office, "2026-11-23T15:00:00Z", false);
+        open(office, "2026-11-22T12:00:00Z", false);
+        open("Sat 00:00-24:00 UTC", "2026-11-21T23:59:59Z", true);
+        open("Sat 00:00-24:00 UTC", "2026-11-22T00:00:00Z", false);
+    }
+
+    #[test]
+    fn a_night_belongs_to_the_day_it_starts_on() {
+        let night = "Fri 22:00-06:00 UTC";
+        open(night, "2026-11-20T05:00:00Z", false);
+        open(night, "2026-11-20T22:00:00Z", true);
+        open(night, "2026-11-21T05:59:59Z", true);
+        open(night, "2026-11-21T06:00:00Z", false);
+        open(night, "2026-11-21T22:00:00Z", false);
+        open("Sun 22:00-06:00 UTC", "2026-11-23T03:00:00Z", true);
+        open("Fri 22:00-00:00 UTC", "2026-11-20T23:59:59Z", true);
+        open("Fri 22:00-00:00 UTC", "2026-11-21T00:00:00Z", false);
+    }
+
+    #[test]
+    fn summer_time_moves_a_window_with_the_clock() {
+        let office = "Mon-Sun 09:00-18:00 America/New_York";
+        open(office, "2026-03-07T13:30:00Z", false);
+        open(office, "2026-03-08T13:30:00Z", true);
+        open(office, "2026-11-01T13:30:00Z", false);
+        // 02:00 becomes 03:00: there is no half past two,
+        let gap = "Sun 02:15-02:45 America/New_York";
+        open(gap, "2026-03-08T06:30:00Z", false);
+        open(gap, "2026-03-08T07:30:00Z", false);
+        open(gap, "2026-03-15T06:30:00Z", true);
+        // and 02:00 becomes 01:00: half past one comes twice.
+        let fold = "Sun 01:15-01:45 America/New_York";
+        open(fold, "2026-11-01T05:30:00Z", true);
+        open(fold, "2026-11-01T06:00:00Z", false);
+        open(fold, "2026-11-01T06:30:00Z", true);
+    }
+
+    #[test]
+    fn any_moment_can_be_asked_about() {
+        for now in [EpochSeconds::MIN, -1, 0, EpochSeconds::MAX] {
+            assert!(Hours::parse("Mon-Sun 00:00-24:00 Pacific/Apia").unwrap().contain(now));
+            assert!(!Hours::new(Vec::new()).contain(now));
+        }
+    }
+
+    #[test]
+    fn every_change_happens_at_an_edge() {
+        let hours = Hours::parse("Fri-Mon 22:00-06:00 Asia/Kathmandu; Wed 12:30-24:00 UTC").unwrap();
+        let from = 1_795_500_000;
+        let to = from + 8 * 24 * 60 * 60;
+        let edges: Vec<_> = hours.edges(from, to).collect();
+        for now in (from + 60..to).step_by(60) {
+            let changed = hours.contain(now) != hours.contain(now - 60);
+            assert!(!changed || edges.iter().any(|edge| (now - 59..=now).contains(edge)), "{now}");
+        }
+    }
+}
