@@ -59,6 +59,9 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
     let table = connection.table.as_deref().unwrap_or(LOCAL_TABLE);
     let config = Config::read(|name: &str| match name {
         "TABLE_NAME" => Some(table.to_owned()),
+        "COUNTRY_CODE" => connection.country_code.clone(),
+        "TRUNK_PREFIX" => connection.trunk_prefix.clone(),
+        "INTERNATIONAL_PREFIX" => connection.international_prefix.clone(),
         name => process_environment(name),
     })?;
     let listener =

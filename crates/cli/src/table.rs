@@ -1,13 +1,52 @@
-//! The permission table itself.
+//! `table create|describe`: the permission table itself.
 
-use anyhow::Context as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, TableStatus,
+    TimeToLiveDescription, TimeToLiveSpecification, TimeToLiveStatus,
 };
 use callgate::store::item::{EXPIRES_AT, PK, SK};
+use clap::Subcommand;
+use serde_json::json;
 
-/// Creates the table, and waits for nothing: a local one is there at once.
+use crate::connection::{Options as Connection, Output, Table};
+use crate::outcome::Outcome;
+
+/// How long a new table may take until it can be used; some seconds are usual.
+const MAX_WAIT: Duration = Duration::from_secs(180);
+
+/// The pause between two looks at a new table.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What to do with the table.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Command {
+    /// Make the table and wait until it can be used; of one that is there say what differs
+    #[command(after_help = "Example:\n  callgatectl table create --table callgate --region eu-central-1")]
+    Create,
+    /// Show the table, and what is not as it should be
+    #[command(after_help = "Example:\n  callgatectl table describe --table callgate")]
+    Describe,
+}
+
+pub(crate) async fn run(command: &Command, connection: &Connection) -> anyhow::Result<Outcome> {
+    let table = connection.open().await?;
+    match command {
+        Command::Create => {
+            if table.description().await?.is_some() {
+                return describe(&table, "there already").await;
+            }
+            create(&table.client, &table.name).await?;
+            describe(&table, "created").await
+        }
+        Command::Describe => describe(&table, "there").await,
+    }
+}
+
+/// Creates the table and waits until it can be used.
 pub(crate) async fn create(client: &Client, table: &str) -> anyhow::Result<()> {
     let key = |name, key_type| KeySchemaElement::builder().attribute_name(name).key_type(key_type).build();
     let text =
@@ -23,6 +62,7 @@ pub(crate) async fn create(client: &Client, table: &str) -> anyhow::Result<()> {
         .send()
         .await
         .with_context(|| format!("cannot create table `{table}`"))?;
+    wait(client, table).await?;
     let expiry = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true).build()?;
     client
         .update_time_to_live()
@@ -32,4 +72,103 @@ pub(crate) async fn create(client: &Client, table: &str) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot set the expiry attribute of table `{table}`"))?;
     Ok(())
+}
+
+async fn wait(client: &Client, table: &str) -> anyhow::Result<()> {
+    let started = Instant::now();
+    while started.elapsed() < MAX_WAIT {
+        let answer = client.describe_table().table_name(table).send().await;
+        let answer = answer.with_context(|| format!("cannot see whether table `{table}` is ready"))?;
+        if answer.table().and_then(TableDescription::table_status) == Some(&TableStatus::Active) {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    bail!(
+        "table `{table}` is not ready after {} s; look at it again with `callgatectl table describe`",
+        MAX_WAIT.as_secs()
+    )
+}
+
+async fn describe(table: &Table, state: &str) -> anyhow::Result<Outcome> {
+    let Some(found) = table.description().await? else {
+        bail!("there is no table `{0}`; make it with `callgatectl table create --table {0}`", table.name);
+    };
+    let answer = table.client.describe_time_to_live().table_name(&table.name).send().await;
+    let expiry = answer.map_err(|error| table.failed(&error))?.time_to_live_description;
+    let differences = differences(&found, expiry.as_ref());
+    let status = found.table_status().map_or("unknown", TableStatus::as_str);
+    match table.output {
+        Output::Text => {
+            println!("table {}: {state}, {status}", table.name);
+            println!(
+                "  about {} items, {} bytes",
+                found.item_count().unwrap_or(0),
+                found.table_size_bytes().unwrap_or(0)
+            );
+            for difference in &differences {
+                println!("  differs: {difference}");
+            }
+            if differences.is_empty() {
+                println!("  keys, billing and expiry are as they should be");
+            }
+        }
+        Output::Json => println!(
+            "{}",
+            json!({
+                "table": table.name, "result": state, "status": status, "items": found.item_count(),
+                "bytes": found.table_size_bytes(), "differences": differences,
+            })
+        ),
+    }
+    Ok(if differences.is_empty() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// Where the table is not the one that [`create`] makes.
+fn differences(table: &TableDescription, expiry: Option<&TimeToLiveDescription>) -> Vec<String> {
+    let mut differences = Vec::new();
+    for (name, kind) in [(PK, KeyType::Hash), (SK, KeyType::Range)] {
+        let is_key = table.key_schema().iter().any(|key| key.attribute_name() == name && *key.key_type() == kind);
+        let is_text = table
+            .attribute_definitions()
+            .iter()
+            .any(|it| it.attribute_name() == name && *it.attribute_type() == ScalarAttributeType::S);
+        if !is_key || !is_text {
+            differences.push(format!(
+                "`{name}` is not its {} key of type S; such a table cannot be mended, make another",
+                kind.as_str()
+            ));
+        }
+    }
+    let billing = table.billing_mode_summary().and_then(|it| it.billing_mode());
+    if billing != Some(&BillingMode::PayPerRequest) {
+        differences.push("it is not billed on demand, so it can be too slow for the calls that come".to_owned());
+    }
+    let is_on = |status: &TimeToLiveStatus| matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling);
+    let attribute = expiry.filter(|it| it.time_to_live_status().is_some_and(is_on)).and_then(|it| it.attribute_name());
+    match attribute {
+        Some(EXPIRES_AT) => {}
+        Some(other) => differences.push(format!("items expire by `{other}`, not by `{EXPIRES_AT}`")),
+        None => differences.push(format!("items do not expire: set its time-to-live attribute to `{EXPIRES_AT}`")),
+    }
+    differences
+}
+
+impl Table {
+    /// The table as `DynamoDB` describes it; `None` when there is none.
+    pub(crate) async fn description(&self) -> anyhow::Result<Option<TableDescription>> {
+        match self.client.describe_table().table_name(&self.name).send().await {
+            Ok(answer) => Ok(answer.table),
+            Err(error) if error.as_service_error().is_some_and(|it| it.is_resource_not_found_exception()) => Ok(None),
+            Err(error) => Err(self.failed(&error).context("cannot describe the table")),
+        }
+    }
+
+    /// Fails with what to do when the table cannot be asked at all.
+    pub(crate) async fn probe(&self) -> anyhow::Result<()> {
+        match self.description().await? {
+            Some(_) => Ok(()),
+            None => bail!("there is no table `{0}`; make it with `callgatectl table create --table {0}`", self.name),
+        }
+    }
 }

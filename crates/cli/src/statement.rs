@@ -1,0 +1,178 @@
+//! A rule as people say it, from whom to whom, and where in the table it belongs.
+
+use callgate::store::item::{Attributes, Key};
+use callgate_core::{AppKey, DialPlan, Effect, IdError, MediaSet, PartyId, Pattern, Rule};
+use serde::Serialize;
+
+use crate::moment;
+use crate::outcome::{Usage, usage};
+
+/// Whom a rule is about, from caller to callee.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct About {
+    pub(crate) app: AppKey,
+    pub(crate) from: Pattern,
+    pub(crate) to: Pattern,
+}
+
+/// Where a rule stands: an item, and in an item with lists the list and its entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) key: Key,
+    pub(crate) entry: Option<(&'static str, String)>,
+}
+
+/// Which kind of item a rule belongs to, and whose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// Door 1: the app's list.
+    App,
+    /// Door 2: the caller's list.
+    Caller(PartyId),
+    /// Door 3: the callee's list.
+    Callee(PartyId),
+    /// Doors 2 and 3: an item of its own.
+    Pair(PartyId, PartyId),
+}
+
+impl About {
+    /// # Errors
+    /// From a pattern to a prefix there is no item such a rule could stand in.
+    pub(crate) fn home(&self) -> Result<Home, Usage> {
+        let id = |text: &str| canonical(text).map_err(|error| Usage(format!("`{text}` {error}")));
+        Ok(match (&self.from, &self.to) {
+            (Pattern::Exact(caller), Pattern::Exact(callee)) => Home::Pair(id(caller)?, id(callee)?),
+            (_, Pattern::Exact(callee)) => Home::Callee(id(callee)?),
+            (Pattern::Exact(caller), _) => Home::Caller(id(caller)?),
+            (_, Pattern::Everyone) => Home::App,
+            (from, to) => {
+                return Err(Usage(format!(
+                    "`{from}` to `{to}` are two patterns; a rule from a pattern goes to one party or to `*`, and a \
+                     rule to a prefix comes from one party: write one rule a party"
+                )));
+            }
+        })
+    }
+
+    /// Where the rule stands.
+    ///
+    /// # Errors
+    /// As for [`Self::home`].
+    pub(crate) fn spot(&self) -> Result<Spot, Usage> {
+        let app = &self.app;
+        Ok(match self.home()? {
+            Home::App => Spot { key: Key::app(app), entry: Some(("callers", self.from.to_string())) },
+            Home::Caller(id) => Spot { key: Key::party(app, &id), entry: Some(("outgoing", self.to.to_string())) },
+            Home::Callee(id) => Spot { key: Key::party(app, &id), entry: Some(("incoming", self.from.to_string())) },
+            Home::Pair(caller, callee) => Spot { key: Key::pair(app, &caller, &callee), entry: None },
+        })
+    }
+
+    /// It opens or shuts a door for more than one party.
+    pub(crate) fn is_open(&self) -> bool {
+        !matches!((&self.from, &self.to), (Pattern::Exact(_), Pattern::Exact(_)))
+    }
+}
+
+/// An id that is canonical already: under which dial plan does not matter any more.
+fn canonical(text: &str) -> Result<PartyId, IdError> {
+    PartyId::new(text, &DialPlan::default())
+}
+
+/// `allow +7495* to PPP005, audio only, Mon-Fri 09:00-18:00 Europe/Moscow, until 2026-12-31T00:00:00Z`.
+pub(crate) fn in_words(about: &About, rule: &Rule) -> String {
+    let About { from, to, .. } = about;
+    format!("{} {from} to {to}{}", rule.effect.as_str(), conditions(rule))
+}
+
+/// The conditions and the note, each after a comma.
+pub(crate) fn conditions(rule: &Rule) -> String {
+    let media = rule.media.map(|media| format!(", {}", media_in_words(media)));
+    let hours = rule.hours.as_ref().map(|hours| format!(", {hours}"));
+    let until = rule.expires_at.map(|at| format!(", until {}", moment::format(at)));
+    let note = rule.note.as_ref().map(|note| format!(" ({note})"));
+    [media, hours, until, note].into_iter().flatten().collect()
+}
+
+/// The media a rule is about, for people.
+pub(crate) fn media_in_words(media: MediaSet) -> &'static str {
+    match (media.audio, media.video) {
+        (true, true) => "audio and video",
+        (true, false) => "audio only",
+        (false, true) => "video only",
+        (false, false) => "no medium",
+    }
+}
+
+/// The words of a set of media.
+pub(crate) fn media_words(media: MediaSet) -> Vec<&'static str> {
+    [(media.audio, "audio"), (media.video, "video")]
+        .into_iter()
+        .filter_map(|(meant, word)| meant.then_some(word))
+        .collect()
+}
+
+/// Reads the words of a set of media, separated by spaces, commas or semicolons.
+pub(crate) fn parse_media(text: &str) -> anyhow::Result<MediaSet> {
+    let mut media = MediaSet { audio: false, video: false };
+    for word in text.split([' ', ',', ';']).filter(|word| !word.is_empty()) {
+        match word {
+            "audio" => media.audio = true,
+            "video" => media.video = true,
+            _ => return Err(usage(format!("`{word}` is no medium; expected `audio` or `video`"))),
+        }
+    }
+    if media.audio || media.video { Ok(media) } else { Err(usage("no medium is named; expected `audio` or `video`")) }
+}
+
+/// Both say the same; who wrote them, and when, does not matter.
+pub(crate) fn same(one: &Rule, other: &Rule) -> bool {
+    let said = |rule: &Rule| Rule { updated_at: None, updated_by: None, ..rule.clone() };
+    said(one) == said(other)
+}
+
+/// A rule in the words of import, export and `--output json`.
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
+pub(crate) struct Row {
+    pub(crate) app: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) effect: String,
+    pub(crate) media: Vec<String>,
+    pub(crate) hours: Vec<String>,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) note: Option<String>,
+}
+
+impl Row {
+    pub(crate) fn new(about: &About, rule: &Rule) -> Self {
+        let windows = rule.hours.iter().flat_map(|hours| hours.windows()).map(ToString::to_string).collect();
+        Self {
+            app: about.app.to_string(),
+            from: about.from.to_string(),
+            to: about.to.to_string(),
+            effect: rule.effect.as_str().to_owned(),
+            media: rule.media.map(media_words).unwrap_or_default().into_iter().map(str::to_owned).collect(),
+            hours: windows,
+            expires_at: rule.expires_at.map(moment::format),
+            note: rule.note.clone(),
+        }
+    }
+}
+
+/// What the rule of a spot says now, as attributes, wherever it stands in the item.
+pub(crate) fn stored_at<'a>(
+    spot: &Spot,
+    item: Option<&'a Attributes>,
+) -> Option<&'a aws_sdk_dynamodb::types::AttributeValue> {
+    let (list, entry) = spot.entry.as_ref()?;
+    item?.get(*list)?.as_m().ok()?.get(entry)
+}
+
+/// The other effect.
+pub(crate) const fn opposite(effect: Effect) -> Effect {
+    match effect {
+        Effect::Allow => Effect::Deny,
+        Effect::Deny => Effect::Allow,
+    }
+}
