@@ -8,17 +8,23 @@ use outcome::{Outcome, Usage};
 
 mod check;
 mod connection;
+mod diff;
+mod export;
+mod import;
 mod items;
 mod moment;
 mod outcome;
+mod rows;
 mod rules;
 mod sample;
 mod serve;
 mod shadow;
 mod show;
 mod simulator;
+mod spool;
 mod statement;
 mod status;
+mod stored;
 mod table;
 
 /// Try callgate on a laptop, and manage who may call whom.
@@ -69,6 +75,19 @@ enum Command {
     /// Would this call go through, and why?
     #[command(after_help = CHECK_EXAMPLES)]
     Check(check::Options),
+    /// Write the rules of a CSV or NDJSON file into the table
+    ///
+    /// Columns: app,from,to,effect,media,hours,expires_at,note, in any order; the last four may be missing. The whole
+    /// file is checked before anything is written. Rules that are not in the file stay, unless --replace is given.
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(import::Options),
+    /// Write the rules of the table to standard output, as import reads them
+    ///
+    /// Status and notes of apps and parties are no rules, and stand only in the table.
+    #[command(
+        after_help = "Examples:\n  callgatectl export > rules.csv\n  callgatectl export --app shop --format ndjson"
+    )]
+    Export(export::Options),
     /// Print the completions of a shell
     #[command(after_help = "Example:\n  callgatectl completions bash > /etc/bash_completion.d/callgatectl")]
     Completions {
@@ -100,6 +119,16 @@ Examples:
   callgatectl deny --app shop --from '*' --to PPP005                nobody, except whom a longer rule allows
   callgatectl deny --app shop --from anonymous --to PPP005          who withholds the number
   callgatectl deny --app shop --from '*' --to PPP005 --hours 'Fri-Sun 22:00-07:00 Europe/Moscow'";
+
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  callgatectl import rules.csv --dry-run                            what would change?
+  callgatectl import rules.csv
+  callgatectl import - --replace --yes < rules.ndjson               the file's apps hold these rules and no others
+
+  app,from,to,effect,media,hours,expires_at,note
+  shop,PPP009,PPP005,allow,audio,,,
+  shop,*,support,allow,,\"Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-14:00 Europe/Moscow\",2026-12-31T18:00:00Z,on trial";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -133,6 +162,8 @@ async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Resume(options) => status::set(Status::Active, options, connection).await,
         Command::Show(whom) => show::run(whom, connection).await,
         Command::Check(options) => check::run(options, connection).await,
+        Command::Import(options) => import::run(options, connection).await,
+        Command::Export(options) => export::run(options, connection).await,
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "callgatectl", &mut std::io::stdout());
             Ok(Outcome::Done)

@@ -1,7 +1,7 @@
 //! A rule as people say it, from whom to whom, and where in the table it belongs.
 
 use callgate::store::item::{Attributes, Key};
-use callgate_core::{AppKey, DialPlan, Effect, IdError, MediaSet, PartyId, Pattern, Rule};
+use callgate_core::{AppKey, DialPlan, Effect, Hours, IdError, MediaSet, PartyId, Pattern, Rule};
 use serde::Serialize;
 
 use crate::moment;
@@ -146,11 +146,16 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn new(about: &About, rule: &Rule) -> Self {
+        Self::of(about.app.as_str(), &about.from.to_string(), &about.to.to_string(), rule)
+    }
+
+    /// Of parties in the table's spelling.
+    pub(crate) fn of(app: &str, from: &str, to: &str, rule: &Rule) -> Self {
         let windows = rule.hours.iter().flat_map(|hours| hours.windows()).map(ToString::to_string).collect();
         Self {
-            app: about.app.to_string(),
-            from: about.from.to_string(),
-            to: about.to.to_string(),
+            app: app.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
             effect: rule.effect.as_str().to_owned(),
             media: rule.media.map(media_words).unwrap_or_default().into_iter().map(str::to_owned).collect(),
             hours: windows,
@@ -160,6 +165,39 @@ impl Row {
     }
 }
 
+impl Row {
+    /// A rule of which only is known whom it is about.
+    pub(crate) fn not_understood(app: &str, from: &str, to: &str) -> Self {
+        let mut row = Self::of(app, from, to, &Rule::new(Effect::Deny));
+        NOT_UNDERSTOOD.clone_into(&mut row.effect);
+        row
+    }
+
+    /// The rule that the row was made of.
+    pub(crate) fn rule(&self) -> anyhow::Result<Rule> {
+        let effect = match self.effect.as_str() {
+            "allow" => Effect::Allow,
+            "deny" => Effect::Deny,
+            other => return Err(usage(format!("`{other}` is no effect; expected `allow` or `deny`"))),
+        };
+        let media = if self.media.is_empty() { None } else { Some(parse_media(&self.media.join(" "))?) };
+        let windows = self.hours.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
+        let hours = (!windows.is_empty()).then(|| Hours::new(windows));
+        let expires_at = self.expires_at.as_deref().and_then(moment::absolute);
+        Ok(Rule { media, hours, expires_at, note: self.note.clone(), ..Rule::new(effect) })
+    }
+
+    /// As [`in_words`], with the app.
+    pub(crate) fn in_words(&self) -> String {
+        let Self { app, from, to, effect, .. } = self;
+        let conditions = self.rule().map(|rule| conditions(&rule)).unwrap_or_default();
+        format!("{effect} {from} to {to}{conditions} in app {app}")
+    }
+}
+
+/// The effect of a rule that cannot be understood.
+const NOT_UNDERSTOOD: &str = "(not understood)";
+
 /// What the rule of a spot says now, as attributes, wherever it stands in the item.
 pub(crate) fn stored_at<'a>(
     spot: &Spot,
@@ -167,12 +205,4 @@ pub(crate) fn stored_at<'a>(
 ) -> Option<&'a aws_sdk_dynamodb::types::AttributeValue> {
     let (list, entry) = spot.entry.as_ref()?;
     item?.get(*list)?.as_m().ok()?.get(entry)
-}
-
-/// The other effect.
-pub(crate) const fn opposite(effect: Effect) -> Effect {
-    match effect {
-        Effect::Allow => Effect::Deny,
-        Effect::Deny => Effect::Allow,
-    }
 }

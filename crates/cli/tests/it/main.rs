@@ -10,3 +10,4 @@ mod serve;
 mod simulator;
 mod support;
 mod tables;
+mod transfer;
