@@ -9,6 +9,7 @@ use outcome::{Outcome, Usage};
 mod check;
 mod connection;
 mod diff;
+mod doctor;
 mod export;
 mod import;
 mod items;
@@ -62,7 +63,7 @@ enum Command {
     Deny(rules::Said),
     /// Take a rule back
     #[command(after_help = "Example:\n  callgatectl revoke --app shop --from '+881*' --to '*'")]
-    Revoke(rules::Parties),
+    Revoke(rules::Revoked),
     /// Refuse every call of an app or a party, whatever its rules say
     #[command(after_help = "Examples:\n  callgatectl suspend --app shop PPP007\n  callgatectl suspend --app shop")]
     Suspend(status::Options),
@@ -88,6 +89,13 @@ enum Command {
         after_help = "Examples:\n  callgatectl export > rules.csv\n  callgatectl export --app shop --format ndjson"
     )]
     Export(export::Options),
+    /// Find what does not mean what somebody thought: rules that never match, expired ones, records that refuse calls
+    ///
+    /// Give it the function's dial plan: rules written under another one can no longer match.
+    #[command(
+        after_help = "Examples:\n  callgatectl doctor\n  callgatectl doctor --fix\n\nExit code 4 when there are findings."
+    )]
+    Doctor(doctor::Options),
     /// Print the completions of a shell
     #[command(after_help = "Example:\n  callgatectl completions bash > /etc/bash_completion.d/callgatectl")]
     Completions {
@@ -164,6 +172,7 @@ async fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Command::Check(options) => check::run(options, connection).await,
         Command::Import(options) => import::run(options, connection).await,
         Command::Export(options) => export::run(options, connection).await,
+        Command::Doctor(options) => doctor::run(options, connection).await,
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "callgatectl", &mut std::io::stdout());
             Ok(Outcome::Done)

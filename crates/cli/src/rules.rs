@@ -14,7 +14,7 @@ use crate::connection::{Options as Connection, Output, Table, now};
 use crate::items::{Change, Expression};
 use crate::moment;
 use crate::outcome::{Outcome, usage};
-use crate::shadow::{self, idle};
+use crate::shadow::idle;
 use crate::statement::{About, Row, Spot, in_words, parse_media, same, stored_at};
 
 /// How often a change is tried again when somebody else changed the same rule at the same moment.
@@ -35,6 +35,33 @@ pub(crate) struct Parties {
     /// Ask no question before a rule that is about more than one party
     #[arg(long, short)]
     yes: bool,
+}
+
+/// A rule to take back.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Revoked {
+    #[command(flatten)]
+    parties: Parties,
+    /// Take --from and --to letter by letter, as doctor shows them, for what no spelling of today leads to
+    #[arg(long)]
+    exactly: bool,
+}
+
+impl Revoked {
+    /// Where the rule may stand: of two parties also in a list, where somebody else's tool put it.
+    fn spots(&self, table: &Table) -> anyhow::Result<(About, Vec<Spot>)> {
+        if !self.exactly {
+            let about = self.parties.about(table)?;
+            let spot = about.spot()?;
+            return Ok((about, vec![spot]));
+        }
+        let Parties { app, from, to, .. } = &self.parties;
+        let app = Table::app(app)?;
+        Ok((
+            About { app: app.clone(), from: Pattern::from_stored(from), to: Pattern::from_stored(to) },
+            Spot::as_stored(&app, from, to),
+        ))
+    }
 }
 
 /// A rule to write.
@@ -100,7 +127,7 @@ pub(crate) async fn say(effect: Effect, said: &Said, connection: &Connection) ->
             && !confirm(&format!(
                 "{} in {}\n{}",
                 in_words(&about, &rule),
-                shadow::in_app(&about.app),
+                format!("app `{}`", about.app),
                 consequence(&about, effect)
             ))?
         {
@@ -122,48 +149,60 @@ pub(crate) async fn say(effect: Effect, said: &Said, connection: &Connection) ->
 }
 
 /// Takes a rule back.
-pub(crate) async fn revoke(parties: &Parties, connection: &Connection) -> anyhow::Result<Outcome> {
+pub(crate) async fn revoke(revoked: &Revoked, connection: &Connection) -> anyhow::Result<Outcome> {
     let table = connection.open().await?;
-    let about = parties.about(&table)?;
-    let (home, spot) = (about.home()?, about.spot()?);
-    let mut asked = parties.yes;
+    let (about, spots) = revoked.spots(&table)?;
+    let mut asked = revoked.parties.yes;
+    let mut taken = None;
+    for spot in &spots {
+        if let Some(before) = take_back(&table, &about, spot, &mut asked).await? {
+            taken = Some(before);
+        }
+    }
+    let About { app, from, to } = &about;
+    let result = if taken.is_some() { "revoked" } else { "absent" };
+    if table.output == Output::Json {
+        let previous = taken.as_ref().and_then(|it| it.as_ref().ok()).map(|rule| Row::new(&about, rule));
+        let (app, from, to) = (app.as_str(), from.to_string(), to.to_string());
+        println!("{}", json!({"result": result, "app": app, "from": from, "to": to, "previous": previous}));
+    }
+    match taken {
+        None => bail!("there is no rule from `{from}` to `{to}` in app `{app}`"),
+        Some(before) if table.output == Output::Text => println!("revoked: {}", what(&about, &before)),
+        Some(_) => {}
+    }
+    Ok(Outcome::Done)
+}
+
+/// The rule that stood there; `None` when there was none.
+async fn take_back(
+    table: &Table,
+    about: &About,
+    spot: &Spot,
+    asked: &mut bool,
+) -> anyhow::Result<Option<Result<Rule, Fault>>> {
     for attempt in 0..MAX_ATTEMPTS {
-        let (_, own) = table.around(&about, &home).await?;
-        let before = Before::read(&spot, own.as_ref());
-        let About { from, to, .. } = &about;
-        let Some(rule) = &before.rule else {
-            let message = format!("there is no rule from `{from}` to `{to}` in {}", shadow::in_app(&about.app));
-            if table.output == Output::Json {
-                println!(
-                    "{}",
-                    json!({"result": "absent", "app": about.app.as_str(), "from": from.to_string(), "to": to.to_string()})
-                );
-            }
-            bail!("{message}");
-        };
-        let what =
-            rule.as_ref().map_or_else(|_| format!("the rule from {from} to {to}"), |rule| in_words(&about, rule));
-        let question = format!("revoke {what} in {}\n{}", shadow::in_app(&about.app), whom(&about));
-        if about.is_open() && !asked && !confirm(&question)? {
+        let own = table.get(&spot.key).await?;
+        let before = Before::read(spot, own.as_ref());
+        let Some(rule) = &before.rule else { return Ok(None) };
+        let question = format!("revoke {} in app `{}`\n{}", what(about, rule), about.app, whom(about));
+        if about.is_open() && !*asked && !confirm(&question)? {
             bail!("nothing was written");
         }
-        asked = true;
-        if table.remove(&spot, &before).await? {
-            match table.output {
-                Output::Text => println!("revoked: {what}"),
-                Output::Json => {
-                    let rule = rule.as_ref().ok().map(|rule| Row::new(&about, rule));
-                    println!(
-                        "{}",
-                        json!({"result": "revoked", "app": about.app.as_str(), "from": from.to_string(), "to": to.to_string(), "previous": rule})
-                    );
-                }
-            }
-            return Ok(Outcome::Done);
+        *asked = true;
+        if table.remove(spot, &before).await? {
+            return Ok(before.rule);
         }
         pause(attempt).await;
     }
     bail!("somebody else keeps changing this rule; nothing was written, try again")
+}
+
+fn what(about: &About, rule: &Result<Rule, Fault>) -> String {
+    match rule {
+        Ok(rule) => in_words(about, rule),
+        Err(_) => format!("the rule from {} to {}", about.from, about.to),
+    }
 }
 
 /// Who wins is decided by chance, so both must not come again at the same moment.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use callgate_core::{
-    App, AppKey, Call, Decision, DialPlan, Door, Effect, EpochSeconds, Fault, Found, Matched, MediaSet, Party, PartyId,
+    App, Call, Decision, DialPlan, Door, Effect, EpochSeconds, Fault, Found, Matched, MediaSet, Party, PartyId,
     Pattern, Records, Rule, Rules, decide,
 };
 
@@ -261,9 +261,4 @@ pub(crate) fn parties_of(home: &Home) -> (Option<&PartyId>, Option<&PartyId>) {
         Home::Callee(callee) => (None, Some(callee)),
         Home::Pair(caller, callee) => (Some(caller), Some(callee)),
     }
-}
-
-/// The app a rule stands in, for a heading.
-pub(crate) fn in_app(app: &AppKey) -> String {
-    format!("app `{app}`")
 }

@@ -74,6 +74,27 @@ impl About {
     }
 }
 
+impl Spot {
+    /// Where a rule between these may stand, letter by letter, whether or not any call could lead there.
+    pub(crate) fn as_stored(app: &AppKey, from: &str, to: &str) -> Vec<Self> {
+        let app_key = Key::app(app);
+        let party = |id: &str| {
+            let app = app_key.pk.strip_prefix("APP#").unwrap_or_default();
+            Key { pk: format!("PARTY#{app}#{id}"), sk: "PARTY".to_owned() }
+        };
+        let outgoing = Self { key: party(from), entry: Some(("outgoing", to.to_owned())) };
+        let incoming = Self { key: party(to), entry: Some(("incoming", from.to_owned())) };
+        match (from.ends_with('*'), to.ends_with('*')) {
+            (true, true) => vec![Self { key: app_key, entry: Some(("callers", from.to_owned())) }],
+            (true, false) => vec![incoming],
+            (false, true) => vec![outgoing],
+            (false, false) => {
+                vec![Self { key: Key { sk: format!("CALLER#{from}"), ..party(to) }, entry: None }, incoming, outgoing]
+            }
+        }
+    }
+}
+
 /// An id that is canonical already: under which dial plan does not matter any more.
 fn canonical(text: &str) -> Result<PartyId, IdError> {
     PartyId::new(text, &DialPlan::default())

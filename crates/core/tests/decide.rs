@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use callgate_core::{
-    App, AppKey, Call, Decision, DialPlan, Effect, EpochSeconds, Fault, Found, MediaSet, Party, PartyId, Pattern,
-    Records, Rule, Status, decide, trace,
+    App, AppKey, Call, Decision, DialPlan, Effect, EpochSeconds, Fault, Found, Hours, MediaSet, Party, PartyId,
+    Pattern, Records, Rule, Status, decide, trace,
 };
 use proptest::prelude::*;
 
@@ -23,6 +23,8 @@ struct Table {
     suspended: Vec<String>,
     expired: Vec<String>,
     broken: Vec<String>,
+    /// When the call comes, where that is not [`NOW`].
+    now: Option<EpochSeconds>,
 }
 
 type Entry = Result<Rule, Fault>;
@@ -103,6 +105,10 @@ impl Table {
         entries.into_iter().flatten().map(|(key, entry)| (Pattern::from_stored(key), entry.clone())).collect()
     }
 
+    fn now(&self) -> EpochSeconds {
+        self.now.unwrap_or(NOW)
+    }
+
     fn status(&self, who: &str) -> Status {
         if self.suspended.iter().any(|name| name == who) { Status::Suspended } else { Status::Active }
     }
@@ -120,7 +126,7 @@ impl Table {
             status: self.status(id),
             incoming: Self::list(self.incoming.get(id)),
             outgoing: Self::list(self.outgoing.get(id)),
-            expires_at: self.expired.iter().any(|name| name == id).then_some(NOW),
+            expires_at: self.expired.iter().any(|name| name == id).then_some(self.now()),
             note: None,
         };
         self.found(id, party)
@@ -137,8 +143,8 @@ impl Table {
             (self.app_item(), self.party(call.caller.as_str()), self.party(call.callee.as_str()));
         let pair = self.pair(call);
         let records = Records { app: &app, caller: &caller, callee: &callee, pair: &pair };
-        let decision = decide(call, records, NOW);
-        let trace = trace(call, records, NOW);
+        let decision = decide(call, records, self.now());
+        let trace = trace(call, records, self.now());
         assert_eq!(trace.decision, decision);
         if let Decision::Rule { door, matched, effect } = decision {
             let (_, rules) = trace.doors.iter().find(|(name, _)| *name == door).unwrap();
@@ -316,12 +322,14 @@ fn by_the_book(table: &Table, call: &Call) -> Result<Option<bool>, &'static str>
             };
             match entry {
                 Err(_) => return Err("invalid_record"),
-                Ok(rule) if applies(rule, call.media) => applicable.push((length, rule.effect == Effect::Deny)),
+                Ok(rule) if applies(rule, call.media, table.now()) => {
+                    applicable.push((length, rule.effect == Effect::Deny))
+                }
                 Ok(_) => {}
             }
         }
         if let Some(Ok(rule)) = pair
-            && applies(rule, call.media)
+            && applies(rule, call.media, table.now())
         {
             applicable.push((1_000, rule.effect == Effect::Deny));
         }
@@ -333,8 +341,12 @@ fn by_the_book(table: &Table, call: &Call) -> Result<Option<bool>, &'static str>
     Ok(if words.contains(&false) { Some(false) } else { words.contains(&true).then_some(true) })
 }
 
-fn applies(rule: &Rule, call: MediaSet) -> bool {
-    if rule.expires_at.is_some_and(|at| NOW >= at) {
+fn applies(rule: &Rule, call: MediaSet, now: EpochSeconds) -> bool {
+    if rule.expires_at.is_some_and(|at| now >= at) {
+        return false;
+    }
+    // From the text, because the windows themselves are what is being tested.
+    if rule.hours.as_ref().is_some_and(|hours| !hours.to_string().split("; ").any(|window| by_the_clock(window, now))) {
         return false;
     }
     let Some(covered) = rule.media else { return true };
@@ -345,8 +357,175 @@ fn applies(rule: &Rule, call: MediaSet) -> bool {
     }
 }
 
+const DAY: EpochSeconds = 24 * 60 * 60;
+
+/// Does the clock on the wall show such a time? With the zones' rules as their laws say them, and no database.
+fn by_the_clock(window: &str, now: EpochSeconds) -> bool {
+    let words: Vec<_> = window.split(' ').collect();
+    let minutes = |text: &str| {
+        let (hour, minute) = text.split_once(':').unwrap();
+        hour.parse::<EpochSeconds>().unwrap() * 60 + minute.parse::<EpochSeconds>().unwrap()
+    };
+    let (start, end) = words[1].split_once('-').unwrap();
+    let (start, end) = (minutes(start), minutes(end));
+    let wall = now + offset(words[2], now);
+    let (day, minute) = (wall.div_euclid(DAY), wall.rem_euclid(DAY) / 60);
+    // A window that goes on into the next day is one of two days, of which today may be the first or the second.
+    let end = if end <= start { end + 24 * 60 } else { end };
+    [(day, minute), (day - 1, minute + 24 * 60)]
+        .iter()
+        .any(|&(day, minute)| is_among(words[0], day) && (start..end).contains(&minute))
+}
+
+/// Days since 1970 began on a Thursday.
+fn is_among(days: &str, day: EpochSeconds) -> bool {
+    let names = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let name = |day: EpochSeconds| names[usize::try_from(day.rem_euclid(7)).unwrap()];
+    days.split(',').any(|part| match part.split_once('-') {
+        None => name(day) == part,
+        Some((first, last)) => {
+            // From its first day on, as long as the last has not been.
+            let since = (0..7).find(|back| name(day - back) == first).unwrap();
+            (0..7).find(|on| name(day - since + on) == last).unwrap() >= since
+        }
+    })
+}
+
+/// Seconds east of Greenwich.
+fn offset(zone: &str, now: EpochSeconds) -> EpochSeconds {
+    let hour = 60 * 60;
+    match zone {
+        "UTC" => 0,
+        "Europe/Moscow" => 3 * hour,
+        "Asia/Kathmandu" => 5 * hour + 45 * 60,
+        // Directive 2000/84/EC: from the last Sunday of March to the last of October, at 01:00 UTC.
+        "Europe/Berlin" => {
+            let year = year_of(now);
+            let summer = last_sunday(year, 3) + hour..last_sunday(year, 10) + hour;
+            if summer.contains(&now) { 2 * hour } else { hour }
+        }
+        // 15 U.S.C. 260a: from the second Sunday of March to the first of November, at 02:00 of the clock.
+        "America/New_York" => {
+            let year = year_of(now);
+            let second = first_sunday(year, 3) + 7 * DAY + 7 * hour;
+            let summer = second..first_sunday(year, 11) + 6 * hour;
+            if summer.contains(&now) { -4 * hour } else { -5 * hour }
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// When the year began, day by day from 1970 on.
+fn year_of(now: EpochSeconds) -> EpochSeconds {
+    (1970..).take_while(|&year| midnight(year, 1, 1) <= now).last().unwrap()
+}
+
+fn is_leap(year: EpochSeconds) -> bool {
+    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+}
+
+fn midnight(year: EpochSeconds, month: usize, day: EpochSeconds) -> EpochSeconds {
+    let years: EpochSeconds = (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum();
+    let february = if is_leap(year) { 29 } else { 28 };
+    let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    (years + months[..month - 1].iter().sum::<EpochSeconds>() + day - 1) * DAY
+}
+
+fn last_sunday(year: EpochSeconds, month: usize) -> EpochSeconds {
+    (1..=31).map(|day| midnight(year, month, day)).filter(|&at| is_among("Sun", at / DAY)).last().unwrap()
+}
+
+fn first_sunday(year: EpochSeconds, month: usize) -> EpochSeconds {
+    (1..=7).map(|day| midnight(year, month, day)).find(|&at| is_among("Sun", at / DAY)).unwrap()
+}
+
+/// Who a text of [`any_spelling`] means, under the plan 7, 8, 810 or none.
+fn by_hand(text: &str, has_plan: bool) -> String {
+    let text = text.trim();
+    let text = ["sip:", "tel:"].iter().find_map(|scheme| text.strip_prefix(scheme)).unwrap_or(text);
+    let text = text.split(['@', ';']).next().unwrap();
+    if ["", "anonymous", "Private", "UNKNOWN"].contains(&text) {
+        return "anonymous".to_owned();
+    }
+    if text.contains(|c: char| c.is_alphabetic()) {
+        return text.to_owned();
+    }
+    let number = text.replace([' ', '-', '.', '(', ')'], "");
+    if has_plan && number.len() >= 8 && !number.starts_with('+') {
+        if let Some(rest) = number.strip_prefix("810") {
+            return format!("+{rest}");
+        }
+        if let Some(rest) = number.strip_prefix('8') {
+            return format!("+7{rest}");
+        }
+    }
+    number
+}
+
 const IDS: [&str; 5] = ["a", "ab", "abc", "b", "anonymous"];
 const PATTERNS: [&str; 9] = ["*", "a*", "ab*", "abc*", "b*", "a", "ab", "abc", "b"];
+
+/// Spellings, several of one number each, and the numbers and prefixes that tables hold.
+const SPELLINGS: [&str; 14] = [
+    "8 (495) 123-45-67",
+    "84951234567",
+    "+7 495 123 45 67",
+    "810 7 495 1234567",
+    "tel:+7-495-123-45-67",
+    "sip:84951234567@example.com;user=phone",
+    "8495123",
+    "8-495-123",
+    "8103456",
+    "81034567",
+    "+84951234567",
+    "Private",
+    " UNKNOWN ",
+    "sip:ab@example.com",
+];
+const NUMBERS: [&str; 8] =
+    ["+74951234567", "84951234567", "8495123", "+34567", "81034567", "8103456", "+84951234567", "ab"];
+const NUMBER_PATTERNS: [&str; 8] = ["*", "+7*", "+7495*", "8*", "+*", "810*", "84951234567", "+74951234567"];
+
+const ZONES: [&str; 5] = ["UTC", "Europe/Moscow", "Asia/Kathmandu", "Europe/Berlin", "America/New_York"];
+const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+fn any_days() -> impl Strategy<Value = String> {
+    let day = || prop::sample::select(&DAYS[..]);
+    let part =
+        prop_oneof![day().prop_map(str::to_owned), (day(), day()).prop_map(|(first, last)| format!("{first}-{last}")),];
+    proptest::collection::vec(part, 1..3).prop_map(|parts| parts.join(","))
+}
+
+/// Whole hours and odd minutes, over midnight and up to it.
+fn any_window() -> impl Strategy<Value = String> {
+    let time = prop_oneof![2 => (0..24_u32).prop_map(|hour| hour * 60), 1 => 0..24 * 60_u32];
+    let end = prop_oneof![1 => Just(24 * 60_u32), 6 => time.clone()];
+    (any_days(), time, end, prop::sample::select(&ZONES[..])).prop_map(|(days, start, end, zone)| {
+        let end = if end == start { start + 1 } else { end };
+        format!("{days} {:02}:{:02}-{:02}:{:02} {zone}", start / 60, start % 60, end / 60, end % 60)
+    })
+}
+
+fn any_hours() -> impl Strategy<Value = Option<Hours>> {
+    let some = proptest::collection::vec(any_window(), 1..3);
+    prop_oneof![3 => Just(None), 1 => some.prop_map(|windows| Some(Hours::parse(&windows.join(";")).unwrap()))]
+}
+
+/// Any minute of four years, and the hours around clock changes more often.
+fn any_moment() -> impl Strategy<Value = EpochSeconds> {
+    let changes = prop::sample::select(vec![
+        midnight(2026, 3, 8) + 7 * 3_600,
+        midnight(2026, 3, 29) + 3_600,
+        midnight(2027, 10, 31) + 3_600,
+        midnight(2027, 11, 7) + 6 * 3_600,
+        midnight(2028, 2, 29),
+        midnight(2028, 12, 31) + DAY,
+    ]);
+    prop_oneof![
+        3 => midnight(2026, 1, 1)..midnight(2030, 1, 1),
+        1 => (changes, -3 * 3_600..3 * 3_600_i64).prop_map(|(change, away)| change + away),
+    ]
+}
 
 fn any_media() -> impl Strategy<Value = MediaSet> {
     any::<(bool, bool)>().prop_map(|(audio, video)| MediaSet { audio, video })
@@ -362,6 +541,13 @@ fn any_entry() -> impl Strategy<Value = Entry> {
         ..Rule::new(effect)
     });
     prop_oneof![30 => rule.prop_map(Ok), 1 => Just(Err(Fault("broken".to_owned())))]
+}
+
+fn any_list_of(patterns: &'static [&'static str], now: EpochSeconds) -> impl Strategy<Value = BTreeMap<String, Entry>> {
+    let entry = (any_entry(), any_hours()).prop_map(move |(entry, hours)| {
+        entry.map(|rule| Rule { hours, expires_at: rule.expires_at.map(|at| at - NOW + now), ..rule })
+    });
+    proptest::collection::btree_map(prop::sample::select(patterns).prop_map(str::to_owned), entry, 0..4)
 }
 
 fn any_list() -> impl Strategy<Value = BTreeMap<String, Entry>> {
@@ -386,7 +572,7 @@ prop_compose! {
         expired in some_of(any_id()),
         broken in some_of(any_id()),
     ) -> Table {
-        Table { app, outgoing, incoming, pairs, suspended, expired, broken }
+        Table { app, outgoing, incoming, pairs, suspended, expired, broken, now: None }
     }
 }
 
@@ -394,6 +580,41 @@ prop_compose! {
     fn any_call()(caller in any_id(), callee in any_id(), media in any_media()) -> Call {
         call(&caller, &callee, media)
     }
+}
+
+/// A table, and a call as it comes in: two spellings, with or without a dial plan.
+type Case = (Table, String, String, MediaSet, bool);
+
+/// Letters only, without conditions of time.
+fn plain_case() -> impl Strategy<Value = Case> {
+    (any_table(), any_id(), any_id(), any_media())
+        .prop_map(|(table, caller, callee, media)| (table, caller, callee, media, false))
+}
+
+/// Numbers in all spellings, hours, and a dial plan.
+fn full_case() -> impl Strategy<Value = Case> {
+    let id = || prop::sample::select(&NUMBERS[..]).prop_map(str::to_owned);
+    let spelling = || prop::sample::select(&SPELLINGS[..]).prop_map(str::to_owned);
+    let table = any_moment().prop_flat_map(move |now| {
+        let list = move || any_list_of(&NUMBER_PATTERNS, now);
+        let lists = move || proptest::collection::btree_map(id(), list(), 0..5);
+        let pair = any_list_of(&["*"], now).prop_map(|list| list.into_values().next());
+        let pairs = proptest::collection::btree_map((id(), id()), pair, 0..6);
+        (
+            list(),
+            lists(),
+            lists(),
+            pairs,
+            some_of(prop_oneof![4 => id(), 1 => Just(APP.to_owned())]),
+            some_of(id()),
+            some_of(id()),
+        )
+            .prop_map(move |(app, outgoing, incoming, pairs, suspended, expired, broken)| {
+                let pairs = pairs.into_iter().filter_map(|(ids, entry)| Some((ids, entry?))).collect();
+                Table { app, outgoing, incoming, pairs, suspended, expired, broken, now: Some(now) }
+            })
+    });
+    (table, spelling(), spelling(), any_media(), any::<bool>())
 }
 
 impl Table {
@@ -421,27 +642,11 @@ impl Table {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 20_000,
+        cases: 10_000,
         max_global_rejects: 100_000,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
-
-    #[test]
-    fn two_implementations_agree(table in any_table(), call in any_call()) {
-        let expected = match by_the_book(&table, &call) {
-            Ok(Some(true)) => (true, None),
-            Ok(Some(false)) => (false, None),
-            Ok(None) => (false, Some("no_rule")),
-            Err(reason) => (false, Some(reason)),
-        };
-        let (effect, reason) = table.decided(&call, |decision| (decision.effect(), decision.reason()));
-        prop_assert_eq!(effect == Effect::Allow, expected.0);
-        match expected.1 {
-            Some(word) => prop_assert_eq!(reason, word),
-            None => prop_assert!(reason.ends_with("_rule") && reason != "no_rule"),
-        }
-    }
 
     #[test]
     fn without_an_allow_nothing_goes_through(table in any_table(), call in any_call()) {
@@ -482,5 +687,57 @@ proptest! {
         };
         prop_assume!(!taken && !table.permits(&call));
         prop_assert!(!table.with(&from, &to, &Ok(Rule::new(Effect::Deny))).permits(&call));
+    }
+}
+
+/// What both implementations say of a case must be the same; the message names what they differ in.
+fn agree((table, caller, callee, media, has_plan): &Case) -> Result<(), TestCaseError> {
+    let plan = if *has_plan { DialPlan::new(Some("7"), Some("8"), Some("810")).unwrap() } else { DialPlan::default() };
+    let id = |text: &str| PartyId::new(text, &plan).unwrap();
+    let read = Call { caller: id(caller), callee: id(callee), ..call("a", "b", *media) };
+    let by_hand = [by_hand(caller, *has_plan), by_hand(callee, *has_plan)];
+    prop_assert_eq!([read.caller.as_str(), read.callee.as_str()], by_hand.each_ref().map(String::as_str));
+    let expected = match by_the_book(table, &read) {
+        Ok(Some(true)) => (true, None),
+        Ok(Some(false)) => (false, None),
+        Ok(None) => (false, Some("no_rule")),
+        Err(reason) => (false, Some(reason)),
+    };
+    let (effect, reason) = table.decided(&read, |decision| (decision.effect(), decision.reason()));
+    prop_assert_eq!(effect == Effect::Allow, expected.0);
+    match expected.1 {
+        Some(word) => prop_assert_eq!(reason, word),
+        None => prop_assert!(reason.ends_with("_rule") && reason != "no_rule"),
+    }
+    Ok(())
+}
+
+/// A number from the environment of the test run.
+#[expect(clippy::disallowed_methods, reason = "the tests may be told how long to run; the core may not")]
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`, not a number")))
+}
+
+/// `CALLGATE_ORACLE_CASES` says how many cases, half of them with letters, half with numbers, hours and a dial plan;
+/// `CALLGATE_ORACLE_SEED` repeats a run.
+#[test]
+fn two_implementations_agree() {
+    use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
+    use std::hash::{BuildHasher as _, RandomState};
+
+    let cases = setting("CALLGATE_ORACLE_CASES").unwrap_or(20_000);
+    let seed = setting("CALLGATE_ORACLE_SEED").unwrap_or_else(|| RandomState::new().hash_one(()));
+    println!("{cases} tables and calls; repeat with CALLGATE_ORACLE_CASES={cases} CALLGATE_ORACLE_SEED={seed}");
+    let config = ProptestConfig {
+        cases: u32::try_from(cases / 2).unwrap(),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    for result in [runner.run(&plain_case(), |case| agree(&case)), runner.run(&full_case(), |case| agree(&case))] {
+        result.unwrap_or_else(|error| panic!("with seed {seed}: {error}"));
     }
 }

@@ -5,6 +5,7 @@
 mod bad_input;
 mod check;
 mod concurrency;
+mod doctor;
 mod rules;
 mod serve;
 mod simulator;

@@ -1,0 +1,154 @@
+//! `doctor`.
+
+use serde_json::{Value, json};
+
+use crate::support::Place;
+
+/// The findings as `kind: where`.
+fn found(place: &Place, arguments: &str) -> Vec<String> {
+    let report = place.json(&format!("doctor {arguments}"));
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings.map(|it| format!("{}: {}", it["kind"].as_str().unwrap(), it["where"].as_str().unwrap())).collect()
+}
+
+fn party(id: &str, incoming: &Value) -> Value {
+    json!({"pk": {"S": format!("PARTY#shop#{id}")}, "sk": {"S": "PARTY"}, "incoming": {"M": incoming}})
+}
+
+fn pair(from: &str, to: &str, more: &Value) -> Value {
+    let mut item = json!({"pk": {"S": format!("PARTY#shop#{to}")}, "sk": {"S": format!("CALLER#{from}")}, "effect": {"S": "allow"}});
+    item.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    item
+}
+
+#[test]
+fn a_sound_table_has_no_findings() {
+    let place = Place::new();
+    place.run("allow --app shop --from PPP009 --to PPP005").done();
+    place.run("deny --app shop --from '*' --to PPP005").done();
+    place.run("deny --app shop --from '+881*' --to '*'").done();
+    place.run("allow --app shop --from PPP002 --to '*' --hours 'Mon-Fri 09:00-18:00 Europe/Moscow' --until 30d").done();
+    place.run("suspend --app shop PPP007").done();
+    place.run("doctor").done().says("5 items and 4 rules looked at, 0 findings");
+}
+
+#[test]
+fn what_never_matches_is_found_with_its_mend() {
+    let place = Place::new();
+    place.put(pair("+7 495 123", "PPP005", &json!({})));
+    place.put(party("PPP001", &json!({"8-495*": {"M": {"effect": {"S": "allow"}}}})));
+    let run = place.run("doctor").ends(4);
+    let run = run
+        .says("never_matches: rule from `+7 495 123` to `PPP005`")
+        .says("calls name it: under this dial plan they say `+7495123`");
+    run.says("revoke --exactly --app shop --from '+7 495 123' --to PPP005 && callgatectl allow --app shop --from '+7 495 123' --to PPP005");
+    place.run("revoke --exactly --app shop --from '+7 495 123' --to PPP005").done().says("revoked");
+    place.run("revoke --exactly --app shop --from '8-495*' --to PPP001").done();
+    assert!(found(&place, "").is_empty());
+}
+
+#[test]
+fn rules_of_another_dial_plan_are_found() {
+    let place = Place::new();
+    place.run("deny --app shop --from 84951234567 --to PPP005").done();
+    place.run("allow --app shop --from '8495*' --to PPP005").done();
+    place.run("doctor").done();
+    let plan = "--country-code 7 --trunk-prefix 8";
+    assert_eq!(
+        found(&place, plan),
+        [
+            "never_matches: rule from `8495*` to `PPP005` of app `shop`",
+            "never_matches: rule from `84951234567` to `PPP005` of app `shop`"
+        ]
+    );
+    place.run(&format!("doctor {plan}")).ends(4).says("--from '+7495*' --to PPP005");
+}
+
+#[test]
+fn what_is_refused_as_invalid_is_found() {
+    let place = Place::new();
+    place.put(party("PPP001", &json!({"*": {"M": {"effect": {"S": "alow"}}}})));
+    place.put(party("PPP002", &json!({"*": {"M": {"effect": {"S": "allow"}, "colour": {"S": "red"}}}})));
+    place.put(pair("a", "PPP003", &json!({"hours": {"L": [{"S": "Mon 9-18 Mars/X"}]}})));
+    place.put(json!({"pk": {"S": "APP#shop"}, "sk": {"S": "APP"}, "status": {"S": "on"}, "callesr": {"M": {}}}));
+    place.put(json!({"pk": {"S": "SHOP#1"}, "sk": {"S": "x"}}));
+    assert_eq!(
+        found(&place, ""),
+        [
+            "foreign_item: item `SHOP#1`, `x`",
+            "invalid_record: app `shop`",
+            "unknown_attribute: app `shop`",
+            "invalid_record: rule from `*` to `PPP001` of app `shop`",
+            "unknown_attribute: rule from `*` to `PPP002` of app `shop`",
+            "invalid_record: rule from `a` to `PPP003` of app `shop`",
+        ]
+    );
+}
+
+#[test]
+fn time_is_looked_at() {
+    let place = Place::new();
+    place.put(party(
+        "PPP001",
+        &json!({
+            "+1*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "1000"}}},
+            "+2*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "4102444800000"}}},
+            "+3*": {"M": {"effect": {"S": "allow"}, "hours": {"L": []}}},
+            "+4*": {"M": {"effect": {"S": "allow"}}},
+        }),
+    ));
+    place.put(pair("a", "PPP002", &json!({"expires_at": {"N": "1000"}})));
+    place.put(pair("b", "PPP002", &json!({"expires_at": {"N": "4102444800000"}})));
+    place.put(json!({"pk": {"S": "PARTY#shop#PPP003"}, "sk": {"S": "PARTY"}, "expires_at": {"N": "1000"}}));
+    let all = [
+        "expired: party `PPP003` of app `shop`",
+        "expired: rule from `+1*` to `PPP001` of app `shop`",
+        "milliseconds: rule from `+2*` to `PPP001` of app `shop`",
+        "never_opens: rule from `+3*` to `PPP001` of app `shop`",
+        "expired: rule from `a` to `PPP002` of app `shop`",
+        "milliseconds: rule from `b` to `PPP002` of app `shop`",
+    ];
+    assert_eq!(found(&place, ""), all);
+    place.run("doctor --fix").ends(4).says("mended: expired").says("mended: milliseconds").says("1 findings");
+    assert_eq!(found(&place, ""), [all[3]]);
+    let rules = place.run("export").ends(1).out;
+    assert!(rules.contains("shop,+2*,PPP001,allow,,,2100-01-01T00:00:00Z,"), "{rules}");
+    assert!(rules.contains("shop,+4*,PPP001,allow") && rules.contains("shop,b,PPP002,allow,,,2100"), "{rules}");
+    assert_eq!(place.items().len(), 2);
+}
+
+#[test]
+fn what_others_decide_is_found() {
+    let place = Place::new();
+    place.run("deny --app shop --from '+881*' --to '*'").done();
+    place.run("allow --app shop --from +8815551 --to PPP005").done();
+    place.run("allow --app shop --from '*' --to PPP001").done();
+    place.run("allow --app shop --from '+7*' --to PPP001").done();
+    place.run("allow --app shop --from '*' --to PPP002").done();
+    place.run("suspend --app shop PPP002").done();
+    place.put(json!({"pk": {"S": "PARTY#shop#PPP003"}, "sk": {"S": "PARTY"}, "incoming": {"M": {"a": {"M": {"effect": {"S": "deny"}}}}}}));
+    assert_eq!(
+        found(&place, ""),
+        [
+            "suspended: party `PPP002` of app `shop`",
+            "shadowed: rule from `+7*` to `PPP001` of app `shop`",
+            "contradicted: rule from `+8815551` to `PPP005` of app `shop`",
+            "misplaced: rule from `a` to `PPP003` of app `shop`",
+        ]
+    );
+}
+
+#[test]
+fn size_and_reach_are_looked_at() {
+    let place = Place::new();
+    let rows: String = (0..99).map(|number| format!("shop,+{number:02}*,PPP005,allow\n")).collect();
+    place.pipe("import -", &format!("app,from,to,effect\n{rows}")).done();
+    let pairs: String = (0..12).map(|number| format!("shop,x{number},Q{number},allow\n")).collect();
+    place.pipe("import -", &format!("app,from,to,effect\nshop,x*,PPP001,allow\nshop,Q1,x*,allow\n{pairs}")).done();
+    let kinds = found(&place, "");
+    assert!(kinds.contains(&"too_big: party `PPP005` of app `shop`".to_owned()), "{kinds:?}");
+    assert!(!kinds.iter().any(|kind| kind.starts_with("short_prefix")), "{kinds:?}");
+    let more: String = (12..40).map(|number| format!("shop,x{number},x0,allow\n")).collect();
+    place.pipe("import -", &format!("app,from,to,effect\n{more}")).done();
+    assert!(found(&place, "").contains(&"short_prefix: rule from `x*` to `PPP001` of app `shop`".to_owned()));
+}
