@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 use callgate::store::{Settings, Store};
 use callgate_core::{
-    Call, Considered, Decision, Door, Effect, EpochSeconds, Invalid, Matched, MediaSet, Place, Standing, Trace, trace,
+    Call, Considered, Decision, Door, Effect, EpochSeconds, Invalid, Matched, MediaSet, Pattern, Place, Standing,
+    Trace, trace,
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -154,8 +155,7 @@ fn why(considered: &Considered<'_>, decides: Option<&Considered<'_>>) -> String 
         (Standing::Applies(_), _) if considered.decides => "decides here".to_owned(),
         (Standing::Applies(_), Some(other)) => {
             let length = |rule: &Considered<'_>| match rule.matched {
-                Matched::Pair(_) => usize::MAX,
-                Matched::Listed(callgate_core::Pattern::Exact(_)) => usize::MAX,
+                Matched::Pair(_) | Matched::Listed(Pattern::Exact(_)) => usize::MAX,
                 Matched::Listed(pattern) => pattern.to_string().len(),
             };
             if length(other) > length(considered) {

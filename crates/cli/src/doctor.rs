@@ -29,7 +29,7 @@ const UNIT_BYTES: usize = 4 * 1024;
 /// Fewer known parties than these say nothing about what most of them are.
 const MIN_PARTIES: usize = 10;
 
-/// A party whose suspension is the point needs no rules.
+/// Every attribute that some item has.
 const KNOWN: [&str; 8] = [PK, SK, "status", "callers", "incoming", "outgoing", "note", EXPIRES_AT];
 
 /// What to do about what is found.
@@ -633,26 +633,7 @@ impl Table {
         let expected = expression.value(fix.expected.clone());
         let expires_at = expression.name(EXPIRES_AT);
         match (&fix.entry, &fix.action) {
-            (None, Action::Remove) => {
-                let condition = format!("{expires_at} = {expected}");
-                let request = self
-                    .client
-                    .delete_item()
-                    .table_name(&self.name)
-                    .set_key(Some(fix.key.attributes()))
-                    .condition_expression(condition)
-                    .set_expression_attribute_names(Some(expression.names.clone()))
-                    .set_expression_attribute_values(expression.values());
-                match request.send().await {
-                    Ok(_) => Ok(true),
-                    Err(error)
-                        if error.as_service_error().is_some_and(|it| it.is_conditional_check_failed_exception()) =>
-                    {
-                        Ok(false)
-                    }
-                    Err(error) => Err(self.failed(&error).context("cannot write to the table")),
-                }
-            }
+            (None, Action::Remove) => self.delete(&fix.key, format!("{expires_at} = {expected}"), expression).await,
             (None, Action::SetExpiry(at)) => {
                 let at = expression.value(AttributeValue::N(at.to_string()));
                 let (update, condition) =

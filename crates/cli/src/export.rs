@@ -56,7 +56,7 @@ pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::R
                         }
                     }
                     Err(fault) => {
-                        left_out.push(format!("{} to {} in app {}: {fault}", stored.from, stored.to, stored.app))
+                        left_out.push(format!("{} to {} in app {}: {fault}", stored.from, stored.to, stored.app));
                     }
                 }
             }

@@ -130,7 +130,7 @@ fn read(options: &Options, table: &Table) -> anyhow::Result<(Spool, Vec<Problem>
 fn refuse(table: &Table, problems: &[Problem], count: u64) -> Outcome {
     match table.output {
         Output::Json => {
-            println!("{}", json!({"result": "refused", "written": 0, "problems": problems, "count": count}))
+            println!("{}", json!({"result": "refused", "written": 0, "problems": problems, "count": count}));
         }
         Output::Text => {
             for Problem { line, column, value, reason } in problems {
@@ -151,23 +151,37 @@ fn refuse(table: &Table, problems: &[Problem], count: u64) -> Outcome {
 /// One request: rules of pairs, or entries of one list.
 enum Batch {
     Pairs(Vec<WriteRequest>),
-    Entries { key: Key, list: String, put: Vec<(String, Attributes)>, remove: Vec<String> },
+    Entries(Entries),
+}
+
+/// What is to change in one list of one item.
+struct Entries {
+    key: Key,
+    list: String,
+    put: Vec<(String, Attributes)>,
+    remove: Vec<String>,
+}
+
+impl Entries {
+    fn len(&self) -> usize {
+        self.put.len() + self.remove.len()
+    }
 }
 
 impl Batch {
     fn rules(&self) -> u64 {
         match self {
             Self::Pairs(requests) => requests.len() as u64,
-            Self::Entries { put, remove, .. } => (put.len() + remove.len()) as u64,
+            Self::Entries(entries) => entries.len() as u64,
         }
     }
 }
 
 /// Puts rules together that go into one request.
 struct Batches {
-    batches: mpsc::Sender<Batch>,
+    queue: mpsc::Sender<Batch>,
     pairs: Vec<WriteRequest>,
-    entries: Option<(Key, String, Vec<(String, Attributes)>, Vec<String>)>,
+    entries: Option<Entries>,
     writer: String,
     now: EpochSeconds,
 }
@@ -197,16 +211,14 @@ impl Batches {
             Set::Wanted => Some(rule()?),
             Set::Gone => None,
         };
-        let is_full = |(at, name, put, remove): &(Key, String, Vec<_>, Vec<_>)| {
-            *at != key || *name != list || put.len() + remove.len() >= ENTRIES
-        };
-        if self.entries.as_ref().is_some_and(is_full) {
+        let is_other = |at: &Entries| at.key != key || at.list != list || at.len() >= ENTRIES;
+        if self.entries.as_ref().is_some_and(is_other) {
             self.send_entries()?;
         }
-        let (_, _, put, remove) = self.entries.get_or_insert_with(|| (key, list, Vec::new(), Vec::new()));
+        let entries = self.entries.get_or_insert_with(|| Entries { key, list, put: Vec::new(), remove: Vec::new() });
         match change {
-            Some(rule) => put.push((entry, rule)),
-            None => remove.push(entry),
+            Some(rule) => entries.put.push((entry, rule)),
+            None => entries.remove.push(entry),
         }
         Ok(())
     }
@@ -217,8 +229,7 @@ impl Batches {
     }
 
     fn send_entries(&mut self) -> anyhow::Result<()> {
-        let Some((key, list, put, remove)) = self.entries.take() else { return Ok(()) };
-        self.send(Batch::Entries { key, list, put, remove })
+        self.entries.take().map_or(Ok(()), |entries| self.send(Batch::Entries(entries)))
     }
 
     fn finish(&mut self) -> anyhow::Result<()> {
@@ -227,7 +238,7 @@ impl Batches {
     }
 
     fn send(&self, batch: Batch) -> anyhow::Result<()> {
-        self.batches.blocking_send(batch).map_err(|_| anyhow!("the writers have stopped"))
+        self.queue.blocking_send(batch).map_err(|_| anyhow!("the writers have stopped"))
     }
 }
 
@@ -249,8 +260,9 @@ async fn write(table: &Table, spool: Spool, concurrency: u16) -> anyhow::Result<
         written: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
     });
-    let (batches, queue) = mpsc::channel(usize::from(concurrency));
-    let mut feeder = Batches { batches, pairs: Vec::new(), entries: None, writer: table.writer().await, now: now() };
+    let (full, queue) = mpsc::channel(usize::from(concurrency));
+    let mut feeder =
+        Batches { queue: full, pairs: Vec::new(), entries: None, writer: table.writer().await, now: now() };
     let feeder = tokio::task::spawn_blocking(move || -> anyhow::Result<()> {
         for set in [Set::Wanted, Set::Gone] {
             spool.each(set, |spooled| feeder.add(set, spooled))?;
@@ -355,7 +367,7 @@ impl Table {
     async fn write_batch(&self, batch: Batch) -> anyhow::Result<()> {
         match batch {
             Batch::Pairs(requests) => self.write_pairs(requests).await,
-            Batch::Entries { key, list, put, remove } => {
+            Batch::Entries(Entries { key, list, put, remove }) => {
                 if !put.is_empty() {
                     self.put_entries(&key, &list, put).await?;
                 }

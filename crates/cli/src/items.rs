@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use anyhow::Context as _;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes, Key, PK, SK};
 use callgate_core::{AppKey, DialPlan, PartyId};
@@ -168,10 +170,33 @@ impl Table {
             .set_expression_attribute_values(expression.values());
         match request.send().await {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|it| it.is_conditional_check_failed_exception()) => {
+            Err(error)
+                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
                 Ok(false)
             }
             Err(error) => Err(self.failed(&error)).context("cannot write to the table"),
+        }
+    }
+
+    /// Deletes an item; `false` when the condition does not hold any more, and nothing is deleted.
+    pub(crate) async fn delete(&self, key: &Key, condition: String, expression: Expression) -> anyhow::Result<bool> {
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(key.attributes()))
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(expression.names.clone()))
+            .set_expression_attribute_values(expression.values());
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(self.failed(&error).context("cannot write to the table")),
         }
     }
 }

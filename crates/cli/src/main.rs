@@ -78,7 +78,7 @@ enum Command {
     Check(check::Options),
     /// Write the rules of a CSV or NDJSON file into the table
     ///
-    /// Columns: app,from,to,effect,media,hours,expires_at,note, in any order; the last four may be missing. The whole
+    /// The columns app, from, to, effect, media, hours, `expires_at` and note come in any order; the last four may be missing. The whole
     /// file is checked before anything is written. Rules that are not in the file stay, unless --replace is given.
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(import::Options),
@@ -148,7 +148,8 @@ Exit code 0 when the call goes through, 3 when it is refused.";
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli).await {
+    // What all commands need together is much for a stack.
+    match Box::pin(run(cli)).await {
         Ok(outcome) => outcome.code(),
         Err(error) => {
             eprintln!("error: {error:#}");

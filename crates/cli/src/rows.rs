@@ -237,7 +237,7 @@ impl Fields {
 
 /// Writes rows in one of the formats.
 pub(crate) enum Writer<W: Write> {
-    Csv(csv::Writer<W>),
+    Csv(Box<csv::Writer<W>>),
     Ndjson(W),
 }
 
@@ -248,7 +248,7 @@ impl<W: Write> Writer<W> {
             Format::Csv => {
                 let mut writer = csv::Writer::from_writer(out);
                 writer.write_record(COLUMNS)?;
-                Self::Csv(writer)
+                Self::Csv(Box::new(writer))
             }
         })
     }

@@ -115,22 +115,15 @@ pub(crate) async fn say(effect: Effect, said: &Said, connection: &Connection) ->
     let mut asked = said.parties.yes;
     let mut writer = None;
     for attempt in 0..MAX_ATTEMPTS {
-        let (around, own) = table.around(&about, &home).await?;
+        let (around, own) = Box::pin(table.around(&about, &home)).await?;
         let before = Before::read(&spot, own.as_ref());
         let notice = idle(&about, &rule, &around, now)
             .map(|why| format!("as things stand, this rule cannot change any answer: {why}"));
         if matches!(&before.rule, Some(Ok(before)) if same(before, &rule)) {
             return Ok(report(&table, "unchanged", &about, &rule, None, notice.as_deref()));
         }
-        if about.is_open()
-            && !asked
-            && !confirm(&format!(
-                "{} in {}\n{}",
-                in_words(&about, &rule),
-                format!("app `{}`", about.app),
-                consequence(&about, effect)
-            ))?
-        {
+        let will = format!("{} in app `{}`\n{}", in_words(&about, &rule), about.app, consequence(&about, effect));
+        if about.is_open() && !asked && !confirm(&will)? {
             bail!("nothing was written");
         }
         asked = true;
@@ -379,29 +372,11 @@ impl Table {
         let mut expression = Expression::default();
         let Some((list, entry)) = &spot.entry else {
             let condition = before.pair_condition(&mut expression);
-            return self.delete(spot, condition, expression).await;
+            return self.delete(&spot.key, condition, expression).await;
         };
         let (list, entry) = (expression.name(list), expression.name(entry));
         let condition = before.entry_condition(&list, &entry, &mut expression);
         let update = format!("REMOVE {list}.{entry}");
         self.change(Change { key: &spot.key, update, condition: Some(condition), expression }).await
-    }
-
-    async fn delete(&self, spot: &Spot, condition: String, expression: Expression) -> anyhow::Result<bool> {
-        let request = self
-            .client
-            .delete_item()
-            .table_name(&self.name)
-            .set_key(Some(spot.key.attributes()))
-            .condition_expression(condition)
-            .set_expression_attribute_names(Some(expression.names.clone()))
-            .set_expression_attribute_values(expression.values());
-        match request.send().await {
-            Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|it| it.is_conditional_check_failed_exception()) => {
-                Ok(false)
-            }
-            Err(error) => Err(self.failed(&error).context("cannot write to the table")),
-        }
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn idle(about: &About, rule: &Rule, around: &Surroundings, now: Epoch
                     }
                     // Doors nobody knows anything about explain nothing.
                     if caller_says.is_none() && callee_says.is_none() {
-                        reasons.extend(explain(&before));
+                        reasons.insert(explain(&before));
                     }
                 }
             }
@@ -73,8 +73,8 @@ const MEDIA: [MediaSet; 4] = [
 ];
 
 /// What decides the calls that the rule is about.
-fn explain(decision: &Decision<'_>) -> Option<String> {
-    Some(match decision {
+fn explain(decision: &Decision<'_>) -> String {
+    match decision {
         Decision::Rule { door, matched, effect } => {
             let list = match (door, matched) {
                 (_, Matched::Pair(_)) => "the pair's own rule".to_owned(),
@@ -90,7 +90,7 @@ fn explain(decision: &Decision<'_>) -> Option<String> {
         Decision::Suspended(door) => format!("the {} is suspended", door.as_str()),
         Decision::NoRule => "nothing allows these calls anyway".to_owned(),
         Decision::InvalidRecord(invalid) => format!("a record cannot be understood: {}", invalid.fault),
-    })
+    }
 }
 
 /// Every combination of what the doors say that the rule's item tells nothing about.

@@ -172,7 +172,7 @@ impl Row {
 
     /// Of parties in the table's spelling.
     pub(crate) fn of(app: &str, from: &str, to: &str, rule: &Rule) -> Self {
-        let windows = rule.hours.iter().flat_map(|hours| hours.windows()).map(ToString::to_string).collect();
+        let windows = rule.hours.iter().flat_map(Hours::windows).map(ToString::to_string).collect();
         Self {
             app: app.to_owned(),
             from: from.to_owned(),

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, TableStatus,
     TimeToLiveDescription, TimeToLiveSpecification, TimeToLiveStatus,
@@ -16,7 +17,7 @@ use crate::connection::{Options as Connection, Output, Table};
 use crate::outcome::Outcome;
 
 /// How long a new table may take until it can be used; some seconds are usual.
-const MAX_WAIT: Duration = Duration::from_secs(180);
+const MAX_WAIT: Duration = Duration::from_mins(3);
 
 /// The pause between two looks at a new table.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -159,7 +160,9 @@ impl Table {
     pub(crate) async fn description(&self) -> anyhow::Result<Option<TableDescription>> {
         match self.client.describe_table().table_name(&self.name).send().await {
             Ok(answer) => Ok(answer.table),
-            Err(error) if error.as_service_error().is_some_and(|it| it.is_resource_not_found_exception()) => Ok(None),
+            Err(error) if error.as_service_error().is_some_and(DescribeTableError::is_resource_not_found_exception) => {
+                Ok(None)
+            }
             Err(error) => Err(self.failed(&error).context("cannot describe the table")),
         }
     }

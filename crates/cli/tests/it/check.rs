@@ -45,9 +45,9 @@ door 3, callee PPP005: who may call it
 fn a_broken_rule_is_named() {
     let place = Place::new();
     let rule = json!({"M": {"effect": {"S": "allow"}, "hours": {"L": [{"S": "Mon 9-18 Mars/Olympus"}]}}});
-    place.put(json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "incoming": {"M": {"*": rule}}}));
+    place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "incoming": {"M": {"*": rule}}}));
     place.run("check --app shop --from a --to b").ends(3).says("invalid_record").says("no time of day");
-    place.put(json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "incoming": {"S": "x"}}));
+    place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "incoming": {"S": "x"}}));
     place.run("check --app shop --from a --to b").ends(3).says("invalid_record").says("not a map");
 }
 

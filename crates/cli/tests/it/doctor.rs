@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Place;
+use crate::support::{Place, csv};
 
 /// The findings as `kind: where`.
 fn found(place: &Place, arguments: &str) -> Vec<String> {
@@ -35,8 +35,8 @@ fn a_sound_table_has_no_findings() {
 #[test]
 fn what_never_matches_is_found_with_its_mend() {
     let place = Place::new();
-    place.put(pair("+7 495 123", "PPP005", &json!({})));
-    place.put(party("PPP001", &json!({"8-495*": {"M": {"effect": {"S": "allow"}}}})));
+    place.put(&pair("+7 495 123", "PPP005", &json!({})));
+    place.put(&party("PPP001", &json!({"8-495*": {"M": {"effect": {"S": "allow"}}}})));
     let run = place.run("doctor").ends(4);
     let run = run
         .says("never_matches: rule from `+7 495 123` to `PPP005`")
@@ -67,11 +67,11 @@ fn rules_of_another_dial_plan_are_found() {
 #[test]
 fn what_is_refused_as_invalid_is_found() {
     let place = Place::new();
-    place.put(party("PPP001", &json!({"*": {"M": {"effect": {"S": "alow"}}}})));
-    place.put(party("PPP002", &json!({"*": {"M": {"effect": {"S": "allow"}, "colour": {"S": "red"}}}})));
-    place.put(pair("a", "PPP003", &json!({"hours": {"L": [{"S": "Mon 9-18 Mars/X"}]}})));
-    place.put(json!({"pk": {"S": "APP#shop"}, "sk": {"S": "APP"}, "status": {"S": "on"}, "callesr": {"M": {}}}));
-    place.put(json!({"pk": {"S": "SHOP#1"}, "sk": {"S": "x"}}));
+    place.put(&party("PPP001", &json!({"*": {"M": {"effect": {"S": "alow"}}}})));
+    place.put(&party("PPP002", &json!({"*": {"M": {"effect": {"S": "allow"}, "colour": {"S": "red"}}}})));
+    place.put(&pair("a", "PPP003", &json!({"hours": {"L": [{"S": "Mon 9-18 Mars/X"}]}})));
+    place.put(&json!({"pk": {"S": "APP#shop"}, "sk": {"S": "APP"}, "status": {"S": "on"}, "callesr": {"M": {}}}));
+    place.put(&json!({"pk": {"S": "SHOP#1"}, "sk": {"S": "x"}}));
     assert_eq!(
         found(&place, ""),
         [
@@ -88,7 +88,7 @@ fn what_is_refused_as_invalid_is_found() {
 #[test]
 fn time_is_looked_at() {
     let place = Place::new();
-    place.put(party(
+    place.put(&party(
         "PPP001",
         &json!({
             "+1*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "1000"}}},
@@ -97,9 +97,9 @@ fn time_is_looked_at() {
             "+4*": {"M": {"effect": {"S": "allow"}}},
         }),
     ));
-    place.put(pair("a", "PPP002", &json!({"expires_at": {"N": "1000"}})));
-    place.put(pair("b", "PPP002", &json!({"expires_at": {"N": "4102444800000"}})));
-    place.put(json!({"pk": {"S": "PARTY#shop#PPP003"}, "sk": {"S": "PARTY"}, "expires_at": {"N": "1000"}}));
+    place.put(&pair("a", "PPP002", &json!({"expires_at": {"N": "1000"}})));
+    place.put(&pair("b", "PPP002", &json!({"expires_at": {"N": "4102444800000"}})));
+    place.put(&json!({"pk": {"S": "PARTY#shop#PPP003"}, "sk": {"S": "PARTY"}, "expires_at": {"N": "1000"}}));
     let all = [
         "expired: party `PPP003` of app `shop`",
         "expired: rule from `+1*` to `PPP001` of app `shop`",
@@ -126,7 +126,7 @@ fn what_others_decide_is_found() {
     place.run("allow --app shop --from '+7*' --to PPP001").done();
     place.run("allow --app shop --from '*' --to PPP002").done();
     place.run("suspend --app shop PPP002").done();
-    place.put(json!({"pk": {"S": "PARTY#shop#PPP003"}, "sk": {"S": "PARTY"}, "incoming": {"M": {"a": {"M": {"effect": {"S": "deny"}}}}}}));
+    place.put(&json!({"pk": {"S": "PARTY#shop#PPP003"}, "sk": {"S": "PARTY"}, "incoming": {"M": {"a": {"M": {"effect": {"S": "deny"}}}}}}));
     assert_eq!(
         found(&place, ""),
         [
@@ -141,14 +141,13 @@ fn what_others_decide_is_found() {
 #[test]
 fn size_and_reach_are_looked_at() {
     let place = Place::new();
-    let rows: String = (0..99).map(|number| format!("shop,+{number:02}*,PPP005,allow\n")).collect();
-    place.pipe("import -", &format!("app,from,to,effect\n{rows}")).done();
-    let pairs: String = (0..12).map(|number| format!("shop,x{number},Q{number},allow\n")).collect();
-    place.pipe("import -", &format!("app,from,to,effect\nshop,x*,PPP001,allow\nshop,Q1,x*,allow\n{pairs}")).done();
+    let import = |text: String| place.pipe("import -", &text).done();
+    import(csv(0..99, |number| format!("shop,+{number:02}*,PPP005,allow")));
+    import(csv(0..12, |number| format!("shop,x{number},Q{number},allow")));
+    import("app,from,to,effect\nshop,x*,PPP001,allow\nshop,Q1,x*,allow\n".to_owned());
     let kinds = found(&place, "");
     assert!(kinds.contains(&"too_big: party `PPP005` of app `shop`".to_owned()), "{kinds:?}");
     assert!(!kinds.iter().any(|kind| kind.starts_with("short_prefix")), "{kinds:?}");
-    let more: String = (12..40).map(|number| format!("shop,x{number},x0,allow\n")).collect();
-    place.pipe("import -", &format!("app,from,to,effect\n{more}")).done();
+    import(csv(12..40, |number| format!("shop,x{number},x0,allow")));
     assert!(found(&place, "").contains(&"short_prefix: rule from `x*` to `PPP001` of app `shop`".to_owned()));
 }

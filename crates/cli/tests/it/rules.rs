@@ -92,12 +92,12 @@ fn who_wrote_a_rule_is_written_down() {
 fn a_rule_that_changes_no_answer_says_so() {
     let place = Place::new();
     let note = "cannot change any answer";
-    place.run("deny --app shop --from '+881*' --to '*'").done().is_silent_about(note);
+    place.run("deny --app shop --from '+881*' --to '*'").done().keeps_quiet_about(note);
     place.run("allow --app shop --from +8815551 --to PPP005").done().says(note).says("the app's rule `+881*` denies");
     place.run("allow --app shop --from '+881*' --to PPP005").done().says(note);
-    place.run("allow --app shop --from '+88*' --to PPP005").done().is_silent_about(note);
+    place.run("allow --app shop --from '+88*' --to PPP005").done().keeps_quiet_about(note);
     place.run("allow --app shop --from '+887*' --to PPP005").done().says(note).says("allows these calls already");
-    place.run("deny --app shop --from '+88777*' --to PPP005 --until 30d").done().is_silent_about(note);
+    place.run("deny --app shop --from '+88777*' --to PPP005 --until 30d").done().keeps_quiet_about(note);
     place.run("suspend --app shop PPP005").done();
     place.run("allow --app shop --from PPP001 --to PPP005").done().says(note).says("the callee is suspended");
 }
@@ -125,7 +125,7 @@ fn what_a_pattern_opens_is_said_before_it_is_written() {
         .done()
         .says("this opens a door: everybody whose id starts with +7495 calling PPP005");
     place.run("deny --app shop --from '*' --to '*'").done().says("this shuts a door: everybody calling anybody");
-    place.run("allow --app shop --from '*' --to PPP001 --yes").done().is_silent_about("opens a door");
+    place.run("allow --app shop --from '*' --to PPP001 --yes").done().keeps_quiet_about("opens a door");
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Place {
     }
 
     /// Puts an item as some other tool would, which is how wrong ones come about.
-    pub(crate) fn put(&self, item: Value) {
+    pub(crate) fn put(&self, item: &Value) {
         self.ask("PutItem", &serde_json::json!({"TableName": TABLE, "Item": item}));
     }
 
@@ -189,8 +189,14 @@ impl Run {
     }
 
     #[track_caller]
-    pub(crate) fn is_silent_about(self, text: &str) -> Self {
+    pub(crate) fn keeps_quiet_about(self, text: &str) -> Self {
         assert!(!self.out.contains(text) && !self.err.contains(text), "`{text}` is in {self:?}");
         self
     }
+}
+
+/// Rules as a file, one for each number.
+pub(crate) fn csv(numbers: std::ops::Range<usize>, row: impl Fn(usize) -> String) -> String {
+    let rows: Vec<_> = numbers.map(row).collect();
+    format!("app,from,to,effect\n{}\n", rows.join("\n"))
 }

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
-use crate::support::{Place, Run};
+use crate::support::{Place, Run, csv};
 
 const RULES: &str = "\
 app,from,to,effect,media,hours,expires_at,note
@@ -111,7 +111,7 @@ fn a_dry_run_shows_the_difference_and_writes_nothing() {
     let run = run
         .says("+ allow new to PPP005 in app shop")
         .says("~ deny PPP002 to * in app shop [it is: allow PPP002 to * in app shop]");
-    let run = run.says("- allow extra to PPP005 in app shop").is_silent_about("app other");
+    let run = run.says("- allow extra to PPP005 in app shop").keeps_quiet_about("app other");
     run.says("1 rules would be added, 1 changed, 1 removed; 6 stay as they are");
     assert_eq!(place.items(), before);
 }
@@ -136,20 +136,14 @@ fn replace_makes_the_table_equal_to_the_file() {
 fn what_cannot_be_understood_is_not_exported_in_silence() {
     let place = Place::new();
     place.run("allow --app shop --from a --to b").done();
-    place.put(json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#c"}, "effect": {"S": "alow"}}));
+    place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#c"}, "effect": {"S": "alow"}}));
     place.put(
-        json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#d"}, "effect": {"S": "allow"}, "hours": {"L": []}}),
+        &json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#d"}, "effect": {"S": "allow"}, "hours": {"L": []}}),
     );
-    place.put(json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#e"}, "effect": {"S": "allow"}, "expires_at": {"N": "1795500000000"}}));
+    place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#e"}, "effect": {"S": "allow"}, "expires_at": {"N": "1795500000000"}}));
     let run = place.run("export").ends(1);
     assert_eq!(run.out.lines().count(), 2);
     run.says("c to b in app shop: `effect` is `alow`").says("d to b").says("e to b").says("3 entries");
-}
-
-/// Many rules to one party, as the app's own list of patterns would be.
-fn many(series: &str, count: usize) -> String {
-    let rows = (0..count).map(|number| format!("shop,+{series}{number:04}*,PPP005,allow\n"));
-    std::iter::once("app,from,to,effect\n".to_owned()).chain(rows).collect()
 }
 
 #[test]
@@ -158,7 +152,10 @@ fn two_imports_to_one_party_lose_no_rule() {
     std::thread::scope(|scope| {
         for series in ["1", "2"] {
             let place = &place;
-            scope.spawn(move || place.pipe("import -", &many(series, 1_000)).done());
+            scope.spawn(move || {
+                let rules = csv(0..1_000, |number| format!("shop,+{series}{number:04}*,PPP005,allow"));
+                place.pipe("import -", &rules).done()
+            });
         }
     });
     let items = place.items();
@@ -170,9 +167,9 @@ fn two_imports_to_one_party_lose_no_rule() {
 #[cfg(unix)]
 fn an_interrupted_import_is_simply_run_again() {
     let place = Place::new();
-    let rows: String = (0..8_000).map(|number| format!("shop,caller{number},PPP{number:05},allow\n")).collect();
+    let rows = csv(0..8_000, |number| format!("shop,caller{number},PPP{number:05},allow"));
     let file = std::env::temp_dir().join(format!("callgatectl-interrupted-{}.csv", std::process::id()));
-    std::fs::write(&file, format!("app,from,to,effect\n{rows}")).unwrap();
+    std::fs::write(&file, rows).unwrap();
     let mut child = place
         .tool()
         .arg("import")
