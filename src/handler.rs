@@ -59,7 +59,7 @@ impl Gate {
         Ok(request.reply(answer))
     }
 
-    async fn hook(&self, request: &Request, record: DecisionRecord<'_>) -> Result<Answer, Rejection> {
+    async fn hook(&self, request: &Request<'_>, record: DecisionRecord<'_>) -> Result<Answer, Rejection> {
         if !is_allowed_source(self.config.allowed_sources.as_deref(), request.source) {
             return Ok(self.not_ours("source_not_allowed", record));
         }
