@@ -40,6 +40,14 @@ impl Gate {
         Self { config, store, is_cold: AtomicBool::new(true) }
     }
 
+    /// Does during the start what the first call would wait for: Lambda lends a start a whole core, and gives a call
+    /// the share that its memory buys.
+    pub async fn prepare(&self) {
+        if let Err(error) = self.store.open_connection().await {
+            self.config.log.say(Level::Debug, &format!("the connection was not opened during the start: {error}"));
+        }
+    }
+
     /// Answers an event of API Gateway.
     ///
     /// # Errors
