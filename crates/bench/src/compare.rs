@@ -108,10 +108,11 @@ impl Bench {
         for _ in 0..self.calls {
             walls.push(1e3 * milliseconds(function.call(&self.event).await?.wall));
         }
-        program.push(Figure::WarmCpu, 1e3 * milliseconds(function.cpu()? - before) / f64::from(self.calls));
+        let cpu = function.cpu()?.saturating_sub(before);
+        program.push(Figure::WarmCpu, 1e3 * milliseconds(cpu) / f64::from(self.calls));
         program.samples.entry(Figure::WarmWall).or_default().extend(walls);
         program.push(Figure::Memory, megabytes(function.peak_memory()?));
-        let lines = function.end().await?;
+        let lines = function.end().await?.len();
         // callgate is measured doing its whole job, or not at all.
         let whole = program.contender.name != "callgate" || lines == usize::try_from(self.calls)? + 1;
         anyhow::ensure!(whole, "{lines} log lines for {} calls", self.calls + 1);

@@ -31,7 +31,7 @@ pub(crate) fn build(project: &Path) -> anyhow::Result<Vec<Contender>> {
 pub(crate) fn build_one(project: &Path, package: &str, manifest: &str) -> anyhow::Result<Contender> {
     let target = project.join("target/bench");
     let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--release", "--locked", "--package", package, "--manifest-path"])
+        .args(["build", "--release", "--package", package, "--manifest-path"])
         .arg(project.join(manifest))
         .arg("--target-dir")
         .arg(&target)

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod capacity;
 mod compare;
 mod contender;
 mod fixture;
+mod grow;
 mod plot;
 mod process;
 mod quota;
@@ -28,6 +30,23 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Compare(Compare),
+    Grow(Grow),
+    /// Simulate how often an app's item is read at 10, 1,000 and 100,000 calls a second
+    Capacity,
+}
+
+/// Measure how the cost grows with the rules of a table, the patterns of a callee, and calls at once
+#[derive(Debug, clap::Args)]
+struct Grow {
+    /// Rounds over all sizes
+    #[arg(long, default_value_t = 15)]
+    rounds: u32,
+    /// Calls of every size in a round
+    #[arg(long, default_value_t = 200)]
+    calls: u32,
+    /// Write the plots here
+    #[arg(long, value_name = "DIRECTORY")]
+    out: Option<PathBuf>,
 }
 
 /// Build callgate and its peers, and measure them side by side in interleaved runs
@@ -54,6 +73,11 @@ struct Compare {
 async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Compare(options) => compare(options).await,
+        Command::Grow(options) => grow(options).await,
+        Command::Capacity => {
+            println!("{}", capacity::table());
+            Ok(())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,6 +103,22 @@ async fn compare(options: Compare) -> anyhow::Result<()> {
         let json = serde_json::to_string_pretty(&report::json(&comparison, runs, calls))?;
         std::fs::write(out.join("compare.json"), json + "\n")?;
         plot::comparison(&comparison, &out)?;
+    }
+    Ok(())
+}
+
+async fn grow(options: Grow) -> anyhow::Result<()> {
+    let Grow { rounds, calls, out } = options;
+    let callgate = contender::build_one(&project(), "callgate", "Cargo.toml")?;
+    let rules = grow::rules(&callgate, rounds, calls).await?;
+    println!("{}", grow::table_of("rules in the table", &rules));
+    let patterns = grow::patterns(&callgate, rounds, calls).await?;
+    println!("{}", grow::table_of("patterns of the callee", &patterns));
+    println!("{}", grow::table_of_loads(&grow::concurrency(&project(), 4_096).await?));
+    println!("{rounds} rounds of {calls} calls; {}", report::machine());
+    if let Some(out) = out {
+        std::fs::create_dir_all(&out)?;
+        plot::growth(&rules, &patterns, &out)?;
     }
     Ok(())
 }

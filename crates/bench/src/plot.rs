@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::compare::{Comparison, Figure, Measured};
+use crate::grow::Point;
 
 const WIDTH: f64 = 720.0;
 const LEFT: f64 = 110.0;
@@ -36,24 +37,46 @@ pub(crate) fn comparison(comparison: &Comparison, directory: &Path) -> std::io::
             .filter_map(|program| Some((program.contender.name.as_str(), value(program)?)))
             .collect();
         if !bars.is_empty() {
-            std::fs::write(directory.join(format!("{name}.svg")), bar_chart(title, &bars))?;
+            std::fs::write(directory.join(format!("{name}.svg")), bar_chart(title, Axis::Logarithmic, THEIRS, &bars))?;
         }
     }
     Ok(())
 }
 
-/// Horizontal bars on a logarithmic axis that starts at a power of ten.
-fn bar_chart(title: &str, bars: &[(&str, f64)]) -> String {
-    let values = || bars.iter().map(|(_, value)| value.max(1e-9).log10());
-    let least = values().fold(f64::INFINITY, f64::min).floor();
+/// One plot of each kind of growth.
+pub(crate) fn growth(rules: &[Point], patterns: &[Point], directory: &Path) -> std::io::Result<()> {
+    let plots = [
+        ("rules", "CPU of a call, us, by exact rules in the table", rules),
+        ("patterns", "CPU of a call, us, by patterns of the callee", patterns),
+    ];
+    for (name, title, points) in plots {
+        let bars: Vec<_> = points.iter().map(|point| (point.size.to_string(), point.cpu_us)).collect();
+        let bars: Vec<_> = bars.iter().map(|(size, cpu)| (size.as_str(), *cpu)).collect();
+        std::fs::write(directory.join(format!("{name}.svg")), bar_chart(title, Axis::Linear, OURS, &bars))?;
+    }
+    Ok(())
+}
+
+/// Where bars start: at zero, or at the power of ten below the shortest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Axis {
+    Linear,
+    Logarithmic,
+}
+
+/// Horizontal bars.
+fn bar_chart(title: &str, axis: Axis, colour_of_all: &str, bars: &[(&str, f64)]) -> String {
+    let height_of = |value: f64| if axis == Axis::Linear { value } else { value.max(1e-9).log10() };
+    let values = || bars.iter().map(|(_, value)| height_of(*value));
+    let least = if axis == Axis::Linear { 0.0 } else { values().fold(f64::INFINITY, f64::min).floor() };
     let most = values().fold(f64::NEG_INFINITY, f64::max).max(least + 1.0);
-    let scale = |value: f64| (value.max(1e-9).log10() - least) / (most - least) * (WIDTH - LEFT - RIGHT);
+    let scale = |value: f64| (height_of(value) - least) / (most - least) * (WIDTH - LEFT - RIGHT);
 
     let rows: Vec<f64> = std::iter::successors(Some(TOP), |y| Some(y + ROW)).take(bars.len() + 1).collect();
     let height = rows.last().copied().unwrap_or(TOP) + 8.0;
     let mut svg = open(title, height);
     for ((name, value), y) in bars.iter().zip(&rows) {
-        let colour = if name.starts_with("callgate") { OURS } else { THEIRS };
+        let colour = if name.starts_with("callgate") { OURS } else { colour_of_all };
         let (length, middle) = (scale(*value).max(2.0), y + ROW / 2.0 + 1.0);
         let _ = write!(
             svg,

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -27,7 +28,7 @@ pub(crate) struct Function {
     child: Child,
     id: u32,
     cpu_clock: ClockId,
-    log: JoinHandle<usize>,
+    log: JoinHandle<Vec<Value>>,
 }
 
 impl Function {
@@ -47,11 +48,11 @@ impl Function {
         let id = child.id().context("the function ended at once")?;
         let mut lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
         let log = tokio::spawn(async move {
-            let mut count = 0;
-            while let Ok(Some(_)) = lines.next_line().await {
-                count += 1;
+            let mut logged = Vec::new();
+            while let Ok(Some(line)) = lines.next_line().await {
+                logged.push(serde_json::from_str(&line).unwrap_or_default());
             }
-            count
+            logged
         });
         let cpu_clock = clock_getcpuclockid(Pid::from_raw(id.try_into()?))?;
         let mut function = Self { runtime_api, child, id, cpu_clock, log };
@@ -70,7 +71,7 @@ impl Function {
         let handed_out = self.runtime_api.hand_out(event)?;
         let (answered, answer) = self.runtime_api.answered().await?;
         self.runtime_api.polled().await?;
-        let cpu = self.cpu()? - cpu;
+        let cpu = self.cpu()?.saturating_sub(cpu);
         let answer = String::from_utf8_lossy(&answer);
         anyhow::ensure!(answer.contains("\"statusCode\":200"), "the function answered {answer}");
         Ok(Cost { wall: answered - handed_out, cpu })
@@ -88,8 +89,8 @@ impl Function {
         Ok(peak.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
-    /// Ends it; how many lines it wrote.
-    pub(crate) async fn end(mut self) -> anyhow::Result<usize> {
+    /// Ends it; the lines it logged.
+    pub(crate) async fn end(mut self) -> anyhow::Result<Vec<Value>> {
         self.child.kill().await?;
         Ok(self.log.await?)
     }

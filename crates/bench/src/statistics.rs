@@ -9,10 +9,6 @@ impl Samples {
         self.0.push(sample);
     }
 
-    pub(crate) fn median(&self) -> Option<f64> {
-        self.percentile(50)
-    }
-
     /// The least sample that so many of a hundred do not exceed.
     pub(crate) fn percentile(&self, percent: usize) -> Option<f64> {
         let mut sorted = self.0.clone();
@@ -35,9 +31,9 @@ mod tests {
     #[test]
     fn percentiles_are_samples() {
         let mut samples = Samples::default();
-        assert_eq!(samples.median(), None);
+        assert_eq!(samples.percentile(50), None);
         samples.extend((1..=100).rev().map(f64::from));
-        assert_eq!(samples.median(), Some(50.0));
+        assert_eq!(samples.percentile(50), Some(50.0));
         assert_eq!(samples.percentile(99), Some(99.0));
         samples.push(1e6);
         assert_eq!(samples.percentile(100), Some(1e6));

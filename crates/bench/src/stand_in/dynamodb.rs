@@ -56,11 +56,13 @@ impl DynamoDb {
         let body = request.into_body().collect().await?.to_bytes();
         let body: Value = serde_json::from_slice(&body)?;
         let answer = if is_batch { self.batch(&body)? } else { self.one(&body) };
+        let answer = answer.to_string();
         Ok(Response::builder()
             .status(StatusCode::OK)
             .header("content-type", "application/x-amz-json-1.0")
             .header("x-amzn-requestid", "7QHBQ1SQ8MBRRNMTNQ6SS4O5A7VV4KQNSO5AEMVJF66Q9ASUAAJG")
-            .body(Full::new(answer.to_string().into()))?)
+            .header("x-amz-crc32", crc32fast::hash(answer.as_bytes()))
+            .body(Full::new(answer.into()))?)
     }
 
     fn one(&self, request: &Value) -> Value {
