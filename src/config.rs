@@ -210,13 +210,13 @@ fn table(value: &str) -> Option<String> {
 }
 
 fn http_url(value: &str) -> Option<String> {
-    let uri = lambda_http::http::Uri::from_str(value).ok()?;
+    let uri = http::Uri::from_str(value).ok()?;
     (matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()).then(|| value.to_owned())
 }
 
 /// Lambda sets `HOST:PORT`; its stand-ins also a URL.
 fn runtime_api(value: &str) -> Option<String> {
-    let uri = lambda_http::http::Uri::from_str(value).ok()?;
+    let uri = http::Uri::from_str(value).ok()?;
     uri.authority().is_some().then(|| value.to_owned())
 }
 

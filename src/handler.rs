@@ -40,6 +40,14 @@ impl Gate {
         Self { config, store, is_cold: AtomicBool::new(true) }
     }
 
+    /// Does during the start what the first call would wait for: Lambda lends a start a whole core, and gives a call
+    /// the share that its memory buys.
+    pub async fn prepare(&self) {
+        if let Err(error) = self.store.open_connection().await {
+            self.config.log.say(Level::Debug, &format!("the connection was not opened during the start: {error}"));
+        }
+    }
+
     /// Answers an event of API Gateway.
     ///
     /// # Errors
@@ -59,7 +67,7 @@ impl Gate {
         Ok(request.reply(answer))
     }
 
-    async fn hook(&self, request: &Request, record: DecisionRecord<'_>) -> Result<Answer, Rejection> {
+    async fn hook(&self, request: &Request<'_>, record: DecisionRecord<'_>) -> Result<Answer, Rejection> {
         if !is_allowed_source(self.config.allowed_sources.as_deref(), request.source) {
             return Ok(self.not_ours("source_not_allowed", record));
         }

@@ -1,16 +1,14 @@
 //! API Gateway's events to requests, and answers to status codes: the only place that knows either.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lambda_http::Body;
-use lambda_http::aws_lambda_events::apigw::{
-    ApiGatewayProxyRequest, ApiGatewayProxyResponse, ApiGatewayV2httpRequest, ApiGatewayV2httpResponse,
-};
-use lambda_http::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
-use lambda_http::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use http::StatusCode;
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -28,62 +26,80 @@ pub enum Hook {
 
 /// A request as far as it is read.
 #[derive(Debug)]
-pub struct Request {
-    version: PayloadVersion,
-    method: Method,
-    path: String,
-    headers: HeaderMap,
-    body: Option<String>,
+pub struct Request<'a> {
+    method: Text<'a>,
+    path: Text<'a>,
+    authorization: Authorization<'a>,
+    body: Text<'a>,
     is_base64: bool,
     /// The address the gateway saw, which no header can change.
     pub source: Option<IpAddr>,
 }
 
-/// API Gateway's two ways of putting a request into an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PayloadVersion {
-    V1,
-    V2,
+/// An event of payload 1.0 or 2.0 (API Gateway Developer Guide, "Payload format version").
+///
+/// Only what is read stands here, so nothing else in an event costs time or can make it fail.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event<'a> {
+    #[serde(borrow)]
+    version: Option<Text<'a>>,
+    request_context: Option<RequestContext<'a>>,
+    http_method: Option<Text<'a>>,
+    path: Option<Text<'a>>,
+    raw_path: Option<Text<'a>>,
+    #[serde(default)]
+    headers: Authorization<'a>,
+    #[serde(default)]
+    multi_value_headers: Authorization<'a>,
+    body: Option<Text<'a>>,
+    #[serde(default)]
+    is_base64_encoded: bool,
 }
 
-impl Request {
-    /// Reads an event of payload 1.0 or 2.0 (API Gateway Developer Guide, "Payload format version").
+#[derive(Default, Deserialize)]
+struct RequestContext<'a> {
+    /// Payload 1.0.
+    #[serde(borrow)]
+    identity: Option<Caller<'a>>,
+    /// Payload 2.0.
+    http: Option<Caller<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Caller<'a> {
+    #[serde(borrow)]
+    method: Option<Text<'a>>,
+    source_ip: Option<Text<'a>>,
+}
+
+impl<'a> Request<'a> {
+    /// Reads an event.
     ///
     /// `lambda_http`'s own conversion is not used: it panics on a body that is no base64 and on a `Host` header
     /// that makes no URL.
     ///
     /// # Errors
     /// When the event comes from something else than API Gateway.
-    pub fn from_event(event: &RawValue) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Version<'a> {
-            #[serde(borrow, default)]
-            version: Option<&'a str>,
-        }
-        let address = |source: Option<String>| source.and_then(|source| source.parse().ok());
-        if serde_json::from_str::<Version<'_>>(event.get())?.version == Some("2.0") {
-            let event: ApiGatewayV2httpRequest = serde_json::from_str(event.get())?;
-            return Ok(Self {
-                version: PayloadVersion::V2,
-                method: event.request_context.http.method,
-                path: event.raw_path.unwrap_or_default(),
-                headers: event.headers,
-                body: event.body,
-                is_base64: event.is_base64_encoded,
-                source: address(event.request_context.http.source_ip),
-            });
-        }
-        let event: ApiGatewayProxyRequest = serde_json::from_str(event.get())?;
+    pub fn from_event(event: &'a RawValue) -> Result<Self, serde_json::Error> {
+        let event: Event<'a> = serde_json::from_str(event.get())?;
+        let RequestContext { identity, http } = event.request_context.unwrap_or_default();
+        let (method, path, source) = if event.version.is_some_and(|version| version.0 == "2.0") {
+            let http = http.ok_or_else(|| serde_json::Error::missing_field("requestContext.http"))?;
+            (http.method, event.raw_path, http.source_ip)
+        } else {
+            (event.http_method, event.path, identity.and_then(|identity| identity.source_ip))
+        };
         // The second holds every value of a header that stands twice, the first only the last.
-        let headers = if event.multi_value_headers.is_empty() { event.headers } else { event.multi_value_headers };
+        let all = event.multi_value_headers;
         Ok(Self {
-            version: PayloadVersion::V1,
-            method: event.http_method,
-            path: event.path.unwrap_or_default(),
-            headers,
-            body: event.body,
+            method: method.ok_or_else(|| serde_json::Error::missing_field("httpMethod"))?,
+            path: path.unwrap_or_default(),
+            authorization: if all.0.is_empty() { event.headers } else { all },
+            body: event.body.unwrap_or_default(),
             is_base64: event.is_base64_encoded,
-            source: address(event.request_context.identity.source_ip),
+            source: source.and_then(|source| source.0.parse().ok()),
         })
     }
 
@@ -92,12 +108,12 @@ impl Request {
     /// # Errors
     /// When it is another path or another method.
     pub fn hook(&self) -> Result<Hook, Rejection> {
-        let hook = match self.path.rsplit('/').next() {
+        let hook = match self.path.0.rsplit('/').next() {
             Some("connect") => Hook::Connect,
             Some("OnCallEvent") => Hook::OnCallEvent,
             _ => return Err(Rejection::UnknownHook),
         };
-        if self.method == Method::POST { Ok(hook) } else { Err(Rejection::NotPost) }
+        if self.method.0 == "POST" { Ok(hook) } else { Err(Rejection::NotPost) }
     }
 
     /// The body's bytes, with the gateway's base64 undone.
@@ -105,7 +121,7 @@ impl Request {
     /// # Errors
     /// When there are too many, or the base64 is broken.
     pub fn body(&self) -> Result<Vec<u8>, Rejection> {
-        let body = self.body.as_deref().unwrap_or_default();
+        let body = self.body.0.as_ref();
         let longest = if self.is_base64 { MAX_BODY.div_ceil(3) * 4 } else { MAX_BODY };
         if body.len() > longest {
             return Err(Rejection::TooLarge);
@@ -121,42 +137,99 @@ impl Request {
     /// The one `Authorization` header; of several, nobody could say which counts.
     #[must_use]
     pub fn authorization(&self) -> Option<&str> {
-        let mut values = self.headers.get_all(AUTHORIZATION).iter();
-        values.next().filter(|_| values.next().is_none())?.to_str().ok()
+        match self.authorization.0.as_slice() {
+            [Text(only)] => Some(only),
+            _ => None,
+        }
     }
 
-    /// The answer in the form this request's gateway understands.
+    /// The answer, as API Gateway takes it.
     #[must_use]
     pub fn reply(&self, answer: Answer) -> Reply {
-        let mut headers = HeaderMap::new();
-        let mut json_body = |body: String| {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            Some(Body::Text(body))
-        };
-        let status = answer.status();
-        let body = match answer {
-            Answer::Echo(body) => json_body(body),
+        let mut reply = Reply { status_code: answer.status().as_u16(), ..Reply::default() };
+        reply.headers.allow = (answer == Answer::Rejected(Rejection::NotPost)).then_some("POST");
+        reply.body = match answer {
+            Answer::Echo(body) => Some(body),
             Answer::Refused | Answer::Unavailable => None,
-            Answer::Rejected(rejection) => {
-                let body = json_body(json!({ "error": rejection.to_string() }).to_string());
-                if rejection == Rejection::NotPost {
-                    headers.insert(ALLOW, HeaderValue::from_static("POST"));
-                }
-                body
-            }
+            Answer::Rejected(rejection) => Some(json!({ "error": rejection.to_string() }).to_string()),
         };
-        match self.version {
-            PayloadVersion::V1 => {
-                let mut reply = ApiGatewayProxyResponse::default();
-                (reply.status_code, reply.headers, reply.body) = (status.as_u16().into(), headers, body);
-                Reply::V1(reply)
+        reply.headers.content_type = reply.body.is_some().then_some("application/json");
+        reply
+    }
+}
+
+/// Text that is only copied where it holds an escape.
+#[derive(Debug, Default, Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Of an event's headers the values of `Authorization`, whether each name has one value or a list of them.
+#[derive(Debug, Default)]
+struct Authorization<'a>(Vec<Text<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Authorization<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Headers;
+
+        impl<'de> Visitor<'de> for Headers {
+            type Value = Authorization<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("headers")
             }
-            PayloadVersion::V2 => {
-                let mut reply = ApiGatewayV2httpResponse::default();
-                (reply.status_code, reply.headers, reply.body) = (status.as_u16().into(), headers, body);
-                Reply::V2(reply)
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Authorization::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut values = Vec::new();
+                while let Some(Text(name)) = map.next_key()? {
+                    if name.eq_ignore_ascii_case("authorization") {
+                        values.append(&mut map.next_value::<Values<'de>>()?.0);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Authorization(values))
             }
         }
+
+        deserializer.deserialize_any(Headers)
+    }
+}
+
+/// A header's values: a text in `headers`, a list in `multiValueHeaders`.
+struct Values<'a>(Vec<Text<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Values<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Values<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a header's value or a list of them")
+            }
+
+            fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+                Ok(Values(vec![Text(value.into())]))
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+                Ok(Values(vec![Text(value.to_owned().into())]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = list.next_element()? {
+                    values.push(value);
+                }
+                Ok(Values(values))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany)
     }
 }
 
@@ -206,12 +279,22 @@ pub enum Rejection {
     TooLarge,
 }
 
-/// The event's answer, as API Gateway takes it.
-#[derive(Debug, Clone, Serialize)]
-#[serde(untagged)]
-pub enum Reply {
-    /// To payload 1.0.
-    V1(ApiGatewayProxyResponse),
-    /// To payload 2.0.
-    V2(ApiGatewayV2httpResponse),
+/// The event's answer, in the form that API Gateway takes for both payload versions.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reply {
+    status_code: u16,
+    headers: ReplyHeaders,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    is_base64_encoded: bool,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct ReplyHeaders {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allow: Option<&'static str>,
 }

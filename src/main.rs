@@ -31,5 +31,8 @@ fn run() -> Result<(), Error> {
     };
     // One call at a time is all a sandbox gets, so one thread is enough.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(Runtime::new(service_fn(answer)).run())
+    runtime.block_on(async {
+        gate.prepare().await;
+        Runtime::new(service_fn(answer)).run().await
+    })
 }

@@ -21,6 +21,12 @@ const MAX_CACHED_APPS: usize = 1_024;
 /// The first pause before keys are asked for again that DynamoDB left unprocessed; each further one is twice as long.
 const UNPROCESSED_BACKOFF: Duration = Duration::from_millis(10);
 
+/// The longest a start waits for the connection. A handshake with DynamoDB takes some milliseconds.
+const OPENING: Duration = Duration::from_millis(500);
+
+/// A key nothing is ever stored under: ours start with `APP#` or `PARTY#`.
+const NOBODY: &str = "-";
+
 /// How and where to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -95,6 +101,16 @@ impl Store {
     #[must_use]
     pub fn new(client: Client, settings: Settings) -> Self {
         Self { client, settings, apps: Mutex::default() }
+    }
+
+    /// Opens the connection before the first call needs it, by a read the function's role may make.
+    ///
+    /// # Errors
+    /// When DynamoDB did not answer, which a start survives: a call opens the connection just as well.
+    pub async fn open_connection(&self) -> Result<(), StoreError> {
+        let nobody = Key { pk: NOBODY.to_owned(), sk: NOBODY.to_owned() };
+        let asked = tokio::time::timeout(OPENING, self.ask(vec![nobody.attributes()])).await;
+        asked.unwrap_or(Err(StoreError::Deadline(OPENING))).map(drop)
     }
 
     /// Reads the caller's party, the callee's party, the pair and, unless it is still fresh, the app.

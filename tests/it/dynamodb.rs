@@ -108,6 +108,8 @@ struct StandInState {
     /// What it does when the script is at its end.
     then: Mutex<Action>,
     requests: Mutex<Vec<Value>>,
+    /// The requests by which a starting function opened its connection.
+    openings: Mutex<Vec<Value>>,
 }
 
 impl StandIn {
@@ -120,6 +122,7 @@ impl StandIn {
             script: Mutex::new(script.iter().cloned().collect()),
             then: Mutex::new(then),
             requests: Mutex::default(),
+            openings: Mutex::default(),
         });
         let app = Router::new().fallback(handle).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -140,11 +143,20 @@ impl StandIn {
     pub(crate) fn requests(&self) -> Vec<Value> {
         self.state.requests.lock().unwrap().clone()
     }
+
+    /// The requests by which a starting function opened its connection.
+    pub(crate) fn openings(&self) -> Vec<Value> {
+        self.state.openings.lock().unwrap().clone()
+    }
 }
 
 async fn handle(State(state): State<Arc<StandInState>>, headers: HeaderMap, body: Bytes) -> Response {
     assert_eq!(headers["x-amz-target"], "DynamoDB_20120810.BatchGetItem", "the role may do nothing else");
     let request: Value = serde_json::from_slice(&body).unwrap();
+    if opens_the_connection(&request) {
+        state.openings.lock().unwrap().push(request);
+        return forward(&state.upstream, headers, body).await;
+    }
     state.requests.lock().unwrap().push(request.clone());
     let action = state.script.lock().unwrap().pop_front().unwrap_or_else(|| state.then.lock().unwrap().clone());
     match action {
@@ -158,6 +170,11 @@ async fn handle(State(state): State<Arc<StandInState>>, headers: HeaderMap, body
             .to_string()
             .into_response(),
     }
+}
+
+/// What the function asks while it starts is no part of any decision.
+fn opens_the_connection(request: &Value) -> bool {
+    request["RequestItems"][TABLE]["Keys"] == json!([{ "pk": { "S": "-" }, "sk": { "S": "-" } }])
 }
 
 async fn forward(upstream: &str, headers: HeaderMap, body: Bytes) -> Response {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::dynamodb::TABLE;
 
@@ -28,6 +28,7 @@ pub(crate) struct Sandbox {
     events: mpsc::UnboundedSender<Invocation>,
     lines: mpsc::UnboundedReceiver<String>,
     errors: mpsc::UnboundedReceiver<String>,
+    polls: Arc<Semaphore>,
     invoked: u32,
 }
 
@@ -56,7 +57,12 @@ impl Sandbox {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("{scheme}{}", listener.local_addr().unwrap());
         let (events, pending) = mpsc::unbounded_channel();
-        let api = Arc::new(RuntimeApi { pending: tokio::sync::Mutex::new(pending), waiting: Mutex::default() });
+        let polls = Arc::new(Semaphore::new(0));
+        let api = Arc::new(RuntimeApi {
+            pending: tokio::sync::Mutex::new(pending),
+            waiting: Mutex::default(),
+            polls: Arc::clone(&polls),
+        });
         let routes = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(RuntimeApi::next))
             .route("/2018-06-01/runtime/invocation/{id}/{outcome}", post(RuntimeApi::answered))
@@ -73,7 +79,12 @@ impl Sandbox {
             .unwrap();
         let lines = read_lines(child.stdout.take().unwrap());
         let errors = read_lines(child.stderr.take().unwrap());
-        Self { child, events, lines, errors, invoked: 0 }
+        Self { child, events, lines, errors, polls, invoked: 0 }
+    }
+
+    /// Waits until the function has asked for an event once more.
+    pub(crate) async fn polled(&mut self) {
+        tokio::time::timeout(PATIENCE, self.polls.acquire()).await.expect("the function did not ask").unwrap().forget();
     }
 
     /// Sends an event through the function.
@@ -171,10 +182,12 @@ pub(crate) fn reply(answer: &Value) -> Reply {
 struct RuntimeApi {
     pending: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
     waiting: Mutex<HashMap<String, oneshot::Sender<Result<Value, Value>>>>,
+    polls: Arc<Semaphore>,
 }
 
 impl RuntimeApi {
     async fn next(State(api): State<Arc<Self>>) -> Response {
+        api.polls.add_permits(1);
         let Some(Invocation { id, event, answer }) = api.pending.lock().await.recv().await else {
             return StatusCode::GONE.into_response();
         };

@@ -20,4 +20,5 @@ mod item;
 mod lambda;
 mod log;
 mod soak;
+mod start;
 mod store;

@@ -1,0 +1,54 @@
+//! The least that asks the table: one `GetItem` over callgate's own client, on one thread. Nothing is verified,
+//! canonicalised, decided or logged, and only one item is read.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use callgate::config::{process_environment, read_connection};
+use callgate::store::client;
+use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow)]
+    body: std::borrow::Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    app_key: String,
+    caller: String,
+    callee: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response {
+    status_code: u16,
+    body: Option<String>,
+}
+
+fn main() -> Result<(), Error> {
+    let table = process_environment("TABLE_NAME").ok_or("TABLE_NAME is not set")?;
+    let client = client::connect(read_connection(process_environment)?, std::time::Duration::from_millis(1_500));
+    let answer = |event: LambdaEvent<Box<RawValue>>| {
+        let read = client.get_item().table_name(&table);
+        async move {
+            let body = serde_json::from_str::<Request<'_>>(event.payload.get())?.body;
+            let Event { app_key, caller, callee } = serde_json::from_str(&body)?;
+            let read = read
+                .key("pk", AttributeValue::S(format!("PARTY#{app_key}#{callee}")))
+                .key("sk", AttributeValue::S(format!("CALLER#{caller}")));
+            let item = read.consistent_read(true).send().await?.item.unwrap_or_default();
+            let allowed = item.get("effect").and_then(|it| it.as_s().ok()).is_some_and(|effect| effect == "allow");
+            Ok::<_, Error>(if allowed {
+                Response { status_code: 200, body: Some(body.into_owned()) }
+            } else {
+                Response { status_code: 403, body: None }
+            })
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(Runtime::new(service_fn(answer)).run())
+}

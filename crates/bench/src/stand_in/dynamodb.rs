@@ -1,0 +1,96 @@
+//! `DynamoDB` over TLS, as far as a decision reads it: `GetItem` and `BatchGetItem` over a few items.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::{Map, Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+/// The table's items by partition and sort key, and what was asked.
+pub(crate) struct DynamoDb {
+    items: HashMap<(String, String), Value>,
+    pub(crate) batches: AtomicU64,
+    pub(crate) keys: AtomicU64,
+}
+
+impl DynamoDb {
+    /// Takes items as `{"pk":{"S":…},"sk":{"S":…},…}`.
+    pub(crate) fn new(items: impl IntoIterator<Item = Value>) -> Arc<Self> {
+        let items = items.into_iter().map(|item| (position(&item), item)).collect();
+        Arc::new(Self { items, batches: AtomicU64::new(0), keys: AtomicU64::new(0) })
+    }
+
+    /// Answers on a port of this machine; gives the endpoint's URL.
+    pub(crate) async fn serve(self: &Arc<Self>, tls: &TlsAcceptor) -> anyhow::Result<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let endpoint = format!("https://localhost:{}", listener.local_addr()?.port());
+        let (table, tls) = (Arc::clone(self), tls.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(Arc::clone(&table).connection(stream, tls.clone()));
+            }
+        });
+        Ok(endpoint)
+    }
+
+    async fn connection(self: Arc<Self>, stream: TcpStream, tls: TlsAcceptor) -> anyhow::Result<()> {
+        stream.set_nodelay(true)?;
+        let stream = TokioIo::new(tls.accept(stream).await?);
+        let answer = service_fn(|request| self.answer(request));
+        Ok(hyper::server::conn::http1::Builder::new().serve_connection(stream, answer).await?)
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
+        let operation = request.headers().get("x-amz-target").and_then(|it| it.to_str().ok()).unwrap_or_default();
+        let is_batch = operation.ends_with(".BatchGetItem");
+        anyhow::ensure!(is_batch || operation.ends_with(".GetItem"), "the stand-in knows no `{operation}`");
+        let body = request.into_body().collect().await?.to_bytes();
+        let body: Value = serde_json::from_slice(&body)?;
+        let answer = if is_batch { self.batch(&body)? } else { self.one(&body) };
+        let answer = answer.to_string();
+        Ok(Response::builder()
+            .status(StatusCode::OK)
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amzn-requestid", "7QHBQ1SQ8MBRRNMTNQ6SS4O5A7VV4KQNSO5AEMVJF66Q9ASUAAJG")
+            .header("x-amz-crc32", crc32fast::hash(answer.as_bytes()))
+            .body(Full::new(answer.into()))?)
+    }
+
+    fn one(&self, request: &Value) -> Value {
+        self.keys.fetch_add(1, Ordering::Relaxed);
+        let key = request.get("Key").unwrap_or(&Value::Null);
+        match self.items.get(&position(key)) {
+            Some(item) => json!({ "Item": item }),
+            None => json!({}),
+        }
+    }
+
+    fn batch(&self, request: &Value) -> anyhow::Result<Value> {
+        self.batches.fetch_add(1, Ordering::Relaxed);
+        let tables = request.get("RequestItems").and_then(Value::as_object).context("no `RequestItems`")?;
+        let (mut responses, mut consumed) = (Map::new(), Vec::new());
+        for (table, wanted) in tables {
+            let keys = wanted.get("Keys").and_then(Value::as_array).context("no `Keys`")?;
+            self.keys.fetch_add(u64::try_from(keys.len())?, Ordering::Relaxed);
+            let items: Vec<_> = keys.iter().filter_map(|key| self.items.get(&position(key)).cloned()).collect();
+            responses.insert(table.clone(), items.into());
+            // Every item here is below 4 KB, and a key without an item costs as much.
+            consumed.push(json!({ "TableName": table, "CapacityUnits": keys.len() }));
+        }
+        Ok(json!({ "Responses": responses, "UnprocessedKeys": {}, "ConsumedCapacity": consumed }))
+    }
+}
+
+fn position(key: &Value) -> (String, String) {
+    let text = |name| key.get(name).and_then(|it| it.get("S")).and_then(Value::as_str).unwrap_or_default().to_owned();
+    (text("pk"), text("sk"))
+}

@@ -1,0 +1,41 @@
+//! What is said of many samples.
+
+/// Samples of one figure, of whatever unit.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Samples(Vec<f64>);
+
+impl Samples {
+    pub(crate) fn push(&mut self, sample: f64) {
+        self.0.push(sample);
+    }
+
+    /// The least sample that so many of a hundred do not exceed.
+    pub(crate) fn percentile(&self, percent: usize) -> Option<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let rank = (sorted.len() * percent).div_ceil(100);
+        sorted.get(rank.saturating_sub(1)).copied()
+    }
+}
+
+impl Extend<f64> for Samples {
+    fn extend<T: IntoIterator<Item = f64>>(&mut self, samples: T) {
+        self.0.extend(samples);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_samples() {
+        let mut samples = Samples::default();
+        assert_eq!(samples.percentile(50), None);
+        samples.extend((1..=100).rev().map(f64::from));
+        assert_eq!(samples.percentile(50), Some(50.0));
+        assert_eq!(samples.percentile(99), Some(99.0));
+        samples.push(1e6);
+        assert_eq!(samples.percentile(100), Some(1e6));
+    }
+}
