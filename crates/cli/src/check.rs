@@ -150,7 +150,11 @@ fn place(invalid: &Invalid<'_>) -> String {
 /// Why a rule did or did not apply, and what became of it if it did.
 fn why(considered: &Considered<'_>, decides: Option<&Considered<'_>>) -> String {
     let kind = if matches!(considered.matched, Matched::Pair(_)) { "rule of exactly these two, " } else { "" };
-    let extra = considered.rule.map(conditions).unwrap_or_default();
+    // A condition that does not hold has been said already.
+    let extra = match considered.standing {
+        Standing::Applies(rule) => conditions(rule),
+        _ => String::new(),
+    };
     let standing = match (considered.standing, decides) {
         (Standing::Applies(_), _) if considered.decides => "decides here".to_owned(),
         (Standing::Applies(_), Some(other)) => {

@@ -27,7 +27,7 @@ const SEGMENTS: u16 = 4;
 const UNIT_BYTES: usize = 4 * 1024;
 
 /// Fewer known parties than these say nothing about what most of them are.
-const MIN_PARTIES: usize = 10;
+const MIN_PARTIES: usize = 20;
 
 /// Every attribute that some item has.
 const KNOWN: [&str; 8] = [PK, SK, "status", "callers", "incoming", "outgoing", "note", EXPIRES_AT];

@@ -150,7 +150,7 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     // What all commands need together is much for a stack.
     match Box::pin(run(cli)).await {
-        Ok(outcome) => outcome.code(),
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
@@ -158,11 +158,11 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> anyhow::Result<Outcome> {
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let connection = &cli.connection;
-    match &cli.command {
+    let outcome = match &cli.command {
         Command::Serve(options) => serve::run(options, connection).await.map(|()| Outcome::Done),
-        Command::WcsSimulator(options) => tokio::task::block_in_place(|| simulator::run(options)),
+        Command::WcsSimulator(options) => return tokio::task::block_in_place(|| simulator::run(options)),
         Command::Table(command) => table::run(command, connection).await,
         Command::Allow(said) => rules::say(Effect::Allow, said, connection).await,
         Command::Deny(said) => rules::say(Effect::Deny, said, connection).await,
@@ -183,5 +183,6 @@ async fn run(cli: Cli) -> anyhow::Result<Outcome> {
             clap_mangen::generate_to(Cli::command(), directory)?;
             Ok(Outcome::Done)
         }
-    }
+    };
+    outcome.map(Outcome::code)
 }

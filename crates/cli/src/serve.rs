@@ -48,6 +48,9 @@ pub(crate) struct Options {
     /// Keep the embedded store in this file
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
+    /// The address of the embedded store, for commands that manage its permissions
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    store_listen: SocketAddr,
 }
 
 pub(crate) async fn run(options: &Options, connection: &connection::Options) -> anyhow::Result<()> {
@@ -69,17 +72,19 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
     let address = listener.local_addr()?;
 
     let (stop, stopped) = watch::channel(());
-    let embedded = if is_embedded {
-        Some(Embedded::start(options.data.as_deref(), config.store.deadline, stopped.clone()).await?)
-    } else {
-        None
-    };
+    let embedded =
+        if is_embedded { Some(Embedded::start(options, config.store.deadline, stopped.clone()).await?) } else { None };
     let client = match &embedded {
         Some(embedded) => embedded.client.clone(),
         None => connection.client(config.store.deadline).await,
     };
     let permissions = embedded.as_ref().map_or_else(|| format!("the table `{table}`"), Embedded::describe);
     println!("Permissions: {permissions}\n\n{}\n", invitation(address, &config));
+    if let Some(Embedded { endpoint, .. }) = &embedded {
+        println!(
+            "Manage them from another terminal, after:\n    export TABLE_NAME={table} AWS_ENDPOINT_URL_DYNAMODB={endpoint}\n"
+        );
+    }
 
     let store = Store::new(client, config.store.clone());
     let gateway = Arc::new(Gateway { gate: Gate::new(config, store), requests: AtomicU64::new(0) });
@@ -134,26 +139,30 @@ fn invitation(address: SocketAddr, config: &Config) -> String {
 /// A DynamoDB-compatible store in this process, asked over HTTP like the real one.
 struct Embedded {
     client: Client,
+    /// Where other programs reach it.
+    endpoint: String,
     server: tokio::task::JoinHandle<Result<(), String>>,
     data: Option<PathBuf>,
     is_new: bool,
 }
 
 impl Embedded {
-    async fn start(data: Option<&Path>, deadline: Duration, stopped: watch::Receiver<()>) -> anyhow::Result<Self> {
+    async fn start(options: &Options, deadline: Duration, stopped: watch::Receiver<()>) -> anyhow::Result<Self> {
+        let data = options.data.as_deref();
         let database = match data {
             None => dynoxide::Database::memory(),
             Some(path) => dynoxide::Database::new(path.to_str().context("--data is no UTF-8 path")?),
         };
         let place = data.map_or_else(|| "memory".to_owned(), |path| format!("`{}`", path.display()));
         let database = database.with_context(|| format!("cannot keep the store in {place}"))?;
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::bind(options.store_listen).await;
+        let listener = listener.with_context(|| format!("cannot listen on {}", options.store_listen))?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database.clone(), ended(stopped)));
         let connection = Connection {
             region: "local".to_owned(),
             credentials: Credentials::new("local", "local", None, None, "callgatectl serve"),
-            endpoint_url: Some(endpoint),
+            endpoint_url: Some(endpoint.clone()),
         };
         let client = client::connect(connection, deadline);
         let is_new = client.list_tables().send().await?.table_names().is_empty();
@@ -161,7 +170,7 @@ impl Embedded {
             table::create(&client, LOCAL_TABLE).await?;
             sample::seed(&database)?;
         }
-        Ok(Self { client, server, data: data.map(Path::to_owned), is_new })
+        Ok(Self { client, endpoint, server, data: data.map(Path::to_owned), is_new })
     }
 
     fn describe(&self) -> String {

@@ -35,6 +35,13 @@ impl Serving {
         Self { child, stdout, address, greeting }
     }
 
+    /// The next line of what it prints after the greeting.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "it ended");
+        line.trim().to_owned()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}/rest/my_api", self.address)
     }

@@ -1,0 +1,139 @@
+//! A million rules in and out, beside a bare loop over the same server: how fast, and in how much memory.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use tokio::task::JoinSet;
+
+use crate::support::{Place, TABLE};
+
+/// What the import must reach of the bare loop's rate.
+const LEAST_SHARE: f64 = 0.8;
+
+/// As many requests at once as the tool has by default.
+const CONCURRENCY: usize = 16;
+
+fn rules() -> usize {
+    std::env::var("CALLGATE_IMPORT_RULES").map_or(1_000_000, |count| count.parse().unwrap())
+}
+
+/// How long a run of the tool took, and the most memory it had, in kilobytes.
+struct Measured {
+    seconds: f64,
+    peak_kb: u64,
+}
+
+fn measure(place: &Place, arguments: &[&str], out: Stdio) -> Measured {
+    let started = Instant::now();
+    let mut child = place.tool().args(arguments).stdin(Stdio::null()).stdout(out).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak_kb = 0;
+    let ended = loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        let lines = std::fs::read_to_string(&status).unwrap_or_default();
+        let high = lines.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse().ok());
+        peak_kb = peak_kb.max(high.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(ended.success());
+    Measured { seconds: started.elapsed().as_secs_f64(), peak_kb }
+}
+
+/// One row for each number: a caller's rule to one of a tenth as many callees.
+fn row(number: usize, rules: usize) -> (String, String) {
+    let callees = (rules / 10).max(1);
+    // Spread, so that neighbours in the file are not neighbours in the table.
+    (format!("+7495{number:07}"), format!("PPP{:06}", (number * 7_919) % callees))
+}
+
+fn write_file(path: &Path, rules: usize) {
+    let mut file = BufWriter::new(File::create(path).unwrap());
+    writeln!(file, "app,from,to,effect").unwrap();
+    for number in 0..rules {
+        let (from, to) = row(number, rules);
+        writeln!(file, "shop,{from},{to},allow").unwrap();
+    }
+    file.flush().unwrap();
+}
+
+/// The same items with nothing around them.
+fn bare_loop(place: &Place, rules: usize) -> f64 {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("local"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "test"))
+            .endpoint_url(format!("http://{}", place.address))
+            .http_client(callgate::store::client::https_client())
+            .build();
+        let client = Client::from_conf(config);
+        let started = Instant::now();
+        let mut writers = JoinSet::new();
+        for first in 0..CONCURRENCY {
+            let client = client.clone();
+            writers.spawn(async move {
+                for batch in (first..rules.div_ceil(25)).step_by(CONCURRENCY) {
+                    let numbers = batch * 25..((batch + 1) * 25).min(rules);
+                    let requests = numbers.map(|number| request(&row(number, rules))).collect();
+                    let answer = client.batch_write_item().request_items(TABLE, requests).send().await.unwrap();
+                    assert!(answer.unprocessed_items().is_none_or(std::collections::HashMap::is_empty));
+                }
+            });
+        }
+        while let Some(ended) = writers.join_next().await {
+            ended.unwrap();
+        }
+        started.elapsed().as_secs_f64()
+    })
+}
+
+fn request((from, to): &(String, String)) -> WriteRequest {
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    let item = PutRequest::builder()
+        .item("pk", text(&format!("PARTY#shop#{to}")))
+        .item("sk", text(&format!("CALLER#{from}")))
+        .item("effect", text("allow"))
+        .item("updated_at", AttributeValue::N("1795500000".to_owned()))
+        .item("updated_by", text("operator"));
+    WriteRequest::builder().put_request(item.build().unwrap()).build()
+}
+
+#[test]
+#[ignore = "takes minutes; docs/import.md has its figures and its command"]
+fn a_million_rules_go_in_and_out() {
+    let rules = rules();
+    let folder = std::env::temp_dir().join(format!("callgatectl-million-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (file, exported) = (folder.join("rules.csv"), folder.join("exported.csv"));
+    write_file(&file, rules);
+
+    let place = Place::new();
+    let bare = bare_loop(&place, rules);
+    drop(place);
+    let place = Place::new();
+    let import = measure(&place, &["import", file.to_str().unwrap()], Stdio::null());
+    let export = measure(&place, &["export"], File::create(&exported).unwrap().into());
+    let lines = std::io::BufRead::lines(std::io::BufReader::new(File::open(&exported).unwrap())).count();
+    std::fs::remove_dir_all(folder).unwrap();
+
+    let share = bare / import.seconds;
+    println!("{rules} rules");
+    println!("bare loop  {bare:7.1} s");
+    println!(
+        "import     {:7.1} s, {:4} MB at most, {share:.2} of the bare loop's rate",
+        import.seconds,
+        import.peak_kb / 1024
+    );
+    println!("export     {:7.1} s, {:4} MB at most", export.seconds, export.peak_kb / 1024);
+    assert_eq!(lines, rules + 1);
+    assert!(share >= LEAST_SHARE, "{share:.2} is less than {LEAST_SHARE}");
+}
