@@ -16,7 +16,7 @@ use ureq::Agent;
 /// Play WCS against a hook, and show what the SIP side would get
 ///
 /// Sends `connect`, obeys the restClientConfig of the answer, then sends an OnCallEvent for each call. Exits with 1
-/// when a call got through that the backend did not permit, or that --refused says must not.
+/// when a call got through that the backend did not permit, or when --permitted or --refused say otherwise.
 ///
 /// This follows the published documentation of WCS 5.2. It was not compared with a live WCS.
 #[derive(Debug, Args)]
@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// A call to ask about; by default the one of WCS's documentation, and one that the samples refuse
     #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"])]
     call: Vec<String>,
+    /// A call that must ring
+    #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"])]
+    permitted: Vec<String>,
     /// A call that must not ring
     #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"])]
     refused: Vec<String>,
@@ -106,16 +109,21 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let wcs = Wcs::new(options);
     let config = wcs.connect(options)?;
     let default_calls = ["PPP009", "PPP005", "PPP009", "PPP006"].map(str::to_owned);
-    let calls = if options.call.is_empty() && options.refused.is_empty() { &default_calls[..] } else { &options.call };
+    let is_default = options.call.is_empty() && options.permitted.is_empty() && options.refused.is_empty();
+    let calls = if is_default { &default_calls[..] } else { &options.call };
     let mut exit = ExitCode::SUCCESS;
-    for (calls, may_ring) in [(calls, true), (&options.refused, false)] {
+    for (calls, must_ring) in [(calls, None), (&options.permitted, Some(true)), (&options.refused, Some(false))] {
         for pair in calls.chunks_exact(2) {
             let [caller, callee] = pair else { continue };
             let outcome = wcs.call(options, &config, caller, callee)?;
             let fails_open = matches!(outcome, Outcome::RingsUnpermitted(_) | Outcome::RingsUnasked);
-            let is_wrong = fails_open || (outcome == Outcome::Rings && !may_ring);
+            let is_wrong = fails_open || must_ring.is_some_and(|must| must != (outcome == Outcome::Rings));
             let style = if is_wrong { AnsiColor::Red.on_default().bold() } else { Style::new() };
-            let note = if is_wrong && !fails_open { ", and must not" } else { "" };
+            let note = match must_ring {
+                _ if fails_open || !is_wrong => "",
+                Some(true) => ", and must ring",
+                _ => ", and must not",
+            };
             anstream::println!("{caller} to {callee}: {style}{outcome}{note}{style:#}");
             if is_wrong {
                 exit = ExitCode::FAILURE;

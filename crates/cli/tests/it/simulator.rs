@@ -92,6 +92,13 @@ fn a_call_that_must_not_ring_is_a_failure_when_it_does() {
 }
 
 #[test]
+fn a_call_that_must_ring_is_a_failure_when_it_does_not() {
+    let serving = Serving::start(&[], &[]);
+    let said = simulate(&serving.url(), &["--permitted", "PPP009", "PPP005", "--permitted", "PPP009", "PPP006"], 1);
+    assert!(said.ends_with("PPP009 to PPP005: rings\nPPP009 to PPP006: 403 FORBIDDEN, and must ring\n"), "{said}");
+}
+
+#[test]
 fn the_secret_signs() {
     let serving = Serving::start(&[], &[("WCS_HOOK_SECRET", "right")]);
     simulate(&serving.url(), &["--secret", "right,other"], 0);
