@@ -108,7 +108,7 @@ fn request((from, to): &(String, String)) -> WriteRequest {
 }
 
 #[test]
-#[ignore = "takes minutes; docs/import.md has its figures and its command"]
+#[ignore = "takes minutes: cargo test --release -p callgatectl --test it a_million -- --ignored --nocapture"]
 fn a_million_rules_go_in_and_out() {
     let rules = rules();
     let folder = std::env::temp_dir().join(format!("callgatectl-million-{}", std::process::id()));
