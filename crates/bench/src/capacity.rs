@@ -15,6 +15,11 @@ const SLOW_CALL: u64 = 60_000;
 /// and what a sandbox takes to come up before its first.
 const COLD_START: u64 = 100_000;
 
+/// Lambda lets a sandbox take ten calls a second at most ("Lambda quotas", AWS Lambda Developer Guide),
+const PACE: u64 = SECOND / 10;
+/// and a function grow by so many sandboxes in ten seconds ("Lambda scaling behavior", ibid.).
+const GROWTH: usize = 1_000;
+
 const SECOND: u64 = 1_000_000;
 
 /// A load: all calls are of one app, which is the worst there is for its key.
@@ -23,6 +28,8 @@ pub(crate) struct Load {
     pub(crate) calls_a_second: u32,
     pub(crate) app_cache_seconds: u64,
     pub(crate) seconds: u64,
+    /// Whether sandboxes read the app up to a quarter of the time early, each at its own moment, as callgate does.
+    pub(crate) spread: bool,
 }
 
 /// What a load comes to.
@@ -34,11 +41,14 @@ pub(crate) struct Outcome {
     pub(crate) busiest_second: u32,
     /// Reads of the app's item in all.
     pub(crate) app_reads: u32,
-    pub(crate) calls: u32,
+    /// Calls for which there was a sandbox.
+    pub(crate) answered: u32,
+    /// Calls that Lambda refused while it was still growing.
+    pub(crate) refused: u32,
 }
 
 struct Sandbox {
-    app_read_at: Option<u64>,
+    app_stale_at: Option<u64>,
 }
 
 /// Plays a load from a standing start, every sandbox cold. Events go to the sandbox that has been idle longest:
@@ -48,7 +58,7 @@ pub(crate) fn simulate(load: Load) -> Outcome {
     let (mut idle, mut busy) = (VecDeque::new(), BinaryHeap::new());
     let mut sandboxes: Vec<Sandbox> = Vec::new();
     let mut reads: Vec<u32> = vec![0; usize::try_from(load.seconds).unwrap_or_default() + 1];
-    let (mut now, mut calls) = (0, 0);
+    let (mut now, mut calls, mut answered) = (0, 0, 0);
     while now < load.seconds * SECOND {
         while let Some(Reverse((until, sandbox))) = busy.peek().copied() {
             if until > now {
@@ -57,22 +67,29 @@ pub(crate) fn simulate(load: Load) -> Outcome {
             busy.pop();
             idle.push_back(sandbox);
         }
-        let (sandbox, mut took) = idle.pop_front().map_or((sandboxes.len(), COLD_START), |sandbox| (sandbox, 0));
-        if sandbox == sandboxes.len() {
-            sandboxes.push(Sandbox { app_read_at: None });
-        }
-        took += if random.below(100) == 0 { SLOW_CALL } else { CALL };
-        let asked_at = now + took - CALL;
-        if let Some(sandbox) = sandboxes.get_mut(sandbox) {
-            let stale = |read_at| asked_at >= read_at + load.app_cache_seconds * SECOND;
-            if sandbox.app_read_at.is_none_or(stale) {
-                sandbox.app_read_at = Some(asked_at);
-                let second = usize::try_from(asked_at / SECOND).unwrap_or_default();
-                reads.get_mut(second).into_iter().for_each(|reads| *reads += 1);
-            }
-        }
-        busy.push(Reverse((now + took, sandbox)));
         calls += 1;
+        let may_grow = sandboxes.len() < GROWTH * usize::try_from(now / (10 * SECOND) + 1).unwrap_or_default();
+        let found = idle.pop_front().map(|sandbox| (sandbox, 0)).or_else(|| {
+            may_grow.then(|| {
+                sandboxes.push(Sandbox { app_stale_at: None });
+                (sandboxes.len() - 1, COLD_START)
+            })
+        });
+        if let Some((sandbox, started)) = found {
+            answered += 1;
+            let took = started + if random.below(100) == 0 { SLOW_CALL } else { CALL };
+            let asked_at = now + took - CALL;
+            if let Some(sandbox) = sandboxes.get_mut(sandbox) {
+                if sandbox.app_stale_at.is_none_or(|stale_at| asked_at >= stale_at) {
+                    let cache = load.app_cache_seconds * SECOND;
+                    let earlier = if load.spread { random.below(cache / 4 + 1) } else { 0 };
+                    sandbox.app_stale_at = Some(asked_at + cache - earlier);
+                    let second = usize::try_from(asked_at / SECOND).unwrap_or_default();
+                    reads.get_mut(second).into_iter().for_each(|reads| *reads += 1);
+                }
+            }
+            busy.push(Reverse((now + took.max(PACE), sandbox)));
+        }
         // Anywhere within its slot.
         now = calls_at(calls, load.calls_a_second) + random.below(SECOND / u64::from(load.calls_a_second.max(1)));
     }
@@ -80,7 +97,8 @@ pub(crate) fn simulate(load: Load) -> Outcome {
         sandboxes: sandboxes.len(),
         busiest_second: reads.iter().copied().max().unwrap_or_default(),
         app_reads: reads.iter().sum(),
-        calls,
+        answered,
+        refused: calls - answered,
     }
 }
 
@@ -104,18 +122,21 @@ impl Random {
 /// Rates and cache times as Markdown.
 pub(crate) fn table() -> String {
     let mut table =
-        "| calls a second | `APP_CACHE_SECONDS` | sandboxes | app reads a second, mean | in the busiest second \
-                     | of the 3,000 |\n|---:|---:|---:|---:|---:|---:|\n"
+        "| calls a second | `APP_CACHE_SECONDS` | sandboxes | app reads in the busiest second | of the 3,000 \
+                     | without the spread | refused while growing |\n|---:|---:|---:|---:|---:|---:|---:|\n"
             .to_owned();
-    for calls_a_second in [10, 1_000, 100_000] {
+    for (calls_a_second, seconds) in [(10, 120), (1_000, 120), (100_000, 200)] {
         for app_cache_seconds in [0, 1, 5, 60] {
-            let load = Load { calls_a_second, app_cache_seconds, seconds: 30 };
-            let Outcome { sandboxes, busiest_second, app_reads, .. } = simulate(load);
-            let mean = f64::from(app_reads) / 30.0;
-            let share = 100.0 * f64::from(busiest_second) / f64::from(READS_OF_A_KEY);
+            let load = Load { calls_a_second, app_cache_seconds, seconds, spread: true };
+            let Outcome { sandboxes, busiest_second, answered, refused, .. } = simulate(load);
+            let together = simulate(Load { spread: false, ..load }).busiest_second;
+            let [share, together] =
+                [busiest_second, together].map(|reads| 100.0 * f64::from(reads) / f64::from(READS_OF_A_KEY));
+            let refused = 100.0 * f64::from(refused) / f64::from(answered + refused);
             let _ = writeln!(
                 table,
-                "| {calls_a_second} | {app_cache_seconds} | {sandboxes} | {mean:.1} | {busiest_second} | {share:.0} % |"
+                "| {calls_a_second} | {app_cache_seconds} | {sandboxes} | {busiest_second} | {share:.0} % \
+                 | {together:.0} % | {refused:.0} % |"
             );
         }
     }
@@ -126,22 +147,22 @@ pub(crate) fn table() -> String {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn busiest(calls_a_second: u32, app_cache_seconds: u64) -> u32 {
-        simulate(Load { calls_a_second, app_cache_seconds, seconds: 10 }).busiest_second
+    fn load(calls_a_second: u32, app_cache_seconds: u64, seconds: u64) -> Outcome {
+        simulate(Load { calls_a_second, app_cache_seconds, seconds, spread: true })
     }
 
     #[test]
     fn without_the_cache_every_call_reads_the_app() {
-        let outcome = simulate(Load { calls_a_second: 1_000, app_cache_seconds: 0, seconds: 10 });
-        assert_eq!(outcome.app_reads, outcome.calls);
-        assert!(busiest(10_000, 0) > READS_OF_A_KEY);
+        let outcome = load(1_000, 0, 10);
+        assert_eq!((outcome.app_reads, outcome.refused), (outcome.answered, 0));
+        assert!(load(10_000, 0, 10).busiest_second > READS_OF_A_KEY);
     }
 
     #[test]
     fn the_cache_keeps_an_app_below_what_one_key_can_be_read() {
-        for calls_a_second in [10, 1_000, 100_000] {
-            assert!(busiest(calls_a_second, 5) < READS_OF_A_KEY, "{calls_a_second}");
+        for (calls_a_second, seconds) in [(10, 60), (1_000, 60), (100_000, 120)] {
+            let busiest = load(calls_a_second, 5, seconds).busiest_second;
+            assert!(busiest < READS_OF_A_KEY, "{busiest} reads at {calls_a_second} calls a second");
         }
     }
 }

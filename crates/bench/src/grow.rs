@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use crate::compare::milliseconds;
-use crate::contender::{self, Contender};
+use crate::contender::Contender;
 use crate::fixture::{self, TABLE};
 use crate::process::Function;
 use crate::statistics::Samples;
@@ -210,8 +209,7 @@ pub(crate) struct Load {
 }
 
 /// Calls at once on `serve`, where one process answers them all.
-pub(crate) async fn concurrency(project: &Path, calls: u32) -> anyhow::Result<Vec<Load>> {
-    let tool = contender::build_one(project, "callgatectl", "crates/cli/Cargo.toml")?;
+pub(crate) async fn concurrency(tool: &Contender, calls: u32) -> anyhow::Result<Vec<Load>> {
     let mut server = Command::new(&tool.program)
         .args(["serve", "--listen", "127.0.0.1:0"])
         .stdin(Stdio::null())

@@ -44,6 +44,12 @@ struct Grow {
     /// Calls of every size in a round
     #[arg(long, default_value_t = 200)]
     calls: u32,
+    /// Measure this built function, instead of building it
+    #[arg(long)]
+    program: Option<PathBuf>,
+    /// Measure this built `callgatectl`, instead of building it
+    #[arg(long)]
+    tool: Option<PathBuf>,
     /// Write the plots here
     #[arg(long, value_name = "DIRECTORY")]
     out: Option<PathBuf>,
@@ -108,13 +114,18 @@ async fn compare(options: Compare) -> anyhow::Result<()> {
 }
 
 async fn grow(options: Grow) -> anyhow::Result<()> {
-    let Grow { rounds, calls, out } = options;
-    let callgate = contender::build_one(&project(), "callgate", "Cargo.toml")?;
+    let Grow { rounds, calls, program, tool, out } = options;
+    let built = |program: Option<PathBuf>, package: &str, manifest: &str| match program {
+        Some(program) => Ok(Contender { name: package.to_owned(), program }),
+        None => contender::build_one(&project(), package, manifest),
+    };
+    let callgate = built(program, "callgate", "Cargo.toml")?;
+    let tool = built(tool, "callgatectl", "crates/cli/Cargo.toml")?;
     let rules = grow::rules(&callgate, rounds, calls).await?;
     println!("{}", grow::table_of("rules in the table", &rules));
     let patterns = grow::patterns(&callgate, rounds, calls).await?;
     println!("{}", grow::table_of("patterns of the callee", &patterns));
-    println!("{}", grow::table_of_loads(&grow::concurrency(&project(), 4_096).await?));
+    println!("{}", grow::table_of_loads(&grow::concurrency(&tool, 4_096).await?));
     println!("{rounds} rounds of {calls} calls; {}", report::machine());
     if let Some(out) = out {
         std::fs::create_dir_all(&out)?;
