@@ -221,7 +221,7 @@ impl Store {
 /// which at 100,000 calls a second is more than one key can be read (`docs/scale.md`).
 fn reusable_for(app_cache: Duration, read_at: SystemTime) -> Duration {
     let part = read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
-    app_cache - app_cache / 4 * (part / 1_000_000) / 1_000
+    app_cache.saturating_sub(app_cache / 4 * (part / 1_000_000) / 1_000)
 }
 
 #[cfg(test)]
