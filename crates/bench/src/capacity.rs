@@ -79,14 +79,14 @@ pub(crate) fn simulate(load: Load) -> Outcome {
             answered += 1;
             let took = started + if random.below(100) == 0 { SLOW_CALL } else { CALL };
             let asked_at = now + took - CALL;
-            if let Some(sandbox) = sandboxes.get_mut(sandbox) {
-                if sandbox.app_stale_at.is_none_or(|stale_at| asked_at >= stale_at) {
-                    let cache = load.app_cache_seconds * SECOND;
-                    let earlier = if load.spread { random.below(cache / 4 + 1) } else { 0 };
-                    sandbox.app_stale_at = Some(asked_at + cache - earlier);
-                    let second = usize::try_from(asked_at / SECOND).unwrap_or_default();
-                    reads.get_mut(second).into_iter().for_each(|reads| *reads += 1);
-                }
+            if let Some(sandbox) = sandboxes.get_mut(sandbox)
+                && sandbox.app_stale_at.is_none_or(|stale_at| asked_at >= stale_at)
+            {
+                let cache = load.app_cache_seconds * SECOND;
+                let earlier = if load.spread { random.below(cache / 4 + 1) } else { 0 };
+                sandbox.app_stale_at = Some(asked_at + cache - earlier);
+                let second = usize::try_from(asked_at / SECOND).unwrap_or_default();
+                reads.get_mut(second).into_iter().for_each(|reads| *reads += 1);
             }
             busy.push(Reverse((now + took.max(PACE), sandbox)));
         }
