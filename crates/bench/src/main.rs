@@ -10,6 +10,7 @@ mod compare;
 mod contender;
 mod fixture;
 mod grow;
+mod instructions;
 mod plot;
 mod process;
 mod quota;
@@ -31,6 +32,15 @@ struct Cli {
 enum Command {
     Compare(Compare),
     Grow(Grow),
+    /// Count the instructions of a warm call, by valgrind
+    Instructions {
+        /// The built programs to count; callgate is built where there is none
+        #[arg(long = "program", value_name = "NAME=PROGRAM", value_parser = Contender::parse)]
+        programs: Vec<Contender>,
+        /// Fail when one takes more for a warm call
+        #[arg(long)]
+        at_most: Option<u64>,
+    },
     /// Simulate how often an app's item is read at 10, 1,000 and 100,000 calls a second
     Capacity,
 }
@@ -80,6 +90,7 @@ async fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Compare(options) => compare(options).await,
         Command::Grow(options) => grow(options).await,
+        Command::Instructions { programs, at_most } => instructions(programs, at_most).await,
         Command::Capacity => {
             println!("{}", capacity::table());
             Ok(())
@@ -130,6 +141,20 @@ async fn grow(options: Grow) -> anyhow::Result<()> {
     if let Some(out) = out {
         std::fs::create_dir_all(&out)?;
         plot::growth(&rules, &patterns, &out)?;
+    }
+    Ok(())
+}
+
+async fn instructions(mut programs: Vec<Contender>, at_most: Option<u64>) -> anyhow::Result<()> {
+    if programs.is_empty() {
+        programs.push(contender::build_one(&project(), "callgate", "Cargo.toml")?);
+    }
+    println!("| | instructions of a warm call | of start and 50 calls |\n|---|---:|---:|");
+    for program in &programs {
+        let instructions::Count { short_run, warm_call } = instructions::count(program).await?;
+        println!("| {} | {warm_call} | {short_run} |", program.name);
+        let most = at_most.unwrap_or(u64::MAX);
+        anyhow::ensure!(warm_call <= most, "{} takes {warm_call} instructions for a call, over {most}", program.name);
     }
     Ok(())
 }
