@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::connection::{Options as Connection, Output, Table, now};
 use crate::diff;
+use crate::interrupts::Interrupts;
 use crate::items::{Change, Expression};
 use crate::outcome::Outcome;
 use crate::rows::{self, Format, Problem};
@@ -252,7 +253,7 @@ struct Shared {
 
 async fn write(table: &Table, spool: Spool, concurrency: u16) -> anyhow::Result<Outcome> {
     // From here on an interruption says how far it came.
-    let mut interrupts = Interrupts::new()?;
+    let mut interrupts = Interrupts::listen()?;
     let (wanted, gone) = (spool.count(Set::Wanted)?, spool.count(Set::Gone)?);
     let shared = Arc::new(Shared {
         table: table.clone(),
@@ -308,39 +309,6 @@ async fn write(table: &Table, spool: Spool, concurrency: u16) -> anyhow::Result<
         Output::Json => println!("{}", json!({"result": "imported", "written": wanted, "removed": gone})),
     }
     Ok(Outcome::Done)
-}
-
-/// Ctrl-C, or what a service manager sends.
-struct Interrupts {
-    #[cfg(unix)]
-    signals: [tokio::signal::unix::Signal; 2],
-}
-
-impl Interrupts {
-    fn new() -> std::io::Result<Self> {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            Ok(Self { signals: [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?] })
-        }
-        #[cfg(not(unix))]
-        Ok(Self {})
-    }
-
-    async fn recv(&mut self) {
-        #[cfg(unix)]
-        {
-            let [interrupt, terminate] = &mut self.signals;
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        #[cfg(not(unix))]
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 fn progress(table: &Table, all: u64) -> anyhow::Result<ProgressBar> {

@@ -28,6 +28,7 @@ use serde_json::value::to_raw_value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::interrupts::Interrupts;
 use crate::{connection, sample, table};
 
 /// The embedded table's name, which is the one the samples are for.
@@ -71,6 +72,8 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
         TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
     let address = listener.local_addr()?;
 
+    // Before anything is announced: whoever reads the announcement may stop it at once.
+    let mut interrupts = Interrupts::listen()?;
     let (stop, stopped) = watch::channel(());
     let embedded =
         if is_embedded { Some(Embedded::start(options, config.store.deadline, stopped.clone()).await?) } else { None };
@@ -93,7 +96,7 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
         .with_graceful_shutdown(ended(stopped));
     let server = tokio::spawn(server.into_future());
 
-    interrupted().await?;
+    interrupts.recv().await;
     drop(stop);
     server.await?.context("the server failed")?;
     if let Some(embedded) = embedded {
@@ -101,21 +104,6 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
     }
     println!("stopped");
     Ok(())
-}
-
-/// Ctrl-C, or what a service manager sends.
-async fn interrupted() -> anyhow::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
-            _ = terminate.recv() => {}
-        }
-        Ok(())
-    }
-    #[cfg(not(unix))]
-    Ok(tokio::signal::ctrl_c().await?)
 }
 
 /// Waits until the sender is gone.
