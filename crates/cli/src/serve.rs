@@ -37,6 +37,9 @@ const LOCAL_TABLE: &str = "callgate";
 /// Longer than the hook takes, so that the hook can say so; API Gateway's own limit (10 MB) is not far.
 const MAX_BODY: usize = 10 * 1024 * 1024;
 
+/// How long an answer may take besides reading, when everything is to stop.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// Run the hook on this machine
 ///
 /// Without --table or --endpoint-url, permissions are kept in an embedded DynamoDB-compatible store with samples
@@ -71,15 +74,15 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
     let listener =
         TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
     let address = listener.local_addr()?;
+    let deadline = config.store.deadline;
 
     // Before anything is announced: whoever reads the announcement may stop it at once.
     let mut interrupts = Interrupts::listen()?;
     let (stop, stopped) = watch::channel(());
-    let embedded =
-        if is_embedded { Some(Embedded::start(options, config.store.deadline, stopped.clone()).await?) } else { None };
+    let embedded = if is_embedded { Some(Embedded::start(options, deadline, stopped.clone()).await?) } else { None };
     let client = match &embedded {
         Some(embedded) => embedded.client.clone(),
-        None => connection.client(config.store.deadline).await,
+        None => connection.client(deadline).await,
     };
     let permissions = embedded.as_ref().map_or_else(|| format!("the table `{table}`"), Embedded::describe);
     println!("Permissions: {permissions}\n\n{}\n", invitation(address, &config));
@@ -98,10 +101,15 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
 
     interrupts.recv().await;
     drop(stop);
-    server.await?.context("the server failed")?;
-    if let Some(embedded) = embedded {
-        embedded.server.await?.map_err(anyhow::Error::msg)?;
-    }
+    let last_answers = async {
+        server.await?.context("the server failed")?;
+        if let Some(embedded) = embedded {
+            embedded.server.await?.map_err(anyhow::Error::msg)?;
+        }
+        anyhow::Ok(())
+    };
+    // Calls that are being decided are answered; who never finishes a request is not waited for.
+    tokio::time::timeout(deadline + GRACE, last_answers).await.unwrap_or(Ok(()))?;
     println!("stopped");
     Ok(())
 }

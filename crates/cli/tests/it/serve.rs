@@ -122,6 +122,16 @@ fn it_logs_decisions_and_stops_cleanly() {
 }
 
 #[test]
+fn who_never_finishes_a_request_does_not_keep_it_from_stopping() {
+    let serving = Serving::start(&[], &[("STORE_DEADLINE_MS", "100")]);
+    let mut stream = TcpStream::connect(serving.address).unwrap();
+    stream.write_all(b"POST /OnCallEvent HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{").unwrap();
+    // Answered on another connection, so the first one has been accepted.
+    serving.post("/OnCallEvent", &call("PPP009", "PPP005"));
+    assert!(serving.interrupt().ends_with("\nstopped\n"));
+}
+
+#[test]
 fn the_curl_lines_it_prints_are_signed_and_answered_as_it_says() {
     let serving = Serving::start(&[], &[("WCS_HOOK_SECRET", "old-key, new-key")]);
     let lines: Vec<_> = serving.greeting.lines().filter(|line| line.contains("curl")).collect();
