@@ -39,6 +39,10 @@ async fn a_decision_is_one_batch_get_item() {
         assert_eq!(request["RequestItems"][TABLE]["ConsistentRead"], true);
         assert_eq!(request["ReturnConsumedCapacity"], "TOTAL");
     }
+    sandbox.log().await;
+    for units in [4.0, 3.0, 3.0] {
+        assert_eq!(sandbox.log().await["units"], units, "one for each key");
+    }
 }
 
 #[tokio::test]

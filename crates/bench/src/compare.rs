@@ -58,7 +58,7 @@ pub(crate) struct Comparison {
     pub(crate) measured: Vec<Measured>,
     /// Why there are no figures under the quota.
     pub(crate) no_quota: Option<String>,
-    /// `BatchGetItem`s and keys of callgate's process a run: start, first call and all others.
+    /// How many roots the functions had to read before they trusted the stand-in's.
     pub(crate) roots: usize,
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -15,18 +14,13 @@ use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-/// The table's items by partition and sort key, and what was asked.
-pub(crate) struct DynamoDb {
-    items: HashMap<(String, String), Value>,
-    pub(crate) batches: AtomicU64,
-    pub(crate) keys: AtomicU64,
-}
+/// The table's items by partition and sort key.
+pub(crate) struct DynamoDb(HashMap<(String, String), Value>);
 
 impl DynamoDb {
     /// Takes items as `{"pk":{"S":…},"sk":{"S":…},…}`.
     pub(crate) fn new(items: impl IntoIterator<Item = Value>) -> Arc<Self> {
-        let items = items.into_iter().map(|item| (position(&item), item)).collect();
-        Arc::new(Self { items, batches: AtomicU64::new(0), keys: AtomicU64::new(0) })
+        Arc::new(Self(items.into_iter().map(|item| (position(&item), item)).collect()))
     }
 
     /// Answers on a port of this machine; gives the endpoint's URL.
@@ -66,22 +60,19 @@ impl DynamoDb {
     }
 
     fn one(&self, request: &Value) -> Value {
-        self.keys.fetch_add(1, Ordering::Relaxed);
         let key = request.get("Key").unwrap_or(&Value::Null);
-        match self.items.get(&position(key)) {
+        match self.0.get(&position(key)) {
             Some(item) => json!({ "Item": item }),
             None => json!({}),
         }
     }
 
     fn batch(&self, request: &Value) -> anyhow::Result<Value> {
-        self.batches.fetch_add(1, Ordering::Relaxed);
         let tables = request.get("RequestItems").and_then(Value::as_object).context("no `RequestItems`")?;
         let (mut responses, mut consumed) = (Map::new(), Vec::new());
         for (table, wanted) in tables {
             let keys = wanted.get("Keys").and_then(Value::as_array).context("no `Keys`")?;
-            self.keys.fetch_add(u64::try_from(keys.len())?, Ordering::Relaxed);
-            let items: Vec<_> = keys.iter().filter_map(|key| self.items.get(&position(key)).cloned()).collect();
+            let items: Vec<_> = keys.iter().filter_map(|key| self.0.get(&position(key)).cloned()).collect();
             responses.insert(table.clone(), items.into());
             // Every item here is below 4 KB, and a key without an item costs as much.
             consumed.push(json!({ "TableName": table, "CapacityUnits": keys.len() }));
