@@ -255,10 +255,29 @@ impl Metrics {
 
 /// Whole lines, so that lines of concurrent calls do not mix. There is nowhere to report a broken stdout to.
 fn write_line(line: &impl Serialize) {
-    if let Ok(mut text) = serde_json::to_vec(line) {
-        text.push(b'\n');
-        let _ = std::io::stdout().lock().write_all(&text);
+    if let Ok(text) = serde_json::to_string(line) {
+        let line = escaped(text) + "\n";
+        let _ = std::io::stdout().lock().write_all(line.as_bytes());
     }
+}
+
+/// JSON leaves some characters as they are that a terminal obeys: `call_id` is the calling side's choice, and a line is
+/// read on terminals too.
+fn escaped(json: String) -> String {
+    let is_obeyed = |c: char| {
+        c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !json.contains(is_obeyed) {
+        return json;
+    }
+    json.chars().fold(String::with_capacity(json.len() + 16), |mut text, c| {
+        if is_obeyed(c) {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+        text
+    })
 }
 
 fn timestamp(now: SystemTime) -> String {

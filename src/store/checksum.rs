@@ -1,6 +1,7 @@
-//! DynamoDB's checksum of its answers, which the SDK does not look at.
+//! Answers that were damaged on their way: DynamoDB's checksum, which the SDK does not look at, and one more attempt.
 
-use aws_sdk_dynamodb::config::interceptors::AfterDeserializationInterceptorContextRef;
+use aws_sdk_dynamodb::config::interceptors::{AfterDeserializationInterceptorContextRef, InterceptorContext};
+use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 
@@ -30,6 +31,24 @@ impl Intercept for VerifyChecksum {
             Ok(())
         } else {
             Err("the body does not match its checksum".into())
+        }
+    }
+}
+
+/// Asks again when an answer says 200 and cannot be used: the SDK takes that for final.
+#[derive(Debug)]
+pub(super) struct RetryDamaged;
+
+impl ClassifyRetry for RetryDamaged {
+    fn name(&self) -> &'static str {
+        "RetryDamaged"
+    }
+
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let is_success = context.response().is_some_and(|answer| answer.status().is_success());
+        match context.output_or_error() {
+            Some(Err(_)) if is_success => RetryAction::transient_error(),
+            _ => RetryAction::NoActionIndicated,
         }
     }
 }

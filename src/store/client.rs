@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::{Client, Config};
 use aws_smithy_http_client::tls;
 
-use super::checksum::VerifyChecksum;
+use super::checksum::{RetryDamaged, VerifyChecksum};
 
 /// Attempts at one request, the first included; the deadline usually ends them earlier.
 const MAX_ATTEMPTS: u32 = 5;
@@ -52,6 +52,7 @@ pub fn within(builder: Builder, deadline: Duration) -> Builder {
     let attempt = deadline * 2 / 5;
     builder
         .interceptor(VerifyChecksum)
+        .retry_classifier(RetryDamaged)
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(attempt)
@@ -82,7 +83,8 @@ pub fn describe<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug>(e
     if let Some(service) = error.as_service_error()
         && let Some(code) = service.code()
     {
-        let message = service.message().map(|message| format!(": {message}"));
+        // A signature that does not match is answered with what was signed, line by line, session token included.
+        let message = service.message().and_then(|message| message.lines().next()).map(|line| format!(": {line}"));
         return format!("DynamoDB answered {code}{}", message.unwrap_or_default());
     }
     let mut text = "DynamoDB could not be asked".to_owned();

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -110,6 +111,10 @@ struct StandInState {
     requests: Mutex<Vec<Value>>,
     /// The requests by which a starting function opened its connection.
     openings: Mutex<Vec<Value>>,
+    /// Those get what every other request gets.
+    openings_fail: AtomicBool,
+    /// What the requests were signed with.
+    signatures: Mutex<Vec<String>>,
 }
 
 impl StandIn {
@@ -123,6 +128,8 @@ impl StandIn {
             then: Mutex::new(then),
             requests: Mutex::default(),
             openings: Mutex::default(),
+            openings_fail: AtomicBool::default(),
+            signatures: Mutex::default(),
         });
         let app = Router::new().fallback(handle).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -144,6 +151,16 @@ impl StandIn {
         self.state.requests.lock().unwrap().clone()
     }
 
+    /// From now on a starting function gets what every other request gets.
+    pub(crate) fn fail_openings(&self) {
+        self.state.openings_fail.store(true, Ordering::Relaxed);
+    }
+
+    /// The signatures of the requests so far.
+    pub(crate) fn signatures(&self) -> Vec<String> {
+        self.state.signatures.lock().unwrap().clone()
+    }
+
     /// The requests by which a starting function opened its connection.
     pub(crate) fn openings(&self) -> Vec<Value> {
         self.state.openings.lock().unwrap().clone()
@@ -153,7 +170,9 @@ impl StandIn {
 async fn handle(State(state): State<Arc<StandInState>>, headers: HeaderMap, body: Bytes) -> Response {
     assert_eq!(headers["x-amz-target"], "DynamoDB_20120810.BatchGetItem", "the role may do nothing else");
     let request: Value = serde_json::from_slice(&body).unwrap();
-    if opens_the_connection(&request) {
+    let authorization = headers["authorization"].to_str().unwrap();
+    state.signatures.lock().unwrap().extend(authorization.split_once("Signature=").map(|(_, it)| it.to_owned()));
+    if opens_the_connection(&request) && !state.openings_fail.load(Ordering::Relaxed) {
         state.openings.lock().unwrap().push(request);
         return forward(&state.upstream, headers, body).await;
     }

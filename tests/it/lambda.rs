@@ -103,9 +103,14 @@ impl Sandbox {
         async move { tokio::time::timeout(PATIENCE, answered).await.expect("the function did not answer").unwrap() }
     }
 
+    /// The next line the function logged, as it stands.
+    pub(crate) async fn log_text(&mut self) -> String {
+        tokio::time::timeout(PATIENCE, self.lines.recv()).await.expect("nothing was logged").unwrap()
+    }
+
     /// The next line the function logged.
     pub(crate) async fn log(&mut self) -> Value {
-        let line = tokio::time::timeout(PATIENCE, self.lines.recv()).await.expect("nothing was logged").unwrap();
+        let line = self.log_text().await;
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON line: {line}"))
     }
 

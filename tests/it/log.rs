@@ -1,5 +1,7 @@
 //! The decision log.
 
+use axum::http::StatusCode;
+use callgate::authentication::Secret;
 use serde_json::{Value, json};
 
 use crate::dynamodb::{Action, StandIn, Table};
@@ -108,14 +110,103 @@ async fn the_level_decides_what_is_written() {
 #[tokio::test]
 async fn odd_ids_give_one_valid_line() {
     let table = Table::with_samples().await;
-    let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
+    let mut sandbox = Sandbox::start(&table.endpoint, &[("WCS_HOOK_SECRET", "")]).await;
     sandbox.log().await;
     let multibyte = "\u{1f600}".repeat(32);
-    for id in ["a'b`c", "a\\b", "{}", "a\u{2028}b", "[31mred", multibyte.as_str()] {
-        let body =
-            json!({ "appKey": "defaultApp", "caller": id, "callee": "PPP005", "callId": format!("\u{1b}[0m\n\"{id}") });
-        assert_eq!(sandbox.invoke(&on_call(body.to_string()).v2()).await.status, 403, "{id}");
-        let line = sandbox.log().await;
-        assert_eq!((line["caller"].as_str(), line["message"].as_str()), (Some(id), Some("decision")));
+    // An id may hold these,
+    let odd = ["a'b`c", "a\\b", "{}", "a\u{2028}b", "\u{202e}drow", "[31mred", "%s${x}", multibyte.as_str()];
+    // and may not hold these.
+    let forbidden =
+        ["a\"b", "a\nb", "a\r\nb", "\u{1b}[31mred", "\u{9b}31mred", "a\0b", "\u{7f}", &format!("{multibyte}x")];
+    for (id, status) in odd.iter().map(|id| (*id, 403)).chain(forbidden.iter().map(|id| (*id, 400))) {
+        for field in ["appKey", "caller", "callee"] {
+            let mut body = json!({ "appKey": "defaultApp", "caller": "PPP009", "callee": "PPP005" });
+            body["callId"] = json!(format!("\u{1b}[0m\u{9b}2J\n\"{id}"));
+            // Not at its ends, where white space is trimmed.
+            body[field] = json!(id);
+            assert_eq!(sandbox.invoke(&on_call(body.to_string()).v2()).await.status, status, "{field} {id:?}");
+            let line = sandbox.log_text().await;
+            let is_harmful = |c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c);
+            assert!(!line.contains(is_harmful), "{field} {id:?}: {line:?}");
+            let line: Value = serde_json::from_str(&line).unwrap();
+            if status == 403 {
+                let logged = if field == "appKey" { "app" } else { field };
+                assert_eq!((line[logged].as_str(), line["message"].as_str()), (Some(id), Some("decision")));
+                assert_eq!(line["call_id"], body["callId"]);
+            } else {
+                assert_eq!((line["status"].as_u64(), line["message"].as_str()), (Some(400), Some("rejected")));
+            }
+        }
+    }
+    assert_eq!(sandbox.stop().await, [""; 0], "one line a call");
+}
+
+/// What must never be logged: the secrets of WCS, the signature, the body, the credentials and what they sign with.
+#[tokio::test]
+async fn what_is_secret_is_in_no_line_at_any_level_whatever_fails() {
+    const SECRETS: &str = "planted-hook-secret, planted-next-secret";
+    let table = Table::with_samples().await;
+    let body = |callee: &str| {
+        let known = json!({ "appKey": "defaultApp", "caller": "PPP009", "callee": callee, "sdp": "planted-sdp" });
+        known.to_string()
+    };
+    let bodies = [
+        body("PPP005"),
+        body("PPP006"),
+        body("planted;callee"),
+        r#"{"planted": "#.to_owned(),
+        r#"["planted"]"#.to_owned(),
+        r#"{"appKey":["planted"],"callee":"PPP005"}"#.to_owned(),
+        r#"{"appKey":"defaultApp","callee":"PPP005","hasVideo":"planted"}"#.to_owned(),
+        r#"{"appKey":"defaultApp","callee":"PPP005","callee":"planted"}"#.to_owned(),
+    ];
+    let secret = Secret::new("planted-hook-secret");
+    let echo = |code| Action::Answer(StatusCode::BAD_REQUEST, json!({ "__type": code, "message": SIGNED }));
+    let broken = Action::Answer(StatusCode::OK, json!("planted-answer"));
+    for level in ["error", "warn", "info", "debug"] {
+        for action in [
+            Action::Forward,
+            Action::Unprocessed,
+            Action::error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
+            echo("InvalidSignatureException"),
+            echo("AccessDeniedException"),
+            broken.clone(),
+        ] {
+            let environment = [("LOG_LEVEL", level), ("WCS_HOOK_SECRET", SECRETS), ("STORE_DEADLINE_MS", "50")];
+            let failing = !matches!(action, Action::Forward | Action::Unprocessed);
+            let dynamodb = StandIn::before(&table, &[], action.clone()).await;
+            if failing {
+                dynamodb.fail_openings();
+            }
+            let mut sandbox = Sandbox::start(&dynamodb.endpoint, &environment).await;
+            let mut planted = vec!["planted".to_owned(), "AKIDPLANTED".to_owned(), "x-amz-security-token".to_owned()];
+            for body in &bodies {
+                let signature = secret.authorization(body.as_bytes());
+                let signed = on_call(body.as_str()).header("Authorization", &signature);
+                let forged = on_call(body.as_str()).header("Authorization", "WCS 706c616e74656400706c616e74656400");
+                for request in [signed.clone(), signed.base64(), forged] {
+                    sandbox.invoke(&request.v1()).await;
+                    sandbox.invoke(&request.v2()).await;
+                }
+                planted.push(signature.trim_start_matches("WCS ").to_owned());
+            }
+            planted.push("706c616e74656400".to_owned());
+            // Of the requests to DynamoDB: what was signed with the credentials.
+            planted.extend(dynamodb.signatures());
+            let lines = sandbox.stop().await;
+            if level == "debug" {
+                assert!(!lines.is_empty());
+                assert_eq!(failing, lines.iter().any(|line| line.contains("not opened during the start")), "{lines:?}");
+            }
+            for line in lines {
+                let found = planted.iter().find(|secret| line.contains(secret.as_str()));
+                assert_eq!(found, None, "{level}, {action:?}: {line}");
+            }
+        }
     }
 }
+
+/// What AWS answers to a signature that does not match, in its own words.
+const SIGNED: &str = "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
+Access Key and signing method. Consult the service documentation for details.\n\nThe Canonical String for this request \
+should have been\n'POST\n/\n\nhost:dynamodb.eu-central-1.amazonaws.com\nx-amz-security-token:planted-session-token\n'";

@@ -19,6 +19,7 @@ mod gateway;
 mod item;
 mod lambda;
 mod log;
+mod proxy;
 mod soak;
 mod start;
 mod store;

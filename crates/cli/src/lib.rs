@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use callgate_core::{Effect, Status};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use outcome::{Outcome, Usage};
+pub use rows::{Format, RuleFile};
 
 mod check;
 mod connection;

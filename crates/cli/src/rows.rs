@@ -19,7 +19,7 @@ const REQUIRED: [&str; 4] = ["app", "from", "to", "effect"];
 
 /// How rules are written as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub enum Format {
     /// A header row, then one rule a row.
     Csv,
     /// One JSON object a line.
@@ -39,6 +39,39 @@ pub(crate) struct Problem {
 pub(crate) struct Line {
     pub(crate) number: u64,
     pub(crate) rule: Result<(About, Rule), Vec<Problem>>,
+}
+
+/// The rules of a file as `import` reads and `export` writes them, for whoever wants to know that both say the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleFile(Vec<(About, Rule)>);
+
+impl RuleFile {
+    /// Reads a file, in the format its first character suggests where none is given.
+    ///
+    /// # Errors
+    /// When it cannot be read; the first line that is no rule is named.
+    pub fn read(source: &[u8], format: Option<Format>) -> anyhow::Result<Self> {
+        let mut rules = Vec::new();
+        read(source, format, &DialPlan::default(), |Line { number, rule }| {
+            rules.push(rule.map_err(|problems| anyhow::anyhow!("line {number}: {problems:?}"))?);
+            Ok(())
+        })?;
+        Ok(Self(rules))
+    }
+
+    /// The file that says these rules.
+    ///
+    /// # Errors
+    /// When a row cannot be written.
+    pub fn write(&self, format: Format) -> anyhow::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        let mut writer = Writer::new(format, &mut text)?;
+        for (about, rule) in &self.0 {
+            writer.write(&Row::new(about, rule))?;
+        }
+        writer.finish()?;
+        Ok(text)
+    }
 }
 
 /// Goes through all lines; stops at the first error of `take`, or when the source cannot be read.

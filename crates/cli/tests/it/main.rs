@@ -6,6 +6,7 @@ mod bad_input;
 mod check;
 mod concurrency;
 mod doctor;
+mod load;
 mod million;
 mod rules;
 mod serve;

@@ -1,0 +1,21 @@
+//! Any text as hours: refused, or hours that are stored and read as the same, and that any moment can be asked about.
+#![no_main]
+
+use callgate_core::{EpochSeconds, Hours};
+use libfuzzer_sys::fuzz_target;
+
+/// Longer than any clock change moves a window.
+const WEEK: EpochSeconds = 7 * 24 * 60 * 60;
+
+fuzz_target!(|input: (&str, EpochSeconds)| {
+    let (text, now) = input;
+    let Ok(hours) = Hours::parse(text) else { return };
+    assert!(!hours.windows().is_empty());
+    let stored = hours.to_string();
+    assert_eq!(Hours::parse(&stored).as_ref(), Ok(&hours), "{stored}");
+    let each: Vec<_> = hours.windows().iter().map(|window| window.to_string().parse().unwrap()).collect();
+    assert_eq!(Hours::new(each).contain(now), hours.contain(now));
+    for edge in hours.edges(now, now.saturating_add(WEEK)) {
+        assert!((now..=now.saturating_add(WEEK)).contains(&edge));
+    }
+});
