@@ -1,0 +1,2 @@
+def check(stack, local, environment, lines):
+    pass
