@@ -92,7 +92,7 @@ class Function:
 class Gateway:
     """An HTTP API with the template's one route: HTTP becomes payload 2.0, and the answer HTTP again."""
 
-    def __init__(self, stack, function):
+    def __init__(self, stack, function, port):
         (api,) = stack.properties("AWS::ApiGatewayV2::Api").values()
         ((path, methods),) = api["Body"]["paths"].items()
         ((method, route),) = methods.items()
@@ -125,8 +125,7 @@ class Gateway:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_port
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def write_access_log(self, request, status):

@@ -29,6 +29,7 @@ from samtranslator.yaml_helper import yaml_parse  # noqa: E402
 
 ROOT = pathlib.Path(__file__).parent.parent
 ENDPOINT = None  # of the one moto of this process
+API_ENDPOINT = None  # where the HTTP API answers
 BUCKET, KEY = "artifacts", "callgate.zip"
 # What has no counterpart in moto, and no part in a call.
 NOT_CREATED = {
@@ -42,7 +43,7 @@ NOT_CREATED = {
 }
 
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
-logging.getLogger("werkzeug").setLevel(logging.ERROR)
+logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
 logging.getLogger("moto").setLevel(logging.ERROR)
 
 
@@ -185,7 +186,7 @@ def create_api(properties):
     # `import_api` would do both, but moto has only these.
     api = client("apigatewayv2").create_api(Name=body["info"]["title"], ProtocolType="HTTP")["ApiId"]
     client("apigatewayv2").reimport_api(ApiId=api, Body=json.dumps(body), FailOnWarnings=properties["FailOnWarnings"])
-    return api, {"ApiEndpoint": f"https://{api}.execute-api.{REGION}.amazonaws.com"}
+    return api, {"ApiEndpoint": API_ENDPOINT}
 
 
 def define(kind, create):
