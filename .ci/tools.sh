@@ -20,8 +20,9 @@ install() {
 }
 
 install venv requirements.txt
-# aws-sam-cli and checkov pin different versions of boto3.
+# aws-sam-cli, checkov and the AWS CLI pin different versions of boto3.
 install venv/checkov requirements-checkov.txt
+install venv/aws requirements-aws.txt
 
-export PATH="$callgate_ci/venv/bin:$PATH:$callgate_ci/venv/checkov/bin"
+export PATH="$callgate_ci/venv/bin:$PATH:$callgate_ci/venv/checkov/bin:$callgate_ci/venv/aws/bin"
 export SAM_CLI_TELEMETRY=0
