@@ -87,7 +87,7 @@ fn a_bad_line_keeps_every_line_out() {
         &["line 3, column `from,to`", "line 2 about the same parties"],
     );
     refused("app,from,to,effect\nshop,a,b\n", &["line 2: there are 3 fields, and 4 columns"]);
-    refused("app,from,to\nshop,a,b\n", &["the column `effect` is missing"]);
+    refused("app,from,to\nshop,a,b\n", &["line 1, column `effect`: is missing"]);
     refused("app,from,to,effect,colour\n", &["`colour` is no column"]);
     refused(
         "{\"app\":\"shop\",\"from\":\"a\",\"to\":\"b\",\"effect\":\"allow\"}\n{\"app\":1}\n",
@@ -112,7 +112,7 @@ fn a_dry_run_shows_the_difference_and_writes_nothing() {
         .says("+ allow new to PPP005 in app shop")
         .says("~ deny PPP002 to * in app shop [it is: allow PPP002 to * in app shop]");
     let run = run.says("- allow extra to PPP005 in app shop").keeps_quiet_about("app other");
-    run.says("1 rules would be added, 1 changed, 1 removed; 6 stay as they are");
+    run.says("1 rule would be added, 1 changed, 1 removed; 6 stay as they are");
     assert_eq!(place.items(), before);
 }
 
@@ -125,7 +125,7 @@ fn replace_makes_the_table_equal_to_the_file() {
     let one = "app,from,to,effect\nshop,PPP009,PPP005,allow\n";
     place.pipe("import - --replace", one).ends(1).says("- deny * to PPP005 in app shop").says("say --yes");
     assert_eq!(place.run("export --app shop").out.lines().count(), 7);
-    place.pipe("import - --replace --yes", one).done().says("1 rules written, 5 removed");
+    place.pipe("import - --replace --yes", one).done().says("1 rule written, 5 removed");
     let header = "app,from,to,effect,media,hours,expires_at,note\n";
     assert_eq!(place.run("export --app shop").out, format!("{header}shop,PPP009,PPP005,allow,,,,\n"));
     assert_eq!(place.run("export").out.lines().count(), 4);
@@ -143,7 +143,7 @@ fn what_cannot_be_understood_is_not_exported_in_silence() {
     place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#e"}, "effect": {"S": "allow"}, "expires_at": {"N": "1795500000000"}}));
     let run = place.run("export").ends(1);
     assert_eq!(run.out.lines().count(), 2);
-    run.says("c to b in app shop: `effect` is `alow`").says("d to b").says("e to b").says("3 entries");
+    run.says("c to b in app shop: `effect` is `alow`").says("d to b").says("e to b").says("3 left out");
 }
 
 #[test]
