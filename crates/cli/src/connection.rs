@@ -210,6 +210,10 @@ impl Table {
             (Some("AccessDeniedException"), _) => {
                 anyhow!("{text}; docs/operations.md lists what the tool must be allowed")
             }
+            // Where the keys are others than those asked for.
+            (Some("ValidationException"), _) if text.contains("schema") => {
+                anyhow!("{text}; `callgatectl table describe` says what differs")
+            }
             (None, Some(url)) => match error.raw_response() {
                 Some(answer) => anyhow!("{url} does not answer as DynamoDB does: status {}", answer.status()),
                 // A request that got no answer at all names no address.
@@ -246,7 +250,9 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> Option<String> {
     if !causes().any(<dyn Error>::is::<CredentialsError>) {
         return None;
     }
-    causes().last().map(ToString::to_string)
+    let why = causes().last().map(ToString::to_string)?;
+    // Where nothing was found, it lists every place that was looked at.
+    Some(if why.contains('\n') { "none were found".to_owned() } else { why })
 }
 
 /// The time of the command, which the core does not know by itself.

@@ -4,6 +4,7 @@
 //! `finding` is what they report, and `mend` is what `--fix` does about it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
 
 use anstyle::Style;
 use callgate::store::item::Attributes;
@@ -16,7 +17,7 @@ use self::mend::Fix;
 use crate::connection::{Options as Connection, Output, Table, now};
 use crate::items::Named;
 use crate::outcome::Outcome;
-use crate::say::{Unread, count, say, visible};
+use crate::say::{count, say, visible};
 use crate::statement::About;
 use crate::stored::rules_of;
 
@@ -74,7 +75,7 @@ pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::R
     Ok(outcome)
 }
 
-fn report(finding: &Finding) -> Result<(), Unread> {
+fn report(finding: &Finding) -> io::Result<()> {
     let bold = Style::new().bold();
     say(format!(
         "{bold}{}{bold:#}\n  {}\n  {}",

@@ -2,13 +2,14 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)] // they panic when nobody reads: `say` does not
 
-use std::io::Write as _;
+use std::error::Error;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use callgate_core::{Effect, Status};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use outcome::{Outcome, Usage};
-use say::{Unread, tell_error};
+use say::tell_error;
 
 mod check;
 mod connection;
@@ -183,7 +184,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             // Into memory first: the generator panics where it cannot write.
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "callgatectl", &mut script);
-            std::io::stdout().write_all(&script).map_err(Unread)?;
+            io::stdout().write_all(&script)?;
             Ok(Outcome::Done)
         }
         Command::Man { directory } => {
@@ -198,7 +199,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 /// Says why a command could not be done; the contract's exit code for it.
 #[must_use]
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(<dyn std::error::Error>::is::<Unread>) {
+    // Whoever read the output has stopped, as `head` does, and needs no other word.
+    let is_unread = |cause: &(dyn Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(is_unread) {
         return ExitCode::FAILURE;
     }
     tell_error(format!("{error:#}"));

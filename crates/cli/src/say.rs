@@ -2,18 +2,13 @@
 //! Neither panics when nobody listens any more, as `println!` and `eprintln!` do.
 
 use std::fmt::Display;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use anstyle::AnsiColor;
 
-/// Whoever read the output has stopped, as `head` does: the command ends without another word.
-#[derive(Debug, thiserror::Error)]
-#[error("nobody reads the output any more")]
-pub(crate) struct Unread(pub(crate) std::io::Error);
-
 /// A line of what was asked for. Colour is left out where no terminal shows it or `NO_COLOR` is set.
-pub(crate) fn say(line: impl Display) -> Result<(), Unread> {
-    writeln!(anstream::stdout().lock(), "{line}").map_err(Unread)
+pub(crate) fn say(line: impl Display) -> io::Result<()> {
+    writeln!(anstream::stdout().lock(), "{line}")
 }
 
 /// A line for people, who may also not look.

@@ -1,6 +1,7 @@
 //! `show`: what stands in the table for an app or a party, what cannot be understood included.
 
 use std::cmp::Reverse;
+use std::io;
 
 use anyhow::bail;
 use callgate::store::item::{self, Attributes, Key};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use crate::connection::{Options as Connection, Output, Table, now};
 use crate::moment;
 use crate::outcome::Outcome;
-use crate::say::{Unread, say, visible};
+use crate::say::{say, visible};
 use crate::statement::{Row, in_words};
 use crate::status::Whom;
 use crate::stored::{Stored, rules_of};
@@ -87,7 +88,7 @@ impl Shown {
         Ok(Self { app: app.clone(), party: Some(id), item, incoming, outgoing })
     }
 
-    fn as_text(&self) -> Result<(), Unread> {
+    fn as_text(&self) -> io::Result<()> {
         let Self { app, party, incoming, outgoing, .. } = self;
         let name = party.as_ref().map_or_else(|| format!("app {app}"), |id| format!("party {id} of app {app}"));
         match &self.item {
@@ -152,7 +153,7 @@ fn rules<'a>(items: impl IntoIterator<Item = &'a Attributes>, list: &str) -> Vec
     rules
 }
 
-fn say_rules(heading: &str, rules: &[Stored]) -> Result<(), Unread> {
+fn say_rules(heading: &str, rules: &[Stored]) -> io::Result<()> {
     say(format!("{heading}:"))?;
     if rules.is_empty() {
         say("  no rules")?;

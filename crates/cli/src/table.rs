@@ -123,8 +123,8 @@ async fn describe(table: &Table, state: &str) -> anyhow::Result<Outcome> {
     Ok(if differences.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 
-/// Where the table is not the one that [`create`] makes.
-fn differences(table: &TableDescription, expiry: Option<&TimeToLiveDescription>) -> Vec<String> {
+/// Where the keys are not those that [`create`] gives.
+fn other_keys(table: &TableDescription) -> Vec<String> {
     let mut differences = Vec::new();
     for (name, kind) in [(PK, KeyType::Hash), (SK, KeyType::Range)] {
         let is_key = table.key_schema().iter().any(|key| key.attribute_name() == name && *key.key_type() == kind);
@@ -139,6 +139,12 @@ fn differences(table: &TableDescription, expiry: Option<&TimeToLiveDescription>)
             ));
         }
     }
+    differences
+}
+
+/// Where the table is not the one that [`create`] makes.
+fn differences(table: &TableDescription, expiry: Option<&TimeToLiveDescription>) -> Vec<String> {
+    let mut differences = other_keys(table);
     let billing = table.billing_mode_summary().and_then(|it| it.billing_mode());
     if billing != Some(&BillingMode::PayPerRequest) {
         differences.push("it is not billed on demand, so it can be too slow for the calls that come".to_owned());
@@ -165,10 +171,13 @@ impl Table {
         }
     }
 
-    /// Fails with what to do when the table cannot be asked at all.
+    /// Fails with what to do when the table cannot be asked at all, or has other keys.
     pub(crate) async fn probe(&self) -> anyhow::Result<()> {
         match self.description().await? {
-            Some(_) => Ok(()),
+            Some(found) if other_keys(&found).is_empty() => Ok(()),
+            Some(_) => {
+                bail!("table `{}` has other keys than callgate's; `callgatectl table describe` says which", self.name)
+            }
             None => Err(self.is_missing()),
         }
     }

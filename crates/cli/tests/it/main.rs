@@ -12,5 +12,7 @@ mod serve;
 mod simulator;
 mod support;
 mod tables;
+#[cfg(unix)]
+mod terminal;
 mod transfer;
 mod walkthrough;
