@@ -1,13 +1,14 @@
 //! `check`: would this call go through, and why?
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime};
 
+use anstyle::AnsiColor;
 use anyhow::Context as _;
 use callgate::store::{Settings, Store};
 use callgate_core::{
-    Call, Considered, Decision, Door, Effect, EpochSeconds, Invalid, Matched, MediaSet, Pattern, Place, Standing,
-    Trace, trace,
+    Call, Considered, Decision, Door, Effect, EpochSeconds, Found, Invalid, Matched, MediaSet, Party, PartyId, Pattern,
+    Place, Records, Standing, Status, Trace, trace,
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use crate::connection::{Options as Connection, Output, Table, now};
 use crate::moment;
 use crate::outcome::Outcome;
+use crate::say::say;
 use crate::statement::{conditions, media_in_words};
 
 /// How long the look-up may take: a person waits, not a call.
@@ -45,7 +47,8 @@ pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::R
     let table = connection.open().await?;
     let call = Call {
         app: Table::app(&options.app)?,
-        caller: table.party(&options.from)?,
+        // An event without a caller is one of somebody who withholds the number.
+        caller: if options.from.trim().is_empty() { PartyId::anonymous() } else { table.party(&options.from)? },
         callee: table.party(&options.to)?,
         media: MediaSet { audio: true, video: options.video },
     };
@@ -63,9 +66,10 @@ pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::R
         }
     };
     let trace = trace(&call, found.records(), at);
+    let at_the_door = |door| AtTheDoor::of(door, found.records(), at);
     match table.output {
-        Output::Text => print!("{}", text(&call, &trace, at)),
-        Output::Json => println!("{}", as_json(&call, &trace, at)),
+        Output::Text => say(text(&call, &trace, at_the_door, at))?,
+        Output::Json => say(as_json(&call, &trace, at_the_door, at))?,
     }
     Ok(match trace.decision.effect() {
         Effect::Allow => Outcome::Done,
@@ -73,57 +77,89 @@ pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::R
     })
 }
 
-fn text(call: &Call, trace: &Trace<'_>, at: EpochSeconds) -> String {
+/// What stands beside the rules of the item at a door.
+struct AtTheDoor {
+    is_suspended: bool,
+    /// The moment from which the party counts as absent, where that has come.
+    expired: Option<EpochSeconds>,
+}
+
+impl AtTheDoor {
+    fn of(door: Door, records: Records<'_>, at: EpochSeconds) -> Self {
+        let party =
+            |found: &Found<Party>| found.as_ref().ok().and_then(Option::as_ref).map(|it| (it.status, it.expires_at));
+        let (status, expires_at) = match door {
+            Door::App => records.app.as_ref().ok().and_then(Option::as_ref).map(|app| (app.status, None)),
+            Door::Caller => party(records.caller),
+            Door::Callee => party(records.callee),
+        }
+        .unwrap_or_default();
+        let expired = expires_at.filter(|&end| end <= at);
+        Self { is_suspended: status == Status::Suspended && expired.is_none(), expired }
+    }
+}
+
+impl fmt::Display for AtTheDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.expired {
+            Some(at) => write!(f, " (expired at {}, so it counts as absent)", moment::format(at)),
+            None if self.is_suspended => f.write_str(" (suspended)"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn text(call: &Call, trace: &Trace<'_>, at_the_door: impl Fn(Door) -> AtTheDoor, at: EpochSeconds) -> String {
     let mut out = String::new();
-    let word = match trace.decision.effect() {
-        Effect::Allow => "permitted",
-        Effect::Deny => "refused",
+    let (word, colour) = match trace.decision.effect() {
+        Effect::Allow => ("permitted", AnsiColor::Green.on_default()),
+        Effect::Deny => ("refused", AnsiColor::Red.on_default()),
     };
     let media = if call.media.video { "audio and video" } else { "audio" };
-    let _ = writeln!(out, "{word}: {} ({})", trace.decision.reason(), because(&trace.decision));
-    let _ =
-        writeln!(out, "  {} to {} in app {}, {media}, at {}", call.caller, call.callee, call.app, moment::format(at));
+    let _ = writeln!(out, "{colour}{word}{colour:#}: {} ({})", trace.decision.reason(), because(&trace.decision));
+    let _ = write!(out, "  {} to {} in app {}, {media}, at {}", call.caller, call.callee, call.app, moment::format(at));
     for (door, rules) in &trace.doors {
-        let _ = writeln!(out, "{}", heading(*door, call));
+        let _ = write!(out, "\n{}", heading(*door, call, &at_the_door(*door)));
         if rules.is_empty() {
-            let _ = writeln!(out, "  no rules: says nothing");
+            out.push_str("\n  no rules: says nothing");
             continue;
         }
         let decides = rules.iter().find(|rule| rule.decides);
         if decides.is_none() {
-            let _ = writeln!(out, "  no rule applies: says nothing");
+            out.push_str("\n  no rule applies: says nothing");
         }
         let width = rules.iter().map(|rule| rule.matched.to_string().chars().count()).max().unwrap_or_default();
         for rule in rules {
             let mark = if rule.decides { '>' } else { ' ' };
             let matched = rule.matched.to_string();
             let says = rule.rule.map_or("?", |rule| rule.effect.as_str());
-            let _ = writeln!(out, "{mark} {matched:width$}  {says:5}  {}", why(rule, decides));
+            let _ = write!(out, "\n{mark} {matched:width$}  {says:5}  {}", why(rule, decides));
         }
     }
     out
 }
 
-fn heading(door: Door, call: &Call) -> String {
+fn heading(door: Door, call: &Call, state: &AtTheDoor) -> String {
     match door {
-        Door::App => format!("door 1, app {}: who may call anybody", call.app),
-        Door::Caller => format!("door 2, caller {}: whom it may call", call.caller),
-        Door::Callee => format!("door 3, callee {}: who may call it", call.callee),
+        Door::App => format!("door 1, app {}{state}: who may call anybody", call.app),
+        Door::Caller => format!("door 2, caller {}{state}: whom it may call", call.caller),
+        Door::Callee => format!("door 3, callee {}{state}: who may call it", call.callee),
     }
 }
 
 /// The decision in a few words.
 fn because(decision: &Decision<'_>) -> String {
     match decision {
-        Decision::Rule { door, matched: Matched::Pair(_), effect } => {
-            format!("the rule of exactly these two {}s at door {}", effect.as_str(), number(*door))
-                .replace("denys", "denies")
-        }
-        Decision::Rule { door, matched, effect: Effect::Allow } => {
-            format!("`{matched}` allows at door {}", number(*door))
-        }
-        Decision::Rule { door, matched, effect: Effect::Deny } => {
-            format!("`{matched}` denies at door {}", number(*door))
+        Decision::Rule { door, matched, effect } => {
+            let rule = match matched {
+                Matched::Pair(_) => "the rule of exactly these two".to_owned(),
+                Matched::Listed(pattern) => format!("`{pattern}`"),
+            };
+            let verb = match effect {
+                Effect::Allow => "allows",
+                Effect::Deny => "denies",
+            };
+            format!("{rule} {verb} at door {}", number(*door))
         }
         Decision::Suspended(door) => format!("the {} is suspended", door.as_str()),
         Decision::NoRule => "no door says anything".to_owned(),
@@ -179,7 +215,7 @@ fn why(considered: &Considered<'_>, decides: Option<&Considered<'_>>) -> String 
     format!("{kind}{standing}{extra}")
 }
 
-fn as_json(call: &Call, trace: &Trace<'_>, at: EpochSeconds) -> Value {
+fn as_json(call: &Call, trace: &Trace<'_>, at_the_door: impl Fn(Door) -> AtTheDoor, at: EpochSeconds) -> Value {
     let (door, rule) = match trace.decision {
         Decision::Rule { door, matched, .. } => (Some(door.as_str()), Some(matched.to_string())),
         _ => (None, None),
@@ -191,7 +227,11 @@ fn as_json(call: &Call, trace: &Trace<'_>, at: EpochSeconds) -> Value {
             let decides = rules.iter().find(|rule| rule.decides);
             let says = decides.and_then(|rule| rule.rule.ok()).map(|rule| rule.effect.as_str());
             let rules: Vec<_> = rules.iter().map(|rule| considered(rule, decides)).collect();
-            json!({"door": door.as_str(), "says": says, "rules": rules})
+            let AtTheDoor { is_suspended, expired } = at_the_door(*door);
+            json!({
+                "door": door.as_str(), "suspended": is_suspended, "expired_at": expired.map(moment::format),
+                "says": says, "rules": rules,
+            })
         })
         .collect();
     json!({

@@ -7,9 +7,11 @@ use anyhow::anyhow;
 use aws_config::BehaviorVersion;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::config::{Credentials, Region};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_types::SdkConfig;
+use axum::http::Uri;
 use callgate::store::client;
 use callgate_core::{AppKey, DialPlan, EpochSeconds, PartyId, Pattern};
 use clap::{Args, ValueEnum};
@@ -18,6 +20,9 @@ use crate::outcome::usage;
 
 /// How long a command may spend on one request, retries included.
 const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How to come by credentials.
+const SIGN_IN: &str = "give a profile with --profile or AWS_PROFILE, or sign in with `aws sso login`";
 
 /// How long finding out the AWS identity may take; without an answer the operating system's user is written down.
 const IDENTITY_DEADLINE: Duration = Duration::from_secs(3);
@@ -28,10 +33,10 @@ const IDENTITY_DEADLINE: Duration = Duration::from_secs(3);
 pub(crate) struct Options {
     /// The permission table
     #[arg(long, global = true, env = "TABLE_NAME", value_name = "NAME")]
-    pub(crate) table: Option<String>,
+    table: Option<String>,
     /// Another DynamoDB endpoint, such as a local one
     #[arg(long, global = true, env = "AWS_ENDPOINT_URL_DYNAMODB", value_name = "URL")]
-    pub(crate) endpoint_url: Option<String>,
+    endpoint_url: Option<String>,
     /// The AWS region
     #[arg(long, global = true, value_name = "REGION")]
     region: Option<String>,
@@ -77,54 +82,68 @@ pub(crate) struct Table {
 
 impl Options {
     /// A client with credentials, region and endpoint from options, environment and AWS configuration files.
-    pub(crate) async fn client(&self, deadline: Duration) -> Client {
-        connect(&self.load().await, deadline)
+    pub(crate) async fn client(&self, deadline: Duration) -> anyhow::Result<Client> {
+        Ok(connect(&self.load(self.endpoint()?).await, deadline))
     }
 
     /// The table that was named, not yet asked anything.
     pub(crate) async fn open(&self) -> anyhow::Result<Table> {
-        let name = self.table_name()?;
+        let name = self.table().ok_or_else(|| usage("no table is named; name one with --table or TABLE_NAME"))?;
         let plan = self.dial_plan()?;
-        let config = self.load().await;
+        let endpoint = self.endpoint()?;
+        let config = self.load(endpoint).await;
         let client = connect(&config, DEADLINE);
         if client.config().region().is_none() {
-            return Err(usage("no AWS region is known; give one with --region or AWS_REGION"));
+            let profile = self.profile.as_ref();
+            let profile = profile.map(|name| format!(": profile `{name}` is not there, or names none"));
+            let profile = profile.unwrap_or_default();
+            return Err(usage(format!("no AWS region is known{profile}; give one with --region or AWS_REGION")));
         }
-        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_elsewhere = self.endpoint_url.is_some() || set("AWS_ENDPOINT_URL_DYNAMODB") || set("AWS_ENDPOINT_URL");
-        Ok(Table { client, name, plan, output: self.output, config, is_elsewhere, endpoint: self.endpoint_url.clone() })
+        let is_elsewhere = endpoint.is_some() || is_set("AWS_ENDPOINT_URL");
+        let endpoint = endpoint.map(str::to_owned);
+        Ok(Table { client, name: name.to_owned(), plan, output: self.output, config, is_elsewhere, endpoint })
     }
 
-    fn table_name(&self) -> anyhow::Result<String> {
-        let name = self.table.clone().filter(|name| !name.trim().is_empty());
-        name.ok_or_else(|| usage("no table is named; name one with --table or TABLE_NAME"))
+    /// The table's name, where one is given.
+    pub(crate) fn table(&self) -> Option<&str> {
+        given(self.table.as_deref())
+    }
+
+    /// The endpoint, where one is given.
+    pub(crate) fn endpoint(&self) -> anyhow::Result<Option<&str>> {
+        let Some(url) = given(self.endpoint_url.as_deref()) else { return Ok(None) };
+        let uri = url.parse::<Uri>().ok();
+        let is_url = uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+        if is_url {
+            Ok(Some(url))
+        } else {
+            Err(usage(format!("the endpoint `{url}` is no URL, such as `http://127.0.0.1:8000`")))
+        }
     }
 
     /// The dial plan, by which the function must read numbers too. What is empty counts as not set.
     pub(crate) fn dial_plan(&self) -> anyhow::Result<DialPlan> {
-        let part = |part: &Option<String>| part.clone().map(|it| it.trim().to_owned()).filter(|it| !it.is_empty());
         let [country, trunk, international] =
-            [&self.country_code, &self.trunk_prefix, &self.international_prefix].map(part);
-        DialPlan::new(country.as_deref(), trunk.as_deref(), international.as_deref())
+            [&self.country_code, &self.trunk_prefix, &self.international_prefix].map(|part| given(part.as_deref()));
+        DialPlan::new(country, trunk, international)
             .map_err(|error| usage(format!("{error}; check --country-code, --trunk-prefix and --international-prefix")))
     }
 
-    async fn load(&self) -> SdkConfig {
+    async fn load(&self, endpoint: Option<&str>) -> SdkConfig {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(client::https_client());
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
-        } else if self.endpoint_url.as_deref().is_some_and(is_loopback) && !set("AWS_REGION") && self.profile.is_none()
-        {
+        } else if endpoint.is_some_and(is_loopback) && !is_set("AWS_REGION") && self.profile.is_none() {
             // A stand-in has no regions, and takes any.
             loader = loader.region(Region::new("local"));
         }
         if let Some(profile) = &self.profile {
             loader = loader.profile_name(profile);
         }
-        if let Some(url) = &self.endpoint_url {
+        if let Some(url) = endpoint {
             loader = loader.endpoint_url(url);
             // What listens on this machine is a stand-in, which asks for a signature and takes any.
-            if self.profile.is_none() && is_loopback(url) && !set("AWS_ACCESS_KEY_ID") {
+            if self.profile.is_none() && is_loopback(url) && !is_set("AWS_ACCESS_KEY_ID") {
                 loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "local stand-in"));
             }
         }
@@ -145,6 +164,9 @@ impl Table {
 
     /// A party as it was typed.
     pub(crate) fn party(&self, text: &str) -> anyhow::Result<PartyId> {
+        if text.trim().is_empty() {
+            return Err(usage("a party is empty; `anonymous` is who withholds the number"));
+        }
         PartyId::new(text, &self.plan).map_err(|error| usage(format!("the party `{text}` {error}")))
     }
 
@@ -171,32 +193,48 @@ impl Table {
     }
 
     /// What a failed request means to whoever typed the command.
-    pub(crate) fn failed<E, R>(&self, error: &SdkError<E, R>) -> anyhow::Error
+    pub(crate) fn failed<E>(&self, error: &SdkError<E, HttpResponse>) -> anyhow::Error
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
     {
-        if error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("ResourceNotFoundException") {
-            return anyhow!("there is no table `{0}`; make it with `callgatectl table create --table {0}`", self.name);
-        }
-        if lacks_credentials(error) {
-            return anyhow!(
-                "no AWS credentials were found; give a profile with --profile or AWS_PROFILE, or sign in with \
-                 `aws sso login`"
-            );
+        if let Some(why) = lacks_credentials(error) {
+            return anyhow!("there are no AWS credentials: {why}; {SIGN_IN}");
         }
         let text = client::describe(error);
-        match &self.endpoint {
-            // A request that got no answer at all names no address.
-            Some(url) if matches!(error, SdkError::DispatchFailure(_) | SdkError::TimeoutError(_)) => {
-                anyhow!("{url} cannot be reached: {text}")
+        let endpoint = self.endpoint.as_deref();
+        match (error.as_service_error().and_then(ProvideErrorMetadata::code), endpoint) {
+            (Some("ResourceNotFoundException"), _) => self.is_missing(),
+            (Some("ExpiredTokenException" | "UnrecognizedClientException" | "InvalidSignatureException"), _) => {
+                anyhow!("{text}; {SIGN_IN}")
             }
+            (Some("AccessDeniedException"), _) => {
+                anyhow!("{text}; docs/operations.md lists what the tool must be allowed")
+            }
+            // Where the keys are others than those asked for.
+            (Some("ValidationException"), _) if text.contains("schema") => {
+                anyhow!("{text}; `callgatectl table describe` says what differs")
+            }
+            (None, Some(url)) => match error.raw_response() {
+                Some(answer) => anyhow!("{url} does not answer as DynamoDB does: status {}", answer.status()),
+                // A request that got no answer at all names no address.
+                None => anyhow!("{url} cannot be reached: {text}"),
+            },
             _ => anyhow!(text),
         }
     }
+
+    /// There is no such table, and what to do about it.
+    pub(crate) fn is_missing(&self) -> anyhow::Error {
+        anyhow!("there is no table `{0}`; make it with `callgatectl table create --table {0}`", self.name)
+    }
 }
 
-fn set(name: &str) -> bool {
+/// What is empty counts as not given.
+fn given(option: Option<&str>) -> Option<&str> {
+    option.map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
@@ -206,15 +244,15 @@ fn is_loopback(url: &str) -> bool {
     matches!(host, "localhost" | "[::1]") || host.starts_with("127.")
 }
 
-fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if error.is::<CredentialsError>() {
-            return true;
-        }
-        cause = error.source();
+/// Why there are no credentials, where that is what failed: the innermost cause, which knows.
+fn lacks_credentials(error: &(dyn Error + 'static)) -> Option<String> {
+    let causes = || std::iter::successors(Some(error), |&error| error.source());
+    if !causes().any(<dyn Error>::is::<CredentialsError>) {
+        return None;
     }
-    false
+    let why = causes().last().map(ToString::to_string)?;
+    // Where nothing was found, it lists every place that was looked at.
+    Some(if why.contains('\n') { "none were found".to_owned() } else { why })
 }
 
 /// The time of the command, which the core does not know by itself.

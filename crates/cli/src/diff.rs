@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::connection::{Output, Table};
 use crate::items::keys;
 use crate::outcome::Outcome;
+use crate::say::{count, say};
 use crate::spool::{Set, Spool, Spooled};
 use crate::statement::{Row, same};
 use crate::stored::{Stored, rules_of};
@@ -87,19 +88,19 @@ pub(crate) async fn show(table: &Table, spool: Spool) -> anyhow::Result<Outcome>
     match table.output {
         Output::Text => {
             print_gone(&spool, &mut std::io::stdout())?;
-            println!(
-                "{added} rules would be added, {changed} changed, {removed} removed; {unchanged} stay as they are"
-            );
+            say(format!(
+                "{} would be added, {changed} changed, {removed} removed; {unchanged} stay as they are",
+                count(added, "rule")
+            ))?;
         }
         Output::Json => {
             spool.each(Set::Gone, |spooled| {
-                println!("{}", line("removed", &spooled.row, None));
+                say(line("removed", &spooled.row, None))?;
                 Ok(())
             })?;
-            println!(
-                "{}",
-                json!({"result": "dry_run", "added": added, "changed": changed, "removed": removed, "unchanged": unchanged})
-            );
+            say(
+                json!({"result": "dry_run", "added": added, "changed": changed, "removed": removed, "unchanged": unchanged}),
+            )?;
         }
     }
     Ok(Outcome::Done)
@@ -141,10 +142,10 @@ async fn compare(table: &Table, chunk: &[Spooled], counts: &mut Counts) -> anyho
         };
         let before = before.map(row_of);
         match table.output {
-            Output::Json => println!("{}", line(word, row, before.as_ref())),
+            Output::Json => say(line(word, row, before.as_ref()))?,
             Output::Text => {
                 let was = before.map(|it| format!(" [it is: {}]", it.in_words())).unwrap_or_default();
-                println!("{mark} {}{was}", row.in_words());
+                say(format!("{mark} {}{was}", row.in_words()))?;
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::items::keys;
 use crate::moment;
 use crate::outcome::Outcome;
 use crate::rows::{Format, Writer};
+use crate::say::{tell, tell_error};
 use crate::spool::{Added, Set, Spool};
 use crate::statement::Row;
 use crate::stored::rules_of;
@@ -71,12 +72,13 @@ pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::R
     writer.finish()?;
     left_out.sort();
     for what in &left_out {
-        eprintln!("left out: {what}");
+        tell(format!("left out: {what}"));
     }
     if left_out.is_empty() {
         return Ok(Outcome::Done);
     }
-    eprintln!("error: {} entries are not in the export; `callgatectl doctor` says how to mend them", left_out.len());
+    let left_out = left_out.len();
+    tell_error(format!("{left_out} left out of the export; `callgatectl doctor` says how to mend what is left out"));
     Ok(Outcome::Failed)
 }
 

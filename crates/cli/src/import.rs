@@ -17,12 +17,14 @@ use serde_json::json;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::connection::{Options as Connection, Output, Table, now};
+use crate::dialled::Dialled;
 use crate::diff;
 use crate::interrupts::Interrupts;
 use crate::items::{Change, Expression};
 use crate::outcome::Outcome;
 use crate::rows::{self, Format, Problem};
 use crate::rules::confirm;
+use crate::say::{self, say, tell, tell_error};
 use crate::spool::{Added, Set, Spool, Spooled};
 use crate::statement::Row;
 
@@ -64,12 +66,15 @@ pub(crate) struct Options {
 /// Reads the whole file, and only then writes.
 pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::Result<Outcome> {
     let table = connection.open().await?;
-    let (spool, problems, count) = {
+    let Checked { spool, problems, count, notes } = {
         let (options, table) = (options.clone(), table.clone());
         tokio::task::spawn_blocking(move || read(&options, &table)).await??
     };
     if count > 0 {
-        return Ok(refuse(&table, &problems, count));
+        return refuse(&table, &problems, count);
+    }
+    for note in &notes {
+        tell(format!("note: {note}"));
     }
     table.probe().await?;
     if options.replace {
@@ -82,17 +87,27 @@ pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::R
     if gone > 0 && !options.yes {
         diff::print_gone(&spool, &mut std::io::stderr())?;
         if !std::io::stdin().is_terminal() {
-            bail!("{gone} rules would be removed; nothing was written; say --yes to remove them");
+            bail!("{} would be removed; nothing was written; say --yes to do it", say::count(gone, "rule"));
         }
-        if !confirm(&format!("{gone} rules that are not in the file will be removed"))? {
+        if !confirm(&format!("{} not in the file will be removed", say::count(gone, "rule")))? {
             bail!("nothing was written");
         }
     }
     write(&table, spool, options.concurrency).await
 }
 
+/// What the file says.
+struct Checked {
+    spool: Spool,
+    /// The first of what is wrong with it, and how much that is.
+    problems: Vec<Problem>,
+    count: u64,
+    /// The first lines that are right and may not mean what somebody thought.
+    notes: Vec<Problem>,
+}
+
 /// Checks every line and puts the rules in order.
-fn read(options: &Options, table: &Table) -> anyhow::Result<(Spool, Vec<Problem>, u64)> {
+fn read(options: &Options, table: &Table) -> anyhow::Result<Checked> {
     let source: Box<dyn Read> = if options.file.as_os_str() == "-" {
         Box::new(std::io::stdin().lock())
     } else {
@@ -100,7 +115,7 @@ fn read(options: &Options, table: &Table) -> anyhow::Result<(Spool, Vec<Problem>
         Box::new(File::open(&options.file).with_context(|| format!("`{name}` cannot be opened"))?)
     };
     let spool = Spool::new()?;
-    let (mut problems, mut count) = (Vec::new(), 0);
+    let (mut problems, mut count, mut notes) = (Vec::new(), 0, Vec::new());
     let mut complain = |problem| {
         count += 1;
         if problems.len() < MAX_PROBLEMS {
@@ -112,6 +127,11 @@ fn read(options: &Options, table: &Table) -> anyhow::Result<(Spool, Vec<Problem>
             Err(wrong) => wrong.into_iter().for_each(&mut complain),
             Ok((about, rule)) => {
                 spool.add_app(about.app.as_str())?;
+                if let Some((side, reason)) = Dialled::note(&about, &table.plan).filter(|_| notes.len() < MAX_PROBLEMS)
+                {
+                    let value = if side == "from" { &about.from } else { &about.to }.to_string();
+                    notes.push(Problem { line: line.number, column: side.to_owned(), value, reason });
+                }
                 let added = spool.add(Set::Wanted, &about.spot()?, &Row::new(&about, &rule), line.number)?;
                 if let Added::Contradicts(other) = added {
                     complain(Problem {
@@ -125,28 +145,24 @@ fn read(options: &Options, table: &Table) -> anyhow::Result<(Spool, Vec<Problem>
         }
         Ok(())
     })?;
-    Ok((spool, problems, count))
+    Ok(Checked { spool, problems, count, notes })
 }
 
-fn refuse(table: &Table, problems: &[Problem], count: u64) -> Outcome {
+fn refuse(table: &Table, problems: &[Problem], count: u64) -> anyhow::Result<Outcome> {
     match table.output {
         Output::Json => {
-            println!("{}", json!({"result": "refused", "written": 0, "problems": problems, "count": count}));
+            say(json!({"result": "refused", "written": 0, "problems": problems, "count": count}))?;
         }
         Output::Text => {
-            for Problem { line, column, value, reason } in problems {
-                let column = if column.is_empty() { String::new() } else { format!(", column `{column}`") };
-                let value = if value.is_empty() { String::new() } else { format!(" `{value}`") };
-                eprintln!("line {line}{column}:{value} {reason}");
-            }
+            problems.iter().for_each(tell);
             let more = count.saturating_sub(problems.len() as u64);
             if more > 0 {
-                eprintln!("... and {more} more");
+                tell(format!("... and {more} more"));
             }
         }
     }
-    eprintln!("error: {count} problems in the file; nothing was written");
-    Outcome::Failed
+    tell_error(format!("{} in the file; nothing was written", say::count(count, "problem")));
+    Ok(Outcome::Failed)
 }
 
 /// One request: rules of pairs, or entries of one list.
@@ -304,9 +320,11 @@ async fn write(table: &Table, spool: Spool, concurrency: u16) -> anyhow::Result<
     }
     fed?;
     match table.output {
-        Output::Text if gone > 0 => println!("imported: {wanted} rules written, {gone} removed"),
-        Output::Text => println!("imported: {wanted} rules written"),
-        Output::Json => println!("{}", json!({"result": "imported", "written": wanted, "removed": gone})),
+        Output::Text => {
+            let removed = if gone > 0 { format!(", {gone} removed") } else { String::new() };
+            say(format!("imported: {} written{removed}", say::count(wanted, "rule")))?;
+        }
+        Output::Json => say(json!({"result": "imported", "written": wanted, "removed": gone}))?,
     }
     Ok(Outcome::Done)
 }

@@ -94,13 +94,6 @@ impl Named {
             None => (sk == "PARTY").then_some(Self::Party(app, id)),
         }
     }
-
-    /// The app it belongs to.
-    pub(crate) fn app(&self) -> &str {
-        match self {
-            Self::App(app) | Self::Party(app, _) | Self::Pair(app, ..) => app,
-        }
-    }
 }
 
 /// Both keys of an item.

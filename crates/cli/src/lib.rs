@@ -1,14 +1,20 @@
 //! `callgatectl`: try the hook on a laptop, and manage who may call whom.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)] // they panic when nobody reads: `say` does not
+
+use std::error::Error;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use callgate_core::{Effect, Status};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use outcome::{Outcome, Usage};
 pub use rows::{Format, RuleFile};
+use say::tell_error;
 
 mod check;
 mod connection;
+mod dialled;
 mod diff;
 mod doctor;
 mod export;
@@ -20,6 +26,7 @@ mod outcome;
 mod rows;
 mod rules;
 mod sample;
+mod say;
 mod serve;
 mod shadow;
 mod show;
@@ -55,7 +62,7 @@ enum Command {
     Serve(serve::Options),
     WcsSimulator(simulator::Options),
     /// Make the permission table, or look at it
-    #[command(subcommand)]
+    #[command(subcommand, after_help = TABLE_EXAMPLES)]
     Table(table::Command),
     /// Let calls through
     #[command(after_help = ALLOW_EXAMPLES)]
@@ -80,8 +87,10 @@ enum Command {
     Check(check::Options),
     /// Write the rules of a CSV or NDJSON file into the table
     ///
-    /// The columns app, from, to, effect, media, hours, `expires_at` and note come in any order; the last four may be missing. The whole
-    /// file is checked before anything is written. Rules that are not in the file stay, unless --replace is given.
+    /// The columns app, from, to, effect, media, hours, expires_at and note come in any order; the last four may be
+    /// missing. The whole file is checked before anything is written. Rules that are not in the file stay, unless
+    /// --replace is given.
+    #[expect(clippy::doc_markdown, reason = "this comment is what --help shows")]
     #[command(after_help = IMPORT_EXAMPLES)]
     Import(import::Options),
     /// Write the rules of the table to standard output, as import reads them
@@ -114,10 +123,15 @@ enum Command {
     },
 }
 
+const TABLE_EXAMPLES: &str = "\
+Examples:
+  callgatectl table create --table callgate --region eu-central-1
+  callgatectl table describe --table callgate";
+
 const ALLOW_EXAMPLES: &str = "\
 Examples:
   callgatectl allow --app shop --from PPP009 --to PPP005            one caller, one callee
-  callgatectl allow --app shop --from PPP009 --to 'PPP*'            one caller, everybody whose id starts so
+  callgatectl allow --app shop --from PPP009 --to 'PPP*'            one caller, a group of callees
   callgatectl allow --app shop --from '+7495*' --to PPP005          a range of callers, one callee
   callgatectl allow --app shop --from '*' --to '*'                  everybody, everybody
   callgatectl allow --app shop --from PPP009 --to PPP005 --media audio --until 30d --note 'on trial'
@@ -134,11 +148,11 @@ const IMPORT_EXAMPLES: &str = "\
 Examples:
   callgatectl import rules.csv --dry-run                            what would change?
   callgatectl import rules.csv
-  callgatectl import - --replace --yes < rules.ndjson               the file's apps hold these rules and no others
+  callgatectl import - --replace --yes < rules.ndjson               these rules, and no others
 
   app,from,to,effect,media,hours,expires_at,note
   shop,PPP009,PPP005,allow,audio,,,
-  shop,*,support,allow,,\"Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-14:00 Europe/Moscow\",2026-12-31T18:00:00Z,on trial";
+  shop,*,support,allow,,Mon-Fri 09:00-18:00 UTC; Sat 10:00-14:00 UTC,2026-12-31T18:00:00Z,on trial";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -157,8 +171,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(options) => serve::run(options, connection).await.map(|()| Outcome::Done),
         Command::WcsSimulator(options) => return tokio::task::block_in_place(|| simulator::run(options)),
         Command::Table(command) => table::run(command, connection).await,
-        Command::Allow(said) => rules::say(Effect::Allow, said, connection).await,
-        Command::Deny(said) => rules::say(Effect::Deny, said, connection).await,
+        Command::Allow(said) => rules::write(Effect::Allow, said, connection).await,
+        Command::Deny(said) => rules::write(Effect::Deny, said, connection).await,
         Command::Revoke(parties) => rules::revoke(parties, connection).await,
         Command::Suspend(options) => status::set(Status::Suspended, options, connection).await,
         Command::Resume(options) => status::set(Status::Active, options, connection).await,
@@ -168,7 +182,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Export(options) => export::run(options, connection).await,
         Command::Doctor(options) => doctor::run(options, connection).await,
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "callgatectl", &mut std::io::stdout());
+            // Into memory first: the generator panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "callgatectl", &mut script);
+            io::stdout().write_all(&script)?;
             Ok(Outcome::Done)
         }
         Command::Man { directory } => {
@@ -180,8 +197,16 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     outcome.map(Outcome::code)
 }
 
-/// The contract's exit code of a command that could not be done.
+/// Says why a command could not be done; the contract's exit code for it.
 #[must_use]
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    // Whoever read the output has stopped, as `head` does, and needs no other word.
+    let is_unread = |cause: &(dyn Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(is_unread) {
+        return ExitCode::FAILURE;
+    }
+    tell_error(format!("{error:#}"));
     if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use callgatectl::{Cli, exit_code, run};
+use callgatectl::{Cli, report, run};
 use clap::Parser as _;
 
 #[tokio::main]
@@ -10,9 +10,6 @@ async fn main() -> ExitCode {
     // What all commands need together is much for a stack.
     match Box::pin(run(Cli::parse())).await {
         Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            exit_code(&error)
-        }
+        Err(error) => report(&error),
     }
 }

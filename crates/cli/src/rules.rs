@@ -11,9 +11,11 @@ use clap::Args;
 use serde_json::json;
 
 use crate::connection::{Options as Connection, Output, Table, now};
+use crate::dialled::Dialled;
 use crate::items::{Change, Expression};
 use crate::moment;
 use crate::outcome::{Outcome, usage};
+use crate::say::{say, tell};
 use crate::shadow::idle;
 use crate::statement::{About, Row, Spot, in_words, parse_media, same, stored_at};
 
@@ -32,9 +34,6 @@ pub(crate) struct Parties {
     /// Who is called: as --from
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     to: String,
-    /// Ask no question before a rule that is about more than one party
-    #[arg(long, short)]
-    yes: bool,
 }
 
 /// A rule to take back.
@@ -45,6 +44,9 @@ pub(crate) struct Revoked {
     /// Take --from and --to letter by letter, as doctor shows them, for what no spelling of today leads to
     #[arg(long)]
     exactly: bool,
+    /// Ask no question before a rule that is about more than one party
+    #[arg(long, short)]
+    yes: bool,
 }
 
 impl Revoked {
@@ -55,7 +57,7 @@ impl Revoked {
             let spot = about.spot()?;
             return Ok((about, vec![spot]));
         }
-        let Parties { app, from, to, .. } = &self.parties;
+        let Parties { app, from, to } = &self.parties;
         let app = Table::app(app)?;
         Ok((
             About { app: app.clone(), from: Pattern::from_stored(from), to: Pattern::from_stored(to) },
@@ -79,8 +81,11 @@ pub(crate) struct Said {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
     /// A word to whoever reads the rule later
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     note: Option<String>,
+    /// Ask no question before a rule that is about more than one party
+    #[arg(long, short)]
+    yes: bool,
 }
 
 impl Parties {
@@ -98,7 +103,7 @@ impl Said {
         }
         let expires_at = self.until.as_deref().map(|text| moment::parse(text, now)).transpose()?;
         if let Some(past) = expires_at.filter(|&at| at <= now) {
-            return Err(usage(format!("--until {} lies in the past", moment::format(past))));
+            return Err(usage(format!("--until {} does not lie in the future", moment::format(past))));
         }
         let hours = (!windows.is_empty()).then(|| Hours::new(windows));
         Ok(Rule { media, hours, expires_at, note: self.note.clone().filter(|it| !it.is_empty()), ..Rule::new(effect) })
@@ -106,23 +111,30 @@ impl Said {
 }
 
 /// Writes a rule where it belongs.
-pub(crate) async fn say(effect: Effect, said: &Said, connection: &Connection) -> anyhow::Result<Outcome> {
+pub(crate) async fn write(effect: Effect, said: &Said, connection: &Connection) -> anyhow::Result<Outcome> {
     let table = connection.open().await?;
     let now = now();
     let about = said.parties.about(&table)?;
     let (home, spot) = (about.home()?, about.spot()?);
     let rule = said.rule(effect, now)?;
-    let mut asked = said.parties.yes;
+    let mut asked = said.yes;
     let mut writer = None;
     for attempt in 0..MAX_ATTEMPTS {
         let (around, own) = Box::pin(table.around(&about, &home)).await?;
         let before = Before::read(&spot, own.as_ref());
-        let notice = idle(&about, &rule, &around, now)
+        let idle = idle(&about, &rule, &around, now)
             .map(|why| format!("as things stand, this rule cannot change any answer: {why}"));
+        let dialled = Dialled::note(&about, &table.plan).map(|(_, note)| note);
+        let notices: Vec<_> = dialled.into_iter().chain(idle).collect();
         if matches!(&before.rule, Some(Ok(before)) if same(before, &rule)) {
-            return Ok(report(&table, "unchanged", &about, &rule, None, notice.as_deref()));
+            return report(&table, "unchanged", &about, &rule, None, &notices);
         }
-        let will = format!("{} in app `{}`\n{}", in_words(&about, &rule), about.app, consequence(&about, effect));
+        let will = format!(
+            "{} in app `{}`\n{}",
+            in_words(&about.from, &about.to, &rule),
+            about.app,
+            consequence(&about, effect)
+        );
         if about.is_open() && !asked && !confirm(&will)? {
             bail!("nothing was written");
         }
@@ -134,7 +146,7 @@ pub(crate) async fn say(effect: Effect, said: &Said, connection: &Connection) ->
         if table.put(&spot, &rule, own.as_ref(), &before).await? {
             let replaced = before.rule.as_ref().map(|it| it.as_ref().map_err(Clone::clone));
             let result = if replaced.is_some() { "replaced" } else { "written" };
-            return Ok(report(&table, result, &about, &rule, replaced, notice.as_deref()));
+            return report(&table, result, &about, &rule, replaced, &notices);
         }
         pause(attempt).await;
     }
@@ -145,7 +157,7 @@ pub(crate) async fn say(effect: Effect, said: &Said, connection: &Connection) ->
 pub(crate) async fn revoke(revoked: &Revoked, connection: &Connection) -> anyhow::Result<Outcome> {
     let table = connection.open().await?;
     let (about, spots) = revoked.spots(&table)?;
-    let mut asked = revoked.parties.yes;
+    let mut asked = revoked.yes;
     let mut taken = None;
     for spot in &spots {
         if let Some(before) = take_back(&table, &about, spot, &mut asked).await? {
@@ -157,11 +169,11 @@ pub(crate) async fn revoke(revoked: &Revoked, connection: &Connection) -> anyhow
     if table.output == Output::Json {
         let previous = taken.as_ref().and_then(|it| it.as_ref().ok()).map(|rule| Row::new(&about, rule));
         let (app, from, to) = (app.as_str(), from.to_string(), to.to_string());
-        println!("{}", json!({"result": result, "app": app, "from": from, "to": to, "previous": previous}));
+        say(json!({"result": result, "app": app, "from": from, "to": to, "previous": previous}))?;
     }
     match taken {
         None => bail!("there is no rule from `{from}` to `{to}` in app `{app}`"),
-        Some(before) if table.output == Output::Text => println!("revoked: {}", what(&about, &before)),
+        Some(before) if table.output == Output::Text => say(format!("revoked: {}", what(&about, &before)))?,
         Some(_) => {}
     }
     Ok(Outcome::Done)
@@ -193,7 +205,7 @@ async fn take_back(
 
 fn what(about: &About, rule: &Result<Rule, Fault>) -> String {
     match rule {
-        Ok(rule) => in_words(about, rule),
+        Ok(rule) => in_words(&about.from, &about.to, rule),
         Err(_) => format!("the rule from {} to {}", about.from, about.to),
     }
 }
@@ -212,29 +224,27 @@ fn report(
     about: &About,
     rule: &Rule,
     replaced: Option<Result<&Rule, Fault>>,
-    notice: Option<&str>,
-) -> Outcome {
+    notices: &[String],
+) -> anyhow::Result<Outcome> {
     match table.output {
         Output::Text => {
-            println!("{result}: {}", in_words(about, rule));
+            say(format!("{result}: {}", in_words(&about.from, &about.to, rule)))?;
             match &replaced {
-                Some(Ok(before)) => println!("  it was: {}", in_words(about, before)),
-                Some(Err(fault)) => println!("  what was there could not be understood: {fault}"),
+                Some(Ok(before)) => say(format!("  it was: {}", in_words(&about.from, &about.to, before)))?,
+                Some(Err(fault)) => say(format!("  what was there could not be understood: {fault}"))?,
                 None => {}
             }
-            if let Some(notice) = notice {
-                println!("  note: {notice}");
+            for notice in notices {
+                say(format!("  note: {notice}"))?;
             }
         }
         Output::Json => {
             let previous = replaced.and_then(Result::ok).map(|before| Row::new(about, before));
-            println!(
-                "{}",
-                json!({"result": result, "rule": Row::new(about, rule), "previous": previous, "notice": notice})
-            );
+            let notice = (!notices.is_empty()).then(|| notices.join("; "));
+            say(json!({"result": result, "rule": Row::new(about, rule), "previous": previous, "notice": notice}))?;
         }
     }
-    Outcome::Done
+    Ok(Outcome::Done)
 }
 
 fn consequence(about: &About, effect: Effect) -> String {
@@ -260,8 +270,8 @@ fn whom(about: &About) -> String {
 
 /// Says what will be done; on a terminal it asks.
 pub(crate) fn confirm(what: &str) -> anyhow::Result<bool> {
+    tell(what);
     let mut screen = std::io::stderr();
-    writeln!(screen, "{what}")?;
     if !std::io::stdin().is_terminal() || !screen.is_terminal() {
         return Ok(true);
     }

@@ -29,6 +29,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::interrupts::Interrupts;
+use crate::say::{say, tell_error};
 use crate::{connection, sample, table};
 
 /// The embedded table's name, which is the one the samples are for.
@@ -45,6 +46,11 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Without --table or --endpoint-url, permissions are kept in an embedded DynamoDB-compatible store with samples
 /// in it, and no AWS account is needed. The hook takes the environment variables of the function.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  callgatectl serve
+  callgatectl serve --data permissions.db --store-listen 127.0.0.1:8000    # keep what other commands change
+  callgatectl serve --table callgate --region eu-central-1                 # the permissions in AWS")]
 pub(crate) struct Options {
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
@@ -58,12 +64,12 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: &Options, connection: &connection::Options) -> anyhow::Result<()> {
-    let is_embedded = connection.table.is_none() && connection.endpoint_url.is_none();
+    let is_embedded = connection.table().is_none() && connection.endpoint()?.is_none();
     anyhow::ensure!(
         is_embedded || options.data.is_none(),
         "--data keeps the embedded store, which --table and --endpoint-url replace; leave one of them out"
     );
-    let table = connection.table.as_deref().unwrap_or(LOCAL_TABLE);
+    let table = connection.table().unwrap_or(LOCAL_TABLE);
     let config = Config::read(|name: &str| match name {
         "TABLE_NAME" => Some(table.to_owned()),
         "COUNTRY_CODE" => connection.country_code.clone(),
@@ -82,14 +88,14 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
     let embedded = if is_embedded { Some(Embedded::start(options, deadline, stopped.clone()).await?) } else { None };
     let client = match &embedded {
         Some(embedded) => embedded.client.clone(),
-        None => connection.client(deadline).await,
+        None => connection.client(deadline).await?,
     };
     let permissions = embedded.as_ref().map_or_else(|| format!("the table `{table}`"), Embedded::describe);
-    println!("Permissions: {permissions}\n\n{}\n", invitation(address, &config));
+    say(format!("Permissions: {permissions}\n\n{}\n", invitation(address, &config)))?;
     if let Some(Embedded { endpoint, .. }) = &embedded {
-        println!(
+        say(format!(
             "Manage them from another terminal, after:\n    export TABLE_NAME={table} AWS_ENDPOINT_URL_DYNAMODB={endpoint}\n"
-        );
+        ))?;
     }
 
     let store = Store::new(client, config.store.clone());
@@ -110,7 +116,7 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
     };
     // Calls that are being decided are answered; who never finishes a request is not waited for.
     tokio::time::timeout(deadline + GRACE, last_answers).await.unwrap_or(Ok(()))?;
-    println!("stopped");
+    say("stopped")?;
     Ok(())
 }
 
@@ -209,7 +215,7 @@ impl Gateway {
             Ok(response) => response,
             // What API Gateway says when the function fails.
             Err(error) => {
-                eprintln!("error: {error:#}");
+                tell_error(format!("{error:#}"));
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         }

@@ -1,140 +1,172 @@
-//! `show`: what stands in the table for an app or a party.
+//! `show`: what stands in the table for an app or a party, what cannot be understood included.
 
 use std::cmp::Reverse;
+use std::io;
 
 use anyhow::bail;
 use callgate::store::item::{self, Attributes, Key};
-use callgate_core::{App, AppKey, EpochSeconds, Fault, Found, Party, PartyId, Pattern, Rule, Rules};
+use callgate_core::{App, AppKey, EpochSeconds, Fault, Party, PartyId, Rule, Status};
 use serde_json::{Value, json};
 
 use crate::connection::{Options as Connection, Output, Table, now};
-use crate::items::Named;
 use crate::moment;
 use crate::outcome::Outcome;
-use crate::statement::{About, Row, in_words};
+use crate::say::{say, visible};
+use crate::statement::{Row, in_words};
 use crate::status::Whom;
-
-/// A rule with whom it is about, in its place or not understood.
-type Line = (About, Result<Rule, Fault>);
+use crate::stored::{Stored, rules_of};
 
 /// Shows an app or a party.
 pub(crate) async fn run(whom: &Whom, connection: &Connection) -> anyhow::Result<Outcome> {
     let table = connection.open().await?;
     let app = Table::app(&whom.app)?;
-    match whom.party.as_deref().map(|text| table.party(text)).transpose()? {
-        None => show_app(&table, &app).await,
-        Some(id) => show_party(&table, &app, &id).await,
-    }
-}
-
-async fn show_app(table: &Table, key: &AppKey) -> anyhow::Result<Outcome> {
-    let found: Found<App> = table.get(&Key::app(key)).await?.map(item::read_app).transpose();
-    let app = match found {
-        Ok(Some(app)) => app,
-        Ok(None) => bail!("nothing is stored for app `{key}` itself; its parties may have rules all the same"),
-        Err(fault) => bail!("app `{key}` cannot be understood, and refuses every call: {fault}"),
+    let shown = match whom.party.as_deref().map(|text| table.party(text)).transpose()? {
+        None => Shown::app(&table, &app).await?,
+        Some(id) => Shown::party(&table, &app, id).await?,
     };
-    let callers = lines(&app.callers, |from| About { app: key.clone(), from, to: Pattern::Everyone });
     match table.output {
-        Output::Text => {
-            println!("app {key}: {}", app.status.as_str());
-            print_note(app.note.as_deref());
-            print_rules("who may call anybody here", &callers);
-        }
-        Output::Json => println!(
-            "{}",
-            json!({"app": key.as_str(), "status": app.status.as_str(), "note": app.note, "callers": rows(&callers)})
-        ),
+        Output::Text => shown.as_text()?,
+        Output::Json => say(shown.as_json())?,
     }
-    Ok(Outcome::Done)
+    // Calls are refused because of it, which nobody must overlook.
+    Ok(if shown.item.is_ok() { Outcome::Done } else { Outcome::Failed })
 }
 
-async fn show_party(table: &Table, app: &AppKey, id: &PartyId) -> anyhow::Result<Outcome> {
-    let key = Key::party(app, id);
-    let items = table.query(&key).await?;
-    if items.is_empty() {
-        bail!(
-            "nothing is stored for party `{id}` of app `{app}`; callers' rules to prefixes may reach it all the same"
-        );
-    }
-    let (own, pairs): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| key.is_of(item));
-    let found: Found<Party> = own.into_iter().next().map(item::read_party).transpose();
-    let party = match found {
-        Ok(party) => party.unwrap_or_default(),
-        Err(fault) => {
-            bail!("party `{id}` of app `{app}` cannot be understood, and every call of it is refused: {fault}")
-        }
-    };
-    let exact = || Pattern::Exact(id.to_string());
-    let mut incoming = pair_lines(app, id, pairs);
-    incoming.extend(lines(&party.incoming, |from| About { app: app.clone(), from, to: exact() }));
-    let outgoing = lines(&party.outgoing, |to| About { app: app.clone(), from: exact(), to });
-    print_party(table, app, id, &party, &incoming, &outgoing);
-    Ok(Outcome::Done)
+/// An app or a party with its rules.
+struct Shown {
+    app: AppKey,
+    /// None of an app itself.
+    party: Option<PartyId>,
+    item: Result<Item, Fault>,
+    /// Who may call: anybody here, or the party.
+    incoming: Vec<Stored>,
+    /// Whom the party may call.
+    outgoing: Vec<Stored>,
 }
 
-fn print_party(table: &Table, app: &AppKey, id: &PartyId, party: &Party, incoming: &[Line], outgoing: &[Line]) {
-    match table.output {
-        Output::Text => {
-            println!("party {id} of app {app}: {}{}", party.status.as_str(), expiry(party.expires_at));
-            print_note(party.note.as_deref());
-            print_rules("who may call it", incoming);
-            print_rules("whom it may call (rules to single parties stand with those parties)", outgoing);
+/// What an item says besides its rules.
+#[derive(Default)]
+struct Item {
+    status: Status,
+    note: Option<String>,
+    expires_at: Option<EpochSeconds>,
+}
+
+impl From<App> for Item {
+    fn from(App { status, note, .. }: App) -> Self {
+        Self { status, note, expires_at: None }
+    }
+}
+
+impl From<Party> for Item {
+    fn from(Party { status, note, expires_at, .. }: Party) -> Self {
+        Self { status, note, expires_at }
+    }
+}
+
+impl Shown {
+    async fn app(table: &Table, app: &AppKey) -> anyhow::Result<Self> {
+        let Some(item) = table.get(&Key::app(app)).await? else {
+            bail!("nothing is stored for app `{app}` itself; its parties may have rules all the same");
+        };
+        let incoming = rules([&item], "callers");
+        let item = item::read_app(item).map(Item::from);
+        Ok(Self { app: app.clone(), party: None, item, incoming, outgoing: Vec::new() })
+    }
+
+    async fn party(table: &Table, app: &AppKey, id: PartyId) -> anyhow::Result<Self> {
+        let key = Key::party(app, &id);
+        let items = table.query(&key).await?;
+        if items.is_empty() {
+            bail!(
+                "nothing is stored for party `{id}` of app `{app}`; callers' rules to prefixes may reach it all the same"
+            );
         }
-        Output::Json => println!(
-            "{}",
-            json!({
-                "app": app.as_str(), "party": id.as_str(), "status": party.status.as_str(), "note": party.note,
-                "expires_at": party.expires_at.map(moment::format), "incoming": rows(incoming), "outgoing": rows(outgoing),
-            })
-        ),
+        let (incoming, outgoing) = (rules(&items, "incoming"), rules(&items, "outgoing"));
+        let own = items.into_iter().find(|item| key.is_of(item)).map(item::read_party).transpose();
+        let item = own.map(|own| own.map_or_else(Item::default, Item::from));
+        Ok(Self { app: app.clone(), party: Some(id), item, incoming, outgoing })
+    }
+
+    fn as_text(&self) -> io::Result<()> {
+        let Self { app, party, incoming, outgoing, .. } = self;
+        let name = party.as_ref().map_or_else(|| format!("app {app}"), |id| format!("party {id} of app {app}"));
+        match &self.item {
+            Ok(Item { status, note, expires_at }) => {
+                say(format!("{name}: {}{}", status.as_str(), expiry(*expires_at)))?;
+                if let Some(note) = note {
+                    say(format!("  note: {}", visible(note)))?;
+                }
+            }
+            Err(fault) => {
+                say(format!("{name}: cannot be understood, so every call of it is refused: {}", visible(&fault.0)))?;
+            }
+        }
+        if party.is_none() {
+            return say_rules("who may call anybody here", incoming);
+        }
+        say_rules("who may call it", incoming)?;
+        say_rules("whom it may call (rules to single parties stand with those parties)", outgoing)
+    }
+
+    fn as_json(&self) -> Value {
+        let item = self.item.as_ref().ok();
+        let mut shown = json!({
+            "app": self.app.as_str(), "status": item.map(|it| it.status.as_str()),
+            "note": item.and_then(|it| it.note.as_deref()),
+        });
+        let mut add = |name: &str, value| shown.as_object_mut().and_then(|it| it.insert(name.to_owned(), value));
+        if let Err(Fault(why)) = &self.item {
+            add("fault", json!(why));
+        }
+        match &self.party {
+            None => {
+                add("callers", rows(&self.incoming));
+            }
+            Some(id) => {
+                add("party", json!(id.as_str()));
+                add("expires_at", json!(item.and_then(|it| it.expires_at).map(moment::format)));
+                add("incoming", rows(&self.incoming));
+                add("outgoing", rows(&self.outgoing));
+            }
+        }
+        shown
     }
 }
 
 fn expiry(expires_at: Option<EpochSeconds>) -> String {
     match expires_at {
         None => String::new(),
-        Some(at) if at <= now() => format!(", expired at {}: counts as absent", moment::format(at)),
+        Some(at) if at <= now() => format!(", expired at {}, so it counts as absent", moment::format(at)),
         Some(at) => format!(", until {}", moment::format(at)),
     }
 }
 
-fn pair_lines(app: &AppKey, callee: &PartyId, pairs: Vec<Attributes>) -> Vec<Line> {
-    let line = |item: Attributes| {
-        let Some(Named::Pair(_, _, caller)) = Named::of(&item) else { return None };
-        let about = About { app: app.clone(), from: Pattern::Exact(caller), to: Pattern::Exact(callee.to_string()) };
-        Some((about, item::read_pair(item)))
-    };
-    pairs.into_iter().filter_map(line).collect()
-}
-
-/// The rules of a list, the longest first.
-fn lines(rules: &Rules, about: impl Fn(Pattern) -> About) -> Vec<Line> {
-    let mut sorted: Vec<_> = rules.iter().collect();
-    sorted.sort_by_cached_key(|(pattern, _)| {
-        let text = pattern.to_string();
-        (!matches!(pattern, Pattern::Exact(_)), Reverse(text.len()), text)
+/// The rules of a list, the longest first; pairs are about who may call.
+fn rules<'a>(items: impl IntoIterator<Item = &'a Attributes>, list: &str) -> Vec<Stored> {
+    let all = items.into_iter().filter_map(rules_of).flatten();
+    let mut rules: Vec<_> = all.filter(|rule| rule.list.unwrap_or("incoming") == list).collect();
+    rules.sort_by_cached_key(|rule| {
+        let other = if list == "outgoing" { &rule.to } else { &rule.from };
+        (other.ends_with('*'), Reverse(if other.ends_with('*') { other.len() } else { 0 }), other.clone())
     });
-    sorted.into_iter().map(|(pattern, rule)| (about(pattern.clone()), rule.cloned().map_err(Clone::clone))).collect()
+    rules
 }
 
-fn print_note(note: Option<&str>) {
-    if let Some(note) = note {
-        println!("  note: {note}");
-    }
-}
-
-fn print_rules(heading: &str, rules: &[Line]) {
-    println!("{heading}:");
+fn say_rules(heading: &str, rules: &[Stored]) -> io::Result<()> {
+    say(format!("{heading}:"))?;
     if rules.is_empty() {
-        println!("  no rules");
+        say("  no rules")?;
     }
-    for (about, rule) in rules {
+    for Stored { from, to, rule, .. } in rules {
         match rule {
-            Ok(rule) => println!("  {}{}{}", in_words(about, rule), expired(rule), written(rule)),
-            Err(fault) => println!("  {} to {}: cannot be understood: {fault}", about.from, about.to),
+            Ok(rule) => say(format!("  {}{}{}", in_words(from, to, rule), expired(rule), written(rule)))?,
+            Err(fault) => {
+                say(format!("  {} to {}: cannot be understood: {}", visible(from), visible(to), visible(&fault.0)))?;
+            }
         }
     }
+    Ok(())
 }
 
 fn expired(rule: &Rule) -> &'static str {
@@ -143,25 +175,23 @@ fn expired(rule: &Rule) -> &'static str {
 
 fn written(rule: &Rule) -> String {
     match (&rule.updated_by, rule.updated_at) {
-        (Some(by), Some(at)) => format!(" [{by}, {}]", moment::format(at)),
+        (Some(by), Some(at)) => format!(" [{}, {}]", visible(by), moment::format(at)),
         _ => String::new(),
     }
 }
 
 /// As `import` takes them, with who wrote them and when; of what was not understood what is wrong with it.
-fn rows(rules: &[Line]) -> Value {
-    let row = |(about, rule): &Line| match rule {
+fn rows(rules: &[Stored]) -> Value {
+    let row = |Stored { app, from, to, rule, .. }: &Stored| match rule {
         Ok(rule) => {
-            let mut row = json!(Row::new(about, rule));
+            let mut row = json!(Row::of(app, from, to, rule));
             if let Some(row) = row.as_object_mut() {
                 row.insert("updated_at".to_owned(), json!(rule.updated_at.map(moment::format)));
                 row.insert("updated_by".to_owned(), json!(rule.updated_by));
             }
             row
         }
-        Err(fault) => {
-            json!({"app": about.app.as_str(), "from": about.from.to_string(), "to": about.to.to_string(), "fault": fault.0})
-        }
+        Err(fault) => json!({"app": app, "from": from, "to": to, "fault": fault.0}),
     };
     rules.iter().map(row).collect()
 }

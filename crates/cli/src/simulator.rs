@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use ureq::Agent;
 
+use crate::say::say;
+
 /// Play WCS against a hook, and show what the SIP side would get
 ///
 /// Sends `connect`, obeys the restClientConfig of the answer, then sends an OnCallEvent for each call. Exits with 1
@@ -24,10 +26,10 @@ use ureq::Agent;
 #[command(after_help = "\
 Examples:
   callgatectl wcs-simulator http://127.0.0.1:8080/rest/my_api
-  callgatectl wcs-simulator https://….amazonaws.com/rest/my_api --secret KEY --call PPP009 PPP005 --refused +881612 PPP005
-  callgatectl wcs-simulator URL --connect-answer mine.json    # your own backend answers connect with this")]
+  callgatectl wcs-simulator URL --secret KEY --permitted PPP009 PPP005 --refused +881612 PPP005
+  callgatectl wcs-simulator URL --connect-answer mine.json    # what your own backend answers")]
 pub(crate) struct Options {
-    /// The app url, as in `add app NAME APPKEY \"URL\"`
+    /// The app url, as in `add app NAME APPKEY "URL"`
     url: String,
     /// The app's key
     #[arg(long, default_value = "defaultApp", value_name = "KEY")]
@@ -124,7 +126,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
                 Some(true) => ", and must ring",
                 _ => ", and must not",
             };
-            anstream::println!("{caller} to {callee}: {style}{outcome}{note}{style:#}");
+            say(format!("{caller} to {callee}: {style}{outcome}{note}{style:#}"))?;
             if is_wrong {
                 exit = ExitCode::FAILURE;
             }
@@ -186,7 +188,7 @@ impl Wcs {
     /// What the answer to `connect` says about `OnCallEvent`.
     fn connect(&self, options: &Options) -> anyhow::Result<MethodConfig> {
         let (whose, answer) = if options.no_connect {
-            anstream::println!("connect: not among the REST methods, OnCallEvent restOnError=LOG");
+            say("connect: not among the REST methods, OnCallEvent restOnError=LOG")?;
             return Ok(MethodConfig::default());
         } else if let Some(file) = &options.connect_answer {
             let text = std::fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
@@ -206,7 +208,7 @@ impl Wcs {
         let config: MethodConfig = config
             .map_or_else(|| Ok(MethodConfig::default()), serde_json::from_value)
             .context("connect: restClientConfig.OnCallEvent is not as documented")?;
-        anstream::println!("connect: {whose}, OnCallEvent restOnError={}", config.on_error);
+        say(format!("connect: {whose}, OnCallEvent restOnError={}", config.on_error))?;
         Ok(config)
     }
 

@@ -2,14 +2,12 @@
 
 use anyhow::Context as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
-use tempfile::NamedTempFile;
 
 use crate::statement::{Row, Spot};
 
 /// A temporary database of rules, gone when it is dropped.
 pub(crate) struct Spool {
     database: Connection,
-    _file: NamedTempFile,
 }
 
 /// A rule and where it belongs.
@@ -53,9 +51,8 @@ impl Set {
 impl Spool {
     /// An empty one in the directory for temporary files.
     pub(crate) fn new() -> anyhow::Result<Self> {
-        let file = NamedTempFile::new()
-            .context("there is no room for temporary files; set TMPDIR to a directory with some")?;
-        let database = Connection::open(file.path())?;
+        // Without a name it is a file that nobody else sees, gone however this process ends.
+        let database = Connection::open("")?;
         // Nobody needs it after a crash, so nothing of it has to be safe.
         database.execute_batch(
             "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
@@ -65,7 +62,7 @@ impl Spool {
              CREATE TABLE apps (app PRIMARY KEY) WITHOUT ROWID;
              BEGIN",
         )?;
-        Ok(Self { database, _file: file })
+        Ok(Self { database })
     }
 
     pub(crate) fn add(&self, set: Set, spot: &Spot, row: &Row, line: u64) -> anyhow::Result<Added> {
@@ -78,7 +75,8 @@ impl Spool {
         let sql = format!("INSERT OR IGNORE INTO {} VALUES (?, ?, ?, ?, ?, ?)", set.table());
         let [pk, sk, list, entry] = at;
         let line = i64::try_from(line)?;
-        if self.database.prepare_cached(&sql)?.execute(params![pk, sk, list, entry, line, text])? > 0 {
+        let added = self.database.prepare_cached(&sql)?.execute(params![pk, sk, list, entry, line, text]);
+        if added.context("there is no room for temporary files; set TMPDIR to a directory with some")? > 0 {
             return Ok(Added::New);
         }
         let sql = format!("SELECT line, row FROM {} WHERE pk = ? AND sk = ? AND list = ? AND entry = ?", set.table());

@@ -1,11 +1,14 @@
 //! A rule as people say it, from whom to whom, and where in the table it belongs.
 
+use std::fmt::Display;
+
 use callgate::store::item::{Attributes, Key};
 use callgate_core::{AppKey, DialPlan, Effect, Hours, IdError, MediaSet, PartyId, Pattern, Rule};
 use serde::Serialize;
 
 use crate::moment;
 use crate::outcome::{Usage, usage};
+use crate::say::visible;
 
 /// Whom a rule is about, from caller to callee.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,8 +104,8 @@ fn canonical(text: &str) -> Result<PartyId, IdError> {
 }
 
 /// `allow +7495* to PPP005, audio only, Mon-Fri 09:00-18:00 Europe/Moscow, until 2026-12-31T00:00:00Z`.
-pub(crate) fn in_words(about: &About, rule: &Rule) -> String {
-    let About { from, to, .. } = about;
+pub(crate) fn in_words(from: impl Display, to: impl Display, rule: &Rule) -> String {
+    let (from, to) = (visible(&from.to_string()), visible(&to.to_string()));
     format!("{} {from} to {to}{}", rule.effect.as_str(), conditions(rule))
 }
 
@@ -111,7 +114,7 @@ pub(crate) fn conditions(rule: &Rule) -> String {
     let media = rule.media.map(|media| format!(", {}", media_in_words(media)));
     let hours = rule.hours.as_ref().map(|hours| format!(", {hours}"));
     let until = rule.expires_at.map(|at| format!(", until {}", moment::format(at)));
-    let note = rule.note.as_ref().map(|note| format!(" ({note})"));
+    let note = rule.note.as_ref().map(|note| format!(" ({})", visible(note)));
     [media, hours, until, note].into_iter().flatten().collect()
 }
 
@@ -210,9 +213,9 @@ impl Row {
 
     /// As [`in_words`], with the app.
     pub(crate) fn in_words(&self) -> String {
-        let Self { app, from, to, effect, .. } = self;
+        let [app, from, to] = [&self.app, &self.from, &self.to].map(|text| visible(text));
         let conditions = self.rule().map(|rule| conditions(&rule)).unwrap_or_default();
-        format!("{effect} {from} to {to}{conditions} in app {app}")
+        format!("{} {from} to {to}{conditions} in app {app}", self.effect)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::items::{Change, Expression};
 use crate::moment;
 use crate::outcome::Outcome;
 use crate::rules::confirm;
+use crate::say::say;
 
 /// An app, or one of its parties.
 #[derive(Debug, Clone, Args)]
@@ -67,19 +68,21 @@ pub(crate) async fn set(status: Status, options: &Options, connection: &Connecti
         (Some(_), Some(item)) => item::read_party(item).ok().and_then(|it| it.expires_at).filter(|&at| at <= now()),
         _ => None,
     };
-    let notice = expired.map(|at| format!("the party expired at {}, so it counts as absent", moment::format(at)));
+    let expired = expired.map(|at| format!("the party expired at {}, so it counts as absent", moment::format(at)));
+    let star = party.as_ref().filter(|id| id.as_str().ends_with('*'));
+    let star = star.map(|id| format!("`{id}` is one party's id here, not a pattern: nobody else's status is changed"));
+    let notice = star.or(expired);
     let result = if is_so { "unchanged" } else { "written" };
     match table.output {
         Output::Text => {
-            println!("{result}: {name} is {}", status.as_str());
+            say(format!("{result}: {name} is {}", status.as_str()))?;
             if let Some(notice) = notice {
-                println!("  note: {notice}");
+                say(format!("  note: {notice}"))?;
             }
         }
-        Output::Json => println!(
-            "{}",
-            json!({"result": result, "app": app.as_str(), "party": party.map(|id| id.to_string()), "status": status.as_str(), "notice": notice})
-        ),
+        Output::Json => say(
+            json!({"result": result, "app": app.as_str(), "party": party.map(|id| id.to_string()), "status": status.as_str(), "notice": notice}),
+        )?,
     }
     Ok(Outcome::Done)
 }

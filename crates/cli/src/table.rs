@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::connection::{Options as Connection, Output, Table};
 use crate::outcome::Outcome;
+use crate::say::say;
 
 /// How long a new table may take until it can be used; some seconds are usual.
 const MAX_WAIT: Duration = Duration::from_mins(3);
@@ -93,7 +94,7 @@ async fn wait(client: &Client, table: &str) -> anyhow::Result<()> {
 
 async fn describe(table: &Table, state: &str) -> anyhow::Result<Outcome> {
     let Some(found) = table.description().await? else {
-        bail!("there is no table `{0}`; make it with `callgatectl table create --table {0}`", table.name);
+        return Err(table.is_missing());
     };
     let answer = table.client.describe_time_to_live().table_name(&table.name).send().await;
     let expiry = answer.map_err(|error| table.failed(&error))?.time_to_live_description;
@@ -101,32 +102,29 @@ async fn describe(table: &Table, state: &str) -> anyhow::Result<Outcome> {
     let status = found.table_status().map_or("unknown", TableStatus::as_str);
     match table.output {
         Output::Text => {
-            println!("table {}: {state}, {status}", table.name);
-            println!(
+            say(format!("table {}: {state}, {status}", table.name))?;
+            say(format!(
                 "  about {} items, {} bytes",
                 found.item_count().unwrap_or(0),
                 found.table_size_bytes().unwrap_or(0)
-            );
+            ))?;
             for difference in &differences {
-                println!("  differs: {difference}");
+                say(format!("  differs: {difference}"))?;
             }
             if differences.is_empty() {
-                println!("  keys, billing and expiry are as they should be");
+                say("  keys, billing and expiry are as they should be")?;
             }
         }
-        Output::Json => println!(
-            "{}",
-            json!({
-                "table": table.name, "result": state, "status": status, "items": found.item_count(),
-                "bytes": found.table_size_bytes(), "differences": differences,
-            })
-        ),
+        Output::Json => say(json!({
+            "table": table.name, "result": state, "status": status, "items": found.item_count(),
+            "bytes": found.table_size_bytes(), "differences": differences,
+        }))?,
     }
     Ok(if differences.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 
-/// Where the table is not the one that [`create`] makes.
-fn differences(table: &TableDescription, expiry: Option<&TimeToLiveDescription>) -> Vec<String> {
+/// Where the keys are not those that [`create`] gives.
+fn other_keys(table: &TableDescription) -> Vec<String> {
     let mut differences = Vec::new();
     for (name, kind) in [(PK, KeyType::Hash), (SK, KeyType::Range)] {
         let is_key = table.key_schema().iter().any(|key| key.attribute_name() == name && *key.key_type() == kind);
@@ -141,6 +139,12 @@ fn differences(table: &TableDescription, expiry: Option<&TimeToLiveDescription>)
             ));
         }
     }
+    differences
+}
+
+/// Where the table is not the one that [`create`] makes.
+fn differences(table: &TableDescription, expiry: Option<&TimeToLiveDescription>) -> Vec<String> {
+    let mut differences = other_keys(table);
     let billing = table.billing_mode_summary().and_then(|it| it.billing_mode());
     if billing != Some(&BillingMode::PayPerRequest) {
         differences.push("it is not billed on demand, so it can be too slow for the calls that come".to_owned());
@@ -167,11 +171,14 @@ impl Table {
         }
     }
 
-    /// Fails with what to do when the table cannot be asked at all.
+    /// Fails with what to do when the table cannot be asked at all, or has other keys.
     pub(crate) async fn probe(&self) -> anyhow::Result<()> {
         match self.description().await? {
-            Some(_) => Ok(()),
-            None => bail!("there is no table `{0}`; make it with `callgatectl table create --table {0}`", self.name),
+            Some(found) if other_keys(&found).is_empty() => Ok(()),
+            Some(_) => {
+                bail!("table `{}` has other keys than callgate's; `callgatectl table describe` says which", self.name)
+            }
+            None => Err(self.is_missing()),
         }
     }
 }

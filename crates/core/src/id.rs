@@ -222,7 +222,8 @@ fn user_part(address: &str) -> Result<Cow<'_, str>, IdError> {
     })
 }
 
-fn strip_scheme(uri: &str) -> Option<&str> {
+/// What follows the scheme of a SIP, SIPS or tel URI.
+pub(crate) fn strip_scheme(uri: &str) -> Option<&str> {
     let (scheme, rest) = uri.split_once(':')?;
     ["sip", "sips", "tel"].iter().any(|known| scheme.eq_ignore_ascii_case(known)).then_some(rest)
 }

@@ -24,6 +24,9 @@ pub enum PatternError {
     /// A `*` anywhere but at the end.
     #[error("holds a `*` that is not its last character; only a prefix can be open, as in `+7495*`")]
     StarInside,
+    /// A prefix with the scheme of a URI, which no id keeps.
+    #[error("starts with a scheme, which no id keeps; write what follows it, as in `+7495*`")]
+    Scheme,
     /// What stands before the `*`, or the whole, is no id.
     #[error(transparent)]
     Id(#[from] IdError),
@@ -47,6 +50,9 @@ impl Pattern {
             return Ok(Self::Everyone);
         }
         // A prefix is a piece of an id, not an id: no URI to undo and no dial plan that could know its length.
+        if id::strip_scheme(literal).is_some() {
+            return Err(PatternError::Scheme);
+        }
         let literal = id::number(literal).map_or_else(|| literal.to_owned(), std::borrow::Cow::into_owned);
         id::check(&literal)?;
         Ok(Self::Prefix(literal))
@@ -125,6 +131,8 @@ mod tests {
         assert_eq!(refused("**"), PatternError::StarInside);
         assert_eq!(refused("*98"), PatternError::StarInside);
         assert_eq!(refused("a@b*"), PatternError::Id(IdError::Forbidden('@')));
+        assert_eq!(refused("tel:+7495*"), PatternError::Scheme);
+        assert_eq!(refused("SIP:*"), PatternError::Scheme);
         assert_eq!(refused(&"x".repeat(129)), PatternError::Id(IdError::TooLong(129)));
     }
 

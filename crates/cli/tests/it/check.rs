@@ -56,3 +56,34 @@ fn nothing_stored_permits_nothing() {
     let place = Place::new();
     place.run("check --app nosuch --from a --to b").ends(3).says("refused: no_rule");
 }
+
+#[test]
+fn who_is_suspended_or_has_expired_is_told_at_the_door() {
+    let place = Place::new();
+    place.run("allow --app shop --from '*' --to '*'").done();
+    place.run("suspend --app shop a").done();
+    let party = json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "status": {"S": "suspended"}, "expires_at": {"N": "1000"},
+        "incoming": {"M": {"*": {"M": {"effect": {"S": "deny"}}}}}});
+    place.put(&party);
+    let run = place.run("check --app shop --from a --to b").ends(3).says("refused: caller_suspended");
+    let run = run.says("\ndoor 1, app shop: who").says("\ndoor 2, caller a (suspended): whom");
+    run.says(
+        "\ndoor 3, callee b (expired at 1970-01-01T00:16:40Z, so it counts as absent): who may call it\n  no rules",
+    );
+    let said = place.json("check --app shop --from a --to b");
+    let doors: Vec<_> =
+        said["doors"].as_array().unwrap().iter().map(|it| (&it["suspended"], &it["expired_at"])).collect();
+    let (no, none) = (json!(false), json!(null));
+    assert_eq!(doors, [(&no, &none), (&json!(true), &none), (&no, &json!("1970-01-01T00:16:40Z"))]);
+    place.run("check --app shop --from a --to b --at 1970-01-01T00:16:00Z").ends(3).says("callee_suspended");
+    place.run("suspend --app shop").done();
+    place.run("check --app shop --from x --to y").ends(3).says("\ndoor 1, app shop (suspended): who");
+}
+
+#[test]
+fn an_event_without_a_callee_is_no_call() {
+    let place = Place::new();
+    place.run("deny --app shop --from anonymous --to b").done();
+    place.run("check --app shop --from '' --to b").ends(3).says("anonymous to b in app shop");
+    place.run("check --app shop --from a --to ' '").ends(2).says("a party is empty");
+}

@@ -109,7 +109,7 @@ fn time_is_looked_at() {
         "milliseconds: rule from `b` to `PPP002` of app `shop`",
     ];
     assert_eq!(found(&place, ""), all);
-    place.run("doctor --fix").ends(4).says("mended: expired").says("mended: milliseconds").says("1 findings");
+    place.run("doctor --fix").ends(4).says("mended: expired").says("mended: milliseconds").says("1 finding");
     assert_eq!(found(&place, ""), [all[3]]);
     let rules = place.run("export").ends(1).out;
     assert!(rules.contains("shop,+2*,PPP001,allow,,,2100-01-01T00:00:00Z,"), "{rules}");

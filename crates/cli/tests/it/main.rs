@@ -13,5 +13,7 @@ mod serve;
 mod simulator;
 mod support;
 mod tables;
+#[cfg(unix)]
+mod terminal;
 mod transfer;
 mod walkthrough;

@@ -165,3 +165,47 @@ fn show_shows_what_is_there() {
     place.run("deny --app shop --from '+881*' --to '*' --note spam").done();
     place.run("show --app shop").done().says("deny +881* to * (spam)");
 }
+
+#[test]
+fn a_prefix_that_nobody_dials_is_told_when_it_is_written() {
+    let place = Place::new();
+    let plan = "--country-code 7 --trunk-prefix 8 --international-prefix 810";
+    let long = format!("deny --app shop --from '84951234*' --to PPP005 {plan}");
+    place.run(&long).done().says("start with +74951234…: no call can match it").says("say `+74951234*`");
+    place.run(&long).done().says("unchanged").says("no call can match it");
+    place
+        .run(&format!("allow --app shop --from PPP005 --to '8495*' {plan}"))
+        .done()
+        .says("under this dial plan numbers dialled as 8495… start with +7495…: only numbers of fewer than 8 digits");
+    place.run(&format!("deny --app shop --from '8107*' --to '*' {plan}")).done().says("say `+7*`");
+    place.run(&format!("deny --app shop --from '+7*' --to PPP001 {plan}")).done().keeps_quiet_about("dialled");
+    let said = place.json(&format!("deny --app shop --from '8495*' --to PPP005 {plan}"));
+    assert!(said["notice"].as_str().unwrap().contains("+7495*"), "{said}");
+}
+
+#[test]
+fn a_pattern_is_nobodys_status() {
+    let place = Place::new();
+    place.run("suspend --app shop 'PPP*'").done().says("`PPP*` is one party's id here, not a pattern");
+    place.run("suspend --app shop ''").ends(2).says("a party is empty; `anonymous` is who withholds the number");
+    assert_eq!(place.items().len(), 1);
+}
+
+#[test]
+fn show_shows_what_cannot_be_understood() {
+    let place = Place::new();
+    let broken = json!({"M": {"effect": {"S": "alow"}}});
+    let sound = json!({"M": {"effect": {"S": "allow"}, "updated_by": {"S": "op"}, "updated_at": {"N": "1000"}}});
+    let lists = json!({"M": {"+7*": broken, "*": sound}});
+    place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "incoming": lists, "outgoing": lists}));
+    let run = place.run("show --app shop b").done().says("party b of app shop: active");
+    run.says("+7* to b: cannot be understood: `effect` is `alow`").says("allow * to b [op, 1970-01-01T00:16:40Z]");
+    place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "status": {"S": "on"}, "incoming": lists}));
+    let run = place.run("show --app shop b").ends(1).says("every call of it is refused: `status` is `on`");
+    run.says("allow * to b");
+    let said = place.json("show --app shop b");
+    assert_eq!((&said["status"], &said["incoming"][1]["updated_by"]), (&json!(null), &json!("op")));
+    assert!(said["fault"].as_str().unwrap().starts_with("`status` is `on`"), "{said}");
+    place.put(&json!({"pk": {"S": "APP#shop"}, "sk": {"S": "APP"}, "status": {"N": "1"}, "callers": lists}));
+    place.run("show --app shop").ends(1).says("app shop: cannot be understood").says("allow * to *");
+}

@@ -86,8 +86,33 @@ fn a_bad_line_keeps_every_line_out() {
         "app,from,to,effect\nshop,a,b,allow\nshop,a,b,deny\n",
         &["line 3, column `from,to`", "line 2 about the same parties"],
     );
+    refused("app,from,to,effect\r\n\r\n\r\nshop,a,b,alow\r\n", &["line 4, column `effect`: `alow`"]);
+    refused("\n\napp,from,to,effect\n\nshop,a,b,alow\n", &["line 5, column `effect`: `alow`"]);
+    refused(
+        "app,from,to,effect,note\nshop,a,b,allow,\"two\nlines\"\nshop,c,d,alow,\n",
+        &["line 4, column `effect`: `alow`", "1 problem in"],
+    );
+    refused(
+        "app,from,to,effect,note\nshop,a,b,allow,\"open\nshop,c,d,deny,\n",
+        &["line 2, column `note`: `open\\nshop,c,d,deny,\\n` begins with a quotation mark that is never closed"],
+    );
+    refused(
+        "app,from,to,effect,note\nshop,a,b,allow,say \"hi\"\nshop,c,d,alow,\"x\"y\n",
+        &[
+            "line 2, column `note`: `say ` holds a quotation mark",
+            "line 3, column `note`: `x` goes on after",
+            "2 problems",
+        ],
+    );
+    refused("app;from;to;effect\nshop;a;b;allow\n", &["line 1: `app;from;to;effect` is no column", "with commas"]);
+    refused("app,from,from,effect\n", &["line 1: `from` stands twice"]);
+    refused("", &["line 1: the file is empty"]);
+    refused(
+        "app,from,to,effect\nshop,tel:+7495*,b,allow\n",
+        &["line 2, column `from`: `tel:+7495*` starts with a scheme"],
+    );
     refused("app,from,to,effect\nshop,a,b\n", &["line 2: there are 3 fields, and 4 columns"]);
-    refused("app,from,to\nshop,a,b\n", &["the column `effect` is missing"]);
+    refused("app,from,to\nshop,a,b\n", &["line 1, column `effect`: is missing"]);
     refused("app,from,to,effect,colour\n", &["`colour` is no column"]);
     refused(
         "{\"app\":\"shop\",\"from\":\"a\",\"to\":\"b\",\"effect\":\"allow\"}\n{\"app\":1}\n",
@@ -95,6 +120,16 @@ fn a_bad_line_keeps_every_line_out() {
     );
     refused("{\"app\":\"shop\",\"until\":\"x\"}\n", &["line 1, column `until`", "is no member of a rule"]);
     refused("{\"app\":\n", &["line 1: `{\"app\":` is no JSON object"]);
+    refused(
+        "\n{\"app\":\"shop\",\"from\":\"a\",\"to\":\"b\",\"effect\":\"allow\",\"from\":\"c\"}\n",
+        &["line 2, column `from`: `\"c\"` stands twice in this object"],
+    );
+    refused(
+        "[{\"app\":\"shop\"}]\n",
+        &["line 1: `[{\"app\":\"shop\"}]` is no JSON object", "expected one object a line"],
+    );
+    let long = "x".repeat(1 << 20);
+    refused(&format!("app,from,to,effect,note\nshop,a,b,allow,{long}\n"), &["line 2 is longer than 1048576 bytes"]);
     Place::new().run("import /nonexistent/rules.csv").ends(1).says("cannot be opened");
     Place::bare().pipe("import -", RULES).ends(1).says("callgatectl table create");
 }
@@ -112,7 +147,7 @@ fn a_dry_run_shows_the_difference_and_writes_nothing() {
         .says("+ allow new to PPP005 in app shop")
         .says("~ deny PPP002 to * in app shop [it is: allow PPP002 to * in app shop]");
     let run = run.says("- allow extra to PPP005 in app shop").keeps_quiet_about("app other");
-    run.says("1 rules would be added, 1 changed, 1 removed; 6 stay as they are");
+    run.says("1 rule would be added, 1 changed, 1 removed; 6 stay as they are");
     assert_eq!(place.items(), before);
 }
 
@@ -125,7 +160,7 @@ fn replace_makes_the_table_equal_to_the_file() {
     let one = "app,from,to,effect\nshop,PPP009,PPP005,allow\n";
     place.pipe("import - --replace", one).ends(1).says("- deny * to PPP005 in app shop").says("say --yes");
     assert_eq!(place.run("export --app shop").out.lines().count(), 7);
-    place.pipe("import - --replace --yes", one).done().says("1 rules written, 5 removed");
+    place.pipe("import - --replace --yes", one).done().says("1 rule written, 5 removed");
     let header = "app,from,to,effect,media,hours,expires_at,note\n";
     assert_eq!(place.run("export --app shop").out, format!("{header}shop,PPP009,PPP005,allow,,,,\n"));
     assert_eq!(place.run("export").out.lines().count(), 4);
@@ -143,7 +178,7 @@ fn what_cannot_be_understood_is_not_exported_in_silence() {
     place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#e"}, "effect": {"S": "allow"}, "expires_at": {"N": "1795500000000"}}));
     let run = place.run("export").ends(1);
     assert_eq!(run.out.lines().count(), 2);
-    run.says("c to b in app shop: `effect` is `alow`").says("d to b").says("e to b").says("3 entries");
+    run.says("c to b in app shop: `effect` is `alow`").says("d to b").says("e to b").says("3 left out");
 }
 
 #[test]
@@ -194,4 +229,36 @@ fn an_interrupted_import_is_simply_run_again() {
     Run::of(place.tool().arg("import").arg(&file)).done();
     assert_eq!(place.run("export").done().out.lines().count(), 8_001);
     std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn problems_of_the_header_are_problems_of_a_line_to_programs_too() {
+    let place = Place::new();
+    let run = place.pipe("import - --output json", "app,from\n").ends(1);
+    let said: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!((&said["result"], &said["count"]), (&json!("refused"), &json!(2)));
+    let problem = json!({"line": 1, "column": "to", "value": "", "reason": said["problems"][0]["reason"]});
+    assert_eq!(said["problems"][0], problem);
+}
+
+#[test]
+fn a_prefix_that_nobody_dials_is_written_and_told() {
+    let place = Place::new();
+    let text = "app,from,to,effect\nshop,a,b,allow\nshop,8495*,b,deny\n";
+    let plan = "--country-code 7 --trunk-prefix 8";
+    place
+        .pipe(&format!("import - {plan}"), text)
+        .done()
+        .says("note: line 3, column `from`: `8495*` under this dial plan numbers dialled as 8495… start with +7495…")
+        .says("imported: 2 rules written");
+    place.pipe("import -", text).done().keeps_quiet_about("dialled");
+}
+
+#[test]
+fn foreign_text_is_shown_without_what_a_terminal_would_obey() {
+    let place = Place::new();
+    place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#a"}, "effect": {"S": "allow"}, "note": {"S": "x\u{1b}[2J\ny"}}));
+    place.run("show --app shop b").done().says("allow a to b (x\\u{1b}[2J\\ny)");
+    // A file holds it as it is.
+    assert!(place.run("export").done().out.ends_with("shop,a,b,allow,,,,\"x\u{1b}[2J\ny\"\n"));
 }
