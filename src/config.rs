@@ -1,6 +1,8 @@
 //! Configuration: the only place that knows the names of environment variables.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,6 +14,9 @@ use crate::authentication::Secret;
 use crate::log::{Level, LogSettings};
 use crate::store;
 use crate::store::client::Connection;
+
+/// How long a decision may read at least: with less it could not be asked.
+const MIN_DEADLINE_MS: u64 = 50;
 
 /// How long a decision may read at most: WCS is advised to wait 10 seconds at most for all of it.
 const MAX_DEADLINE_MS: u64 = 10_000;
@@ -48,14 +53,10 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Looks an environment variable up; the process's own, or a test's.
-pub trait Lookup: Fn(&str) -> Option<String> {}
-impl<F: Fn(&str) -> Option<String>> Lookup for F {}
-
-/// The process's environment.
+/// The process's environment, from which everything below is usually read.
 #[must_use]
-pub fn process_environment(name: &str) -> Option<String> {
-    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+pub fn process_environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 impl Config {
@@ -63,14 +64,19 @@ impl Config {
     ///
     /// # Errors
     /// When a required variable is missing or any has a wrong value; all of them are named.
-    pub fn read(lookup: impl Lookup) -> Result<Self, ConfigError> {
-        let mut env = Environment::new(lookup);
+    pub fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let mut env = Environment::new(&lookup);
         let config = Self {
             store: store::Settings {
                 table: env.required("TABLE_NAME", "a DynamoDB table's name or ARN", table),
                 strong_reads: env.word("READ_CONSISTENCY", &[("strong", true), ("eventual", false)]),
                 app_cache: Duration::from_secs(env.number("APP_CACHE_SECONDS", 5, 0, MAX_APP_CACHE_SECONDS)),
-                deadline: Duration::from_millis(env.number("STORE_DEADLINE_MS", 1_500, 1, MAX_DEADLINE_MS)),
+                deadline: Duration::from_millis(env.number(
+                    "STORE_DEADLINE_MS",
+                    1_500,
+                    MIN_DEADLINE_MS,
+                    MAX_DEADLINE_MS,
+                )),
             },
             secrets: env.secrets("WCS_HOOK_SECRET"),
             allowed_sources: env.optional(
@@ -97,42 +103,46 @@ impl Config {
 ///
 /// # Errors
 /// When region or credentials are missing, or the endpoint is no HTTP URL.
-pub fn read_connection(lookup: impl Lookup) -> Result<Connection, ConfigError> {
-    let mut env = Environment::new(lookup);
-    let region = env.value("AWS_REGION").or_else(|| env.value("AWS_DEFAULT_REGION"));
-    let region = region.unwrap_or_else(|| env.required("AWS_REGION", "an AWS region", |it| Some(it.to_owned())));
-    let access_key_id: String =
-        env.required("AWS_ACCESS_KEY_ID", "the function's credentials", |it| Some(it.to_owned()));
-    let secret_access_key: String =
-        env.required("AWS_SECRET_ACCESS_KEY", "the function's credentials", |it| Some(it.to_owned()));
-    let session_token = env.value("AWS_SESSION_TOKEN");
+pub fn read_connection(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Connection, ConfigError> {
+    let mut env = Environment::new(&lookup);
+    let default_region = env.optional("AWS_DEFAULT_REGION", "an AWS region", region);
+    let region = match default_region {
+        Some(default) => env.optional("AWS_REGION", "an AWS region", region).unwrap_or(default),
+        None => env.required("AWS_REGION", "an AWS region", region),
+    };
+    let [access_key_id, secret_access_key] =
+        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| env.required_credential(name));
+    let session_token = env.credential("AWS_SESSION_TOKEN");
     let [for_dynamodb, for_all] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"]
         .map(|name| env.optional(name, "an http:// or https:// URL", http_url));
+    let [use_fips, use_dual_stack] = ["AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"]
+        .map(|name| env.word(name, &[("false", false), ("true", true)]));
     let credentials = Credentials::new(access_key_id, secret_access_key, session_token, None, "Lambda");
-    env.finish(Connection { region, credentials, endpoint_url: for_dynamodb.or(for_all) })
+    let endpoint_url = for_dynamodb.or(for_all);
+    env.finish(Connection { region, credentials, endpoint_url, use_fips, use_dual_stack })
 }
 
 /// Checks what the Lambda runtime needs, and would panic without.
 ///
 /// # Errors
 /// When one of Lambda's own variables is missing or is not what Lambda would set.
-pub fn check_lambda(lookup: impl Lookup) -> Result<(), ConfigError> {
-    let mut env = Environment::new(lookup);
-    let _: String = env.required("AWS_LAMBDA_RUNTIME_API", "HOST:PORT, set by AWS Lambda", runtime_api);
-    let _: String = env.required("AWS_LAMBDA_FUNCTION_NAME", "set by AWS Lambda", |it| Some(it.to_owned()));
-    let _: String = env.required("AWS_LAMBDA_FUNCTION_VERSION", "set by AWS Lambda", |it| Some(it.to_owned()));
-    let _: i32 = env.required("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "megabytes, set by AWS Lambda", |it| it.parse().ok());
+pub fn check_lambda(lookup: impl Fn(&str) -> Option<OsString>) -> Result<(), ConfigError> {
+    let mut env = Environment::new(&lookup);
+    env.of_lambda("AWS_LAMBDA_RUNTIME_API", "HOST:PORT", is_runtime_api);
+    env.of_lambda("AWS_LAMBDA_FUNCTION_NAME", "a name", |_| true);
+    env.of_lambda("AWS_LAMBDA_FUNCTION_VERSION", "a version", |_| true);
+    env.of_lambda("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "megabytes", |it| it.parse::<i32>().is_ok());
     env.finish(())
 }
 
 /// The variables, and what was found wrong with them so far.
-struct Environment<L> {
-    lookup: L,
+struct Environment<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<OsString>,
     problems: Vec<String>,
 }
 
-impl<L: Lookup> Environment<L> {
-    fn new(lookup: L) -> Self {
+impl<'a> Environment<'a> {
+    fn new(lookup: &'a dyn Fn(&str) -> Option<OsString>) -> Self {
         Self { lookup, problems: Vec::new() }
     }
 
@@ -141,8 +151,15 @@ impl<L: Lookup> Environment<L> {
     }
 
     /// A template sets what was not chosen to the empty string, which counts as not set.
-    fn value(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    fn value(&mut self, name: &str) -> Option<String> {
+        let value = self.as_it_is(name)?.trim().to_owned();
+        (!value.is_empty()).then_some(value)
+    }
+
+    fn as_it_is(&mut self, name: &str) -> Option<String> {
+        let value = (self.lookup)(name)?.into_string();
+        // It may be a secret.
+        value.inspect_err(|_| self.problems.push(format!("{name} is no UTF-8 (not shown)"))).ok()
     }
 
     fn optional<T>(&mut self, name: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
@@ -155,10 +172,42 @@ impl<L: Lookup> Environment<L> {
     }
 
     fn required<T: Default>(&mut self, name: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> T {
-        if self.value(name).is_none() {
+        let known = self.problems.len();
+        let value = self.optional(name, expected, parse);
+        if value.is_none() && self.problems.len() == known {
             self.problems.push(format!("{name} is not set; expected {expected}"));
         }
-        self.optional(name, expected, parse).unwrap_or_default()
+        value.unwrap_or_default()
+    }
+
+    /// What the Lambda runtime reads by itself, and panics over white space in it.
+    fn of_lambda(&mut self, name: &str, expected: &str, is_right: impl FnOnce(&str) -> bool) {
+        let expected = format!("{expected}, set by AWS Lambda");
+        match self.as_it_is(name) {
+            None => self.problems.push(format!("{name} is not set; expected {expected}")),
+            Some(value) if value.is_empty() || value.trim() != value || !is_right(&value) => {
+                self.problems.push(format!("{name} is `{value}`; expected {expected}"));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// What is signed with, or sent in a header. Never shown.
+    fn credential(&mut self, name: &str) -> Option<String> {
+        let value = self.value(name)?;
+        if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.problems.push(format!("{name} holds a character that no credential holds (not shown)"));
+        }
+        Some(value)
+    }
+
+    fn required_credential(&mut self, name: &str) -> String {
+        let known = self.problems.len();
+        let value = self.credential(name);
+        if value.is_none() && self.problems.len() == known {
+            self.problems.push(format!("{name} is not set; expected the function's credentials"));
+        }
+        value.unwrap_or_default()
     }
 
     fn number(&mut self, name: &str, default: u64, least: u64, most: u64) -> u64 {
@@ -204,9 +253,19 @@ impl<L: Lookup> Environment<L> {
 
 /// DynamoDB Developer Guide, "Naming rules": 3 to 255 of these characters, or an ARN.
 fn table(value: &str) -> Option<String> {
-    let is_name = (3..=255).contains(&value.len())
-        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
-    (is_name || value.starts_with("arn:")).then(|| value.to_owned())
+    let name = match value.strip_prefix("arn:") {
+        Some(arn) => arn.split_once(":table/")?.1,
+        None => value,
+    };
+    let is_name = (3..=255).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    is_name.then(|| value.to_owned())
+}
+
+/// It becomes part of a host name.
+fn region(value: &str) -> Option<String> {
+    let is_label = value.len() <= 63 && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    is_label.then(|| value.to_owned())
 }
 
 fn http_url(value: &str) -> Option<String> {
@@ -215,17 +274,22 @@ fn http_url(value: &str) -> Option<String> {
 }
 
 /// Lambda sets `HOST:PORT`; its stand-ins also a URL.
-fn runtime_api(value: &str) -> Option<String> {
-    let uri = http::Uri::from_str(value).ok()?;
-    uri.authority().is_some().then(|| value.to_owned())
+fn is_runtime_api(value: &str) -> bool {
+    http::Uri::from_str(value).is_ok_and(|uri| uri.authority().is_some())
 }
 
 fn cidrs(value: &str) -> Option<Vec<IpNet>> {
-    value
-        .split(',')
-        .map(str::trim)
-        .map(|source| {
-            source.parse().ok().or_else(|| source.parse().ok().map(|address: std::net::IpAddr| address.into()))
-        })
-        .collect()
+    let one = |source: &str| source.parse().ok().or_else(|| source.parse().ok().map(|it: IpAddr| it.into()));
+    value.split(',').map(|source| one(source.trim()).map(canonical)).collect()
+}
+
+/// IPv4 addresses written as IPv6 ones, `::ffff:192.0.2.0/120`, as what the sources of requests are compared in.
+fn canonical(net: IpNet) -> IpNet {
+    let as_ipv4 = match net.addr().to_canonical() {
+        IpAddr::V4(address) if matches!(net, IpNet::V6(_)) => {
+            net.prefix_len().checked_sub(96).and_then(|length| IpNet::new(address.into(), length).ok())
+        }
+        _ => None,
+    };
+    as_ipv4.unwrap_or(net)
 }

@@ -21,7 +21,8 @@ pub struct OnCallEvent {
     pub call_id: Option<String>,
 }
 
-/// Why an event cannot be answered. Says which field, and repeats nothing of what was received.
+/// Why an event cannot be answered. Says which field, and repeats nothing of what was received but a character no id may
+/// hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     /// The body is not JSON.
@@ -75,14 +76,15 @@ impl OnCallEvent {
             Ok(())
         })?;
 
-        let party = |name, text: &str| PartyId::new(text, plan).map_err(|error| EventError::Id(name, error));
         let app = app_key.required_text()?;
         let app = AppKey::new(&app).map_err(|error| EventError::Id("appKey", error))?;
         Ok(Self {
             call: Call {
                 app,
-                caller: party("caller", &caller.text()?.unwrap_or_default())?,
-                callee: party("callee", &callee.required_text()?)?,
+                caller: PartyId::new(&caller.text()?.unwrap_or_default(), plan)
+                    .map_err(|error| EventError::Id("caller", error))?,
+                callee: PartyId::named(&callee.required_text()?, plan)
+                    .map_err(|error| EventError::Id("callee", error))?,
                 media: MediaSet { audio: has_audio.flag()?.unwrap_or(true), video: has_video.flag()?.unwrap_or(false) },
             },
             call_id,
@@ -259,6 +261,7 @@ mod tests {
         refuses(r#"{"appKey":" ","callee":"b"}"#, "the field `appKey` is missing or empty");
         refuses(r#"{"appKey":"a"}"#, "the field `callee` is missing or empty");
         refuses(r#"{"appKey":"a","callee":null}"#, "the field `callee` is missing or empty");
+        refuses(r#"{"appKey":"a","callee":"sip:@host"}"#, "the field `callee` is empty");
         refuses(r#"{"appKey":"a","callee":5}"#, "the field `callee` must be a string");
         refuses(r#"{"appKey":"a","callee":"\ud800"}"#, "the field `callee` must be a string");
         refuses(r#"{"appKey":"a","callee":"b","caller":["c"]}"#, "the field `caller` must be a string");

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use callgate_core::{Call, Decision, Door, Effect, EpochSeconds, Invalid, Place, decide};
+use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
 
 use crate::authentication::{is_allowed_source, is_signed};
@@ -21,10 +22,26 @@ pub struct Gate {
     is_cold: AtomicBool,
 }
 
-/// The event was sent by something else than API Gateway.
+/// The event was sent by something else than API Gateway. Says where it stops to look like one, and repeats nothing of it.
 #[derive(Debug, thiserror::Error)]
 #[error("the event is no request of API Gateway: {0}")]
-pub struct NotFromApiGateway(serde_json::Error);
+pub struct NotFromApiGateway(String);
+
+impl From<serde_json::Error> for NotFromApiGateway {
+    fn from(error: serde_json::Error) -> Self {
+        // What lies at a place of the event is told with what was found there.
+        Self(match error.line() {
+            0 => error.to_string(),
+            line => format!("it cannot be read at line {line}, column {}", error.column()),
+        })
+    }
+}
+
+impl From<NotFromApiGateway> for Diagnostic {
+    fn from(error: NotFromApiGateway) -> Self {
+        Self { error_type: "NotFromApiGateway".to_owned(), error_message: error.to_string() }
+    }
+}
 
 impl Gate {
     /// Puts configuration and store together, and says so once when nobody has to sign.
@@ -55,13 +72,14 @@ impl Gate {
     pub async fn answer(&self, event: &RawValue, request_id: &str) -> Result<Reply, NotFromApiGateway> {
         let started = Instant::now();
         let request = Request::from_event(event)
-            .map_err(NotFromApiGateway)
+            .map_err(NotFromApiGateway::from)
             .inspect_err(|error| self.config.log.say(Level::Error, &error.to_string()))?;
         let cold_start = self.is_cold.swap(false, Ordering::Relaxed);
         let record = DecisionRecord::new(started, request_id, cold_start);
         let answer = self.hook(&request, record).await.unwrap_or_else(|rejection| {
-            let answer = Answer::Rejected(rejection.clone());
-            self.config.log.rejected(answer.status().as_u16(), &rejection.to_string(), request_id);
+            let error = rejection.to_string();
+            let answer = Answer::Rejected(rejection);
+            self.config.log.rejected(answer.status().as_u16(), &error, request_id);
             answer
         });
         Ok(request.reply(answer))
@@ -72,6 +90,10 @@ impl Gate {
             return Ok(self.not_ours("source_not_allowed", record));
         }
         let hook = request.hook()?;
+        // Who does not even claim to have signed is told nothing about the body either.
+        if !self.config.secrets.is_empty() && request.authorization().is_none() {
+            return Ok(self.not_ours("bad_signature", record));
+        }
         let body = request.body()?;
         if !is_signed(&self.config.secrets, request.authorization(), &body) {
             return Ok(self.not_ours("bad_signature", record));

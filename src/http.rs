@@ -53,22 +53,21 @@ struct Event<'a> {
     #[serde(default)]
     multi_value_headers: Authorization<'a>,
     body: Option<Text<'a>>,
-    #[serde(default)]
-    is_base64_encoded: bool,
+    is_base64_encoded: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
 struct RequestContext<'a> {
     /// Payload 1.0.
     #[serde(borrow)]
-    identity: Option<Caller<'a>>,
+    identity: Option<Client<'a>>,
     /// Payload 2.0.
-    http: Option<Caller<'a>>,
+    http: Option<Client<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Caller<'a> {
+struct Client<'a> {
     #[serde(borrow)]
     method: Option<Text<'a>>,
     source_ip: Option<Text<'a>>,
@@ -98,7 +97,7 @@ impl<'a> Request<'a> {
             path: path.unwrap_or_default(),
             authorization: if all.0.is_empty() { event.headers } else { all },
             body: event.body.unwrap_or_default(),
-            is_base64: event.is_base64_encoded,
+            is_base64: event.is_base64_encoded.unwrap_or(false),
             source: source.and_then(|source| source.0.parse().ok()),
         })
     }
@@ -210,6 +209,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Values<'a> {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a header's value or a list of them")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Values(Vec::new()))
             }
 
             fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {

@@ -1,9 +1,10 @@
 //! The decision log: one JSON line a call on stdout, with CloudWatch embedded metrics in the same line.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime};
 
-use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
+use jiff::Timestamp;
 use serde::Serialize;
 
 /// How much a line matters.
@@ -94,6 +95,9 @@ impl<'a> DecisionRecord<'a> {
     }
 }
 
+/// The longest `call_id` that is logged, in bytes: the calling side chooses it.
+const MAX_CALL_ID: usize = 256;
+
 impl LogSettings {
     /// Writes the line of a call.
     pub fn decision(&self, record: &DecisionRecord<'_>) {
@@ -115,7 +119,7 @@ impl LogSettings {
             app: record.app,
             caller,
             callee,
-            call_id: record.call_id,
+            call_id: record.call_id.and_then(|id| id.get(..id.floor_char_boundary(MAX_CALL_ID))),
             request_id: record.request_id,
             cold_start: record.cold_start,
             store_ms,
@@ -272,7 +276,7 @@ fn escaped(json: String) -> String {
     }
     json.chars().fold(String::with_capacity(json.len() + 16), |mut text, c| {
         if is_obeyed(c) {
-            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {
             text.push(c);
         }
@@ -280,8 +284,9 @@ fn escaped(json: String) -> String {
     })
 }
 
+/// RFC 3339 in UTC, always to the microsecond, so that lines sort as text.
 fn timestamp(now: SystemTime) -> String {
-    DateTime::from(now).fmt(DateTimeFormat::DateTimeWithOffset).unwrap_or_default()
+    Timestamp::try_from(now).map(|now| format!("{now:.6}")).unwrap_or_default()
 }
 
 /// To the microsecond.

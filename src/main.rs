@@ -28,7 +28,7 @@ fn run() -> Result<(), Error> {
     // It lives as long as the process, so that the loop below can be a task.
     let gate: &'static Gate = Box::leak(Box::new(gate));
     let answer = move |event: LambdaEvent<Box<RawValue>>| async move {
-        gate.answer(&event.payload, &event.context.request_id).await.map_err(Error::from)
+        gate.answer(&event.payload, &event.context.request_id).await
     };
     // One call at a time is all a sandbox gets, so one thread is enough.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -15,8 +15,9 @@ mod checksum;
 pub mod client;
 pub mod item;
 
-/// Apps kept in memory at most: whoever asks names the app, and may name any.
-const MAX_CACHED_APPS: usize = 1_024;
+/// Apps kept in memory at most: whoever asks names the app, and may name any. One as large as DynamoDB lets it be takes
+/// 1.7 MB, and a sandbox of 128 MB must stand this many of them.
+const MAX_CACHED_APPS: usize = 32;
 
 /// The first pause before keys are asked for again that DynamoDB left unprocessed; each further one is twice as long.
 const UNPROCESSED_BACKOFF: Duration = Duration::from_millis(10);
@@ -51,7 +52,7 @@ pub struct Store {
 #[derive(Debug)]
 struct CachedApp {
     app: Arc<Found<App>>,
-    read_at: SystemTime,
+    read_at: (SystemTime, Instant),
 }
 
 /// What was found about a call.
@@ -130,10 +131,10 @@ impl Store {
         let pair_key = Key::pair(app, caller, callee);
 
         let cached = self.cached_app(app, now);
-        let mut keys = vec![caller_key.attributes(), pair_key.attributes()];
+        let mut keys = vec![&caller_key, &pair_key];
         // DynamoDB refuses a request that names a key twice.
-        keys.extend((callee != caller).then(|| callee_key.attributes()));
-        keys.extend(cached.is_none().then(|| app_key.attributes()));
+        keys.extend((callee != caller).then_some(&callee_key));
+        keys.extend(cached.is_none().then_some(&app_key));
 
         let (mut items, units) = self.batch_get(keys).await?;
         let mut take = |key: &Key| items.iter().position(|item| key.is_of(item)).map(|at| items.swap_remove(at));
@@ -147,7 +148,6 @@ impl Store {
             pair: take(&pair_key).map(item::read_pair).transpose(),
             units,
         };
-        // What is missing here would look like a rule that does not exist.
         if items.is_empty() {
             Ok(lookup)
         } else {
@@ -155,28 +155,51 @@ impl Store {
         }
     }
 
-    /// The items that exist under these keys, and the capacity it took to read them.
-    async fn batch_get(&self, keys: Vec<Attributes>) -> Result<(Vec<Attributes>, f64), StoreError> {
+    /// The items that exist under these keys, and the capacity it took to read them. A key is known to have no item
+    /// only where the answer speaks of the table and does not leave it unprocessed: what is merely missing would look
+    /// like a rule that does not exist.
+    async fn batch_get(&self, mut keys: Vec<&Key>) -> Result<(Vec<Attributes>, f64), StoreError> {
         let started = Instant::now();
         let mut pause = UNPROCESSED_BACKOFF;
         let (mut items, mut units) = (Vec::with_capacity(keys.len()), 0.0);
-        let mut keys = Some(keys);
-        while let Some(wanted) = keys.take().filter(|keys| !keys.is_empty()) {
-            let mut answer = self.ask(wanted).await?;
+        loop {
+            let asked = keys.len();
+            let answer = self.ask(keys.iter().map(|key| key.attributes()).collect()).await?;
             units += answer.consumed_capacity().iter().filter_map(ConsumedCapacity::capacity_units).sum::<f64>();
-            let responses = answer.responses.take().ok_or(StoreError::BadAnswer("it has no `Responses`"))?;
-            items.extend(responses.into_values().flatten());
 
-            keys = answer.unprocessed_keys.and_then(|tables| tables.into_values().next()).map(|table| table.keys);
-            if keys.as_ref().is_some_and(|keys| !keys.is_empty()) {
-                if started.elapsed() + pause >= self.settings.deadline {
-                    return Err(StoreError::Unprocessed);
-                }
-                tokio::time::sleep(pause).await;
-                pause *= 2;
+            let unprocessed = self.of_the_table(answer.unprocessed_keys)?.map(|it| it.keys).unwrap_or_default();
+            keys.retain(|key| unprocessed.iter().any(|left| key.is_of(left)));
+            if keys.len() != unprocessed.len() {
+                return Err(StoreError::BadAnswer("it leaves keys unprocessed that were not asked for"));
             }
+            match self.of_the_table(answer.responses)? {
+                Some(read) => items.extend(read),
+                None if keys.len() == asked => {}
+                None => return Err(StoreError::BadAnswer("it says nothing about the table")),
+            }
+            if keys.is_empty() {
+                return Ok((items, units));
+            }
+            if started.elapsed() + pause >= self.settings.deadline {
+                return Err(StoreError::Unprocessed);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
-        Ok((items, units))
+    }
+
+    /// What an answer says about our table, which was the only one asked for.
+    fn of_the_table<T>(&self, answer: Option<HashMap<String, T>>) -> Result<Option<T>, StoreError> {
+        let table = self.settings.table.as_str();
+        let name = table.rsplit('/').next().unwrap_or(table); // of an ARN
+        let mut about = None;
+        for (of, said) in answer.unwrap_or_default() {
+            if about.is_some() || (of != table && of != name) {
+                return Err(StoreError::BadAnswer("it speaks of a table that was not asked for"));
+            }
+            about = Some(said);
+        }
+        Ok(about)
     }
 
     async fn ask(&self, keys: Vec<Attributes>) -> Result<BatchGetItemOutput, StoreError> {
@@ -197,9 +220,14 @@ impl Store {
     fn cached_app(&self, app: &AppKey, now: SystemTime) -> Option<Arc<Found<App>>> {
         let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = apps.get(app)?;
-        // By the wall clock, which goes on while Lambda has the process frozen; set back, it makes the item stale.
-        let age = now.duration_since(cached.read_at).ok()?;
-        (age < reusable_for(self.settings.app_cache, cached.read_at)).then(|| Arc::clone(&cached.app))
+        self.is_fresh(cached, now).then(|| Arc::clone(&cached.app))
+    }
+
+    /// By the wall clock, which goes on while Lambda has the process frozen, and by the one that nobody sets back.
+    fn is_fresh(&self, cached: &CachedApp, now: SystemTime) -> bool {
+        let (read_at, monotonic) = cached.read_at;
+        let reusable = reusable_for(self.settings.app_cache, read_at);
+        now.duration_since(read_at).is_ok_and(|age| age < reusable) && monotonic.elapsed() < reusable
     }
 
     fn cache_app(&self, key: &AppKey, app: Found<App>, read_at: SystemTime) -> Arc<Found<App>> {
@@ -207,9 +235,12 @@ impl Store {
         if !self.settings.app_cache.is_zero() {
             let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
             if apps.len() >= MAX_CACHED_APPS {
+                apps.retain(|_, cached| self.is_fresh(cached, read_at));
+            }
+            if apps.len() >= MAX_CACHED_APPS {
                 apps.clear();
             }
-            apps.insert(key.clone(), CachedApp { app: Arc::clone(&app), read_at });
+            apps.insert(key.clone(), CachedApp { app: Arc::clone(&app), read_at: (read_at, Instant::now()) });
         }
         app
     }
@@ -226,7 +257,62 @@ fn reusable_for(app_cache: Duration, read_at: SystemTime) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::config::Credentials;
+
     use super::*;
+
+    /// A store that asks nobody.
+    fn store(app_cache: Duration) -> Store {
+        let connection = client::Connection {
+            region: "local".to_owned(),
+            credentials: Credentials::new("local", "local", None, None, "test"),
+            endpoint_url: Some("http://127.0.0.1:1".to_owned()),
+            use_fips: false,
+            use_dual_stack: false,
+        };
+        let deadline = Duration::from_secs(1);
+        let settings = Settings { table: "callgate".to_owned(), strong_reads: true, app_cache, deadline };
+        Store::new(client::connect(connection, deadline), settings)
+    }
+
+    fn app(number: usize) -> AppKey {
+        AppKey::new(&format!("app-{number}")).unwrap()
+    }
+
+    #[test]
+    fn whoever_names_apps_cannot_fill_the_memory() {
+        let store = store(Duration::from_mins(1));
+        let now = SystemTime::now();
+        for number in 0..10 * MAX_CACHED_APPS {
+            store.cache_app(&app(number), Ok(None), now);
+            assert!(store.apps.lock().unwrap().len() <= MAX_CACHED_APPS);
+            assert!(store.cached_app(&app(number), now).is_some());
+        }
+    }
+
+    #[test]
+    fn stale_apps_make_room_first() {
+        let store = store(Duration::from_mins(1));
+        let now = SystemTime::now();
+        let before = now - Duration::from_secs(61);
+        for number in 1..MAX_CACHED_APPS {
+            store.cache_app(&app(number), Ok(None), before);
+        }
+        store.cache_app(&app(0), Ok(None), now);
+        store.cache_app(&app(MAX_CACHED_APPS), Ok(None), now);
+        assert!(store.cached_app(&app(0), now).is_some());
+        assert_eq!(store.apps.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_an_app_stale() {
+        let store = store(Duration::from_mins(1));
+        let now = SystemTime::now();
+        store.cache_app(&app(0), Ok(None), now);
+        assert!(store.cached_app(&app(0), now + Duration::from_secs(30)).is_some());
+        assert!(store.cached_app(&app(0), now + Duration::from_secs(61)).is_none());
+        assert!(store.cached_app(&app(0), now - Duration::from_secs(1)).is_none());
+    }
 
     #[test]
     fn an_app_is_reused_for_three_quarters_of_its_time_at_least_and_never_longer() {

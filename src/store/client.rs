@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
     BehaviorVersion, Builder, Credentials, IdentityCache, Region, SharedHttpClient, StalledStreamProtectionConfig,
@@ -29,18 +29,25 @@ pub struct Connection {
     pub credentials: Credentials,
     /// Another endpoint than the region's own.
     pub endpoint_url: Option<String>,
+    /// The region's endpoint that is validated by FIPS 140.
+    pub use_fips: bool,
+    /// The region's endpoint that has an IPv6 address too.
+    pub use_dual_stack: bool,
 }
 
 /// The function's client. Its credentials live as long as the sandbox, so nothing refreshes them.
 #[must_use]
 pub fn connect(connection: Connection, deadline: Duration) -> Client {
-    let Connection { region, credentials, endpoint_url } = connection;
+    let Connection { region, credentials, endpoint_url, use_fips, use_dual_stack } = connection;
     let mut builder = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(region))
         .credentials_provider(credentials)
         .identity_cache(IdentityCache::no_cache())
         .http_client(https_client());
+    if endpoint_url.is_none() {
+        builder = builder.use_fips(use_fips).use_dual_stack(use_dual_stack);
+    }
     builder.set_endpoint_url(endpoint_url);
     Client::from_conf(within(builder, deadline).build())
 }
@@ -48,7 +55,7 @@ pub fn connect(connection: Connection, deadline: Duration) -> Client {
 /// Bounds attempts and retries so that they end before the deadline does, and checks what arrives.
 #[must_use]
 pub fn within(builder: Builder, deadline: Duration) -> Builder {
-    // A connection that died in silence costs one attempt; two more must fit in.
+    // A connection that died in silence costs one attempt; another whole one must fit in, and the start of a third.
     let attempt = deadline * 2 / 5;
     builder
         .interceptor(VerifyChecksum)
@@ -66,6 +73,9 @@ pub fn within(builder: Builder, deadline: Duration) -> Builder {
                 .with_initial_backoff(FIRST_BACKOFF)
                 .with_max_backoff(deadline / 4),
         )
+        // The SDK's quota of retries would be spent by an outage, and the first slip after it be final. Here the attempts
+        // and the deadline bound what a call may ask.
+        .retry_partition(RetryPartition::custom("callgate").token_bucket(TokenBucket::unlimited()).build())
         // It watches long transfers; here the attempt's timeout is shorter.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }

@@ -182,7 +182,7 @@ pub fn read_rule(mut map: Attributes) -> Result<Rule, Fault> {
         hours: map.remove("hours").map(read_hours).transpose()?,
         expires_at: read_number(&mut map, EXPIRES_AT)?,
         note: read_text(&mut map, "note")?,
-        updated_at: read_number(&mut map, "updated_at")?,
+        updated_at: read_written_at(&mut map)?,
         updated_by: read_text(&mut map, "updated_by")?,
     };
     // The least of several, so that the same item always gives the same message.
@@ -215,6 +215,16 @@ fn read_media(value: AttributeValue) -> Result<MediaSet, Fault> {
     Ok(media)
 }
 
+/// No condition, so that parts of a second, which other programs write, do no harm.
+fn read_written_at(map: &mut Attributes) -> Result<Option<EpochSeconds>, Fault> {
+    if let Some(AttributeValue::N(value)) = map.get_mut("updated_at")
+        && let Some((seconds, _)) = value.split_once('.')
+    {
+        *value = seconds.to_owned();
+    }
+    read_number(map, "updated_at")
+}
+
 /// A zone is parsed when the first rule that names it is read, and kept.
 fn read_hours(value: AttributeValue) -> Result<Hours, Fault> {
     let AttributeValue::L(windows) = value else { return Err(wrong_type("hours", &value, "a list of strings")) };
@@ -222,7 +232,8 @@ fn read_hours(value: AttributeValue) -> Result<Hours, Fault> {
         AttributeValue::S(text) => text.parse().map_err(|error| Fault(format!("`hours`: {error}"))),
         other => Err(Fault(format!("`hours` holds {}, not only strings", type_name(&other)))),
     };
-    windows.into_iter().map(read).collect::<Result<_, _>>().map(Hours::new)
+    let windows = windows.into_iter().map(read).collect::<Result<_, _>>()?;
+    Hours::new(windows).ok_or_else(|| Fault("`hours` holds no window".to_owned()))
 }
 
 fn read_status(item: &mut Attributes) -> Result<Status, Fault> {

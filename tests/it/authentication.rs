@@ -1,5 +1,7 @@
 //! Only our WCS is heard: the signature of the body, and the address the gateway saw.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 
@@ -88,12 +90,19 @@ async fn only_what_was_signed_with_a_secret_is_heard() {
             ("connect, unsigned", on_call("{}").path("/connect"), 403),
             (
                 "signature of the base64 text",
-                on_call(BODY).header("Authorization", "WCS 0123456789abcdef0123456789abcdef").base64(),
+                with(&format!("WCS {}", hash(SECRET, STANDARD.encode(BODY).as_bytes()))).base64(),
                 403,
             ),
+            ("too long, unsigned", on_call(" ".repeat(256 * 1024 + 1)), 403),
         ],
     )
     .await;
+}
+
+#[tokio::test]
+async fn the_same_secret_twice_is_as_good_as_once() {
+    let environment = [("WCS_HOOK_SECRET", "correct horse,correct horse")];
+    check(&environment, "bad_signature", &[("signed", signed(SECRET, BODY), 200), ("not", on_call(BODY), 403)]).await;
 }
 
 #[tokio::test]
@@ -103,6 +112,7 @@ async fn a_signed_request_gets_the_answer_it_deserves() {
     for (request, status) in [
         (signed(SECRET, ""), 400),
         (signed(SECRET, "[]"), 400),
+        (signed(SECRET, &" ".repeat(256 * 1024 + 1)), 413),
         (signed(NEXT, "{}").path("/connect"), 200),
         (signed(NEXT, r#"{"appKey":"defaultApp","caller":"PPP009","callee":"PPP006"}"#), 403),
     ] {
@@ -116,7 +126,7 @@ async fn a_signed_request_gets_the_answer_it_deserves() {
 async fn only_the_sources_named_are_heard() {
     let from = |address: &str| on_call(BODY).source(address);
     check(
-        &[("ALLOWED_SOURCES", "46.101.108.0/24, 192.0.2.7,2001:db8::/32 ,2001:db9::1")],
+        &[("ALLOWED_SOURCES", "46.101.108.0/24, 192.0.2.7,2001:db8::/32 ,2001:db9::1,::ffff:203.0.113.0/120")],
         "source_not_allowed",
         &[
             ("in the range", from(SOURCE), 200),
@@ -124,6 +134,9 @@ async fn only_the_sources_named_are_heard() {
             ("in the IPv6 range", from("2001:db8:1::5"), 200),
             ("the IPv6 address", from("2001:db9:0:0:0::1"), 200),
             ("an IPv4 address in IPv6", from("::ffff:192.0.2.7"), 200),
+            ("in a range of IPv4 addresses in IPv6", from("203.0.113.9"), 200),
+            ("in it, written as it is", from("::ffff:203.0.113.9"), 200),
+            ("next to it", from("203.0.112.255"), 403),
             ("outside", from("46.101.109.1"), 403),
             ("the next address", from("192.0.2.8"), 403),
             ("outside in IPv6", from("2001:dba::1"), 403),

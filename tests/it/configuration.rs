@@ -1,5 +1,7 @@
 //! The environment is checked before the function starts.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Stdio;
 
 use crate::dynamodb::{Table, nobody};
@@ -8,6 +10,11 @@ use crate::lambda::{Sandbox, function};
 
 /// Starts the function with these variables changed (`None`: taken away); the line it ends with.
 async fn refused(changes: &[(&str, Option<&str>)]) -> String {
+    let changes: Vec<_> = changes.iter().map(|(name, value)| (*name, value.map(OsStr::new))).collect();
+    refused_os(&changes).await
+}
+
+async fn refused_os(changes: &[(&str, Option<&OsStr>)]) -> String {
     let nobody = nobody().await.to_string();
     let mut command = function(&nobody, "http://127.0.0.1:1");
     for (name, value) in changes {
@@ -31,14 +38,24 @@ async fn a_wrong_value_is_named_and_shown() {
         ("TABLE_NAME", "no table!", "expected a DynamoDB table's name or ARN"),
         ("READ_CONSISTENCY", "weak", "expected `strong` or `eventual`"),
         ("APP_CACHE_SECONDS", "-1", "expected a whole number from 0 to 3600"),
-        ("STORE_DEADLINE_MS", "0", "expected a whole number from 1 to 10000"),
-        ("STORE_DEADLINE_MS", "1.5s", "expected a whole number from 1 to 10000"),
+        (
+            "TABLE_NAME",
+            "arn:aws:dynamodb:eu-central-1:123456789012:stream/x",
+            "expected a DynamoDB table's name or ARN",
+        ),
+        ("STORE_DEADLINE_MS", "49", "expected a whole number from 50 to 10000"),
+        ("STORE_DEADLINE_MS", "1.5s", "expected a whole number from 50 to 10000"),
+        ("AWS_REGION", "../x", "expected an AWS region"),
+        ("AWS_USE_FIPS_ENDPOINT", "yes", "expected `false` or `true`"),
         ("ON_STORE_FAILURE", "permit", "expected `deny` or `allow`"),
         ("LOG_PARTIES", "none", "expected `plain` or `masked`"),
         ("LOG_LEVEL", "trace", "expected `info` or `error` or `warn` or `debug`"),
         ("ALLOWED_SOURCES", "10.0.0.0/33", "expected a list of CIDRs or addresses, separated by commas"),
         ("AWS_ENDPOINT_URL", "localhost:8000", "expected an http:// or https:// URL"),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "lots", "expected megabytes, set by AWS Lambda"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", " 128", "expected megabytes, set by AWS Lambda"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "callgate\n", "expected a name, set by AWS Lambda"),
+        ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1 ", "expected HOST:PORT, set by AWS Lambda"),
         ("AWS_LAMBDA_RUNTIME_API", "nowhere/", "expected HOST:PORT, set by AWS Lambda"),
     ] {
         assert_eq!(refused(&[(name, Some(value))]).await, format!("{name} is `{value}`; {problem}"));
@@ -72,6 +89,23 @@ async fn every_problem_is_named_at_once() {
 async fn a_secret_is_never_shown() {
     let message = refused(&[("WCS_HOOK_SECRET", Some("one-secret,,two-secret"))]).await;
     assert_eq!(message, "WCS_HOOK_SECRET holds 3 parts (not shown); expected one secret, or two separated by a comma");
+}
+
+#[tokio::test]
+async fn what_is_no_text_is_not_taken_for_another() {
+    let no_text = OsStr::from_bytes(b"\xffabc");
+    for name in ["WCS_HOOK_SECRET", "TABLE_NAME", "AWS_LAMBDA_FUNCTION_NAME", "AWS_SECRET_ACCESS_KEY"] {
+        let message = refused_os(&[(name, Some(no_text))]).await;
+        assert!(message.starts_with(&format!("{name} is no UTF-8 (not shown)")), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_no_header_can_hold_are_refused_and_not_shown() {
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
+        let message = refused(&[(name, Some("planted\nkey"))]).await;
+        assert_eq!(message, format!("{name} holds a character that no credential holds (not shown)"));
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Items in, decisions out: the table as another program would write it, read by the built function.
 
+use std::time::SystemTime;
+
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
@@ -79,12 +81,47 @@ async fn conditions_and_unknown_attributes_are_read_as_the_contract_says() {
     check(&[with("media", json!({ "SS": ["video"] }))], "403 deny no_rule").await;
     let told = json!({ "effect": { "S": "allow" }, "note": { "S": "n" }, "updated_at": { "N": "1" }, "updated_by": { "S": "u" } });
     check(&[pair("PPP009", "PPP005", told)], "200 allow pair_rule").await;
+    check(&[with("updated_at", json!({ "N": "1764000000.5" }))], "200 allow pair_rule").await;
+    let windows = |windows: &[&str]| json!({ "L": windows.iter().map(|it| json!({ "S": it })).collect::<Vec<_>>() });
+    check(&[with("hours", windows(&["Mon-Sun 00:00-24:00 Asia/Tokyo"]))], "200 allow pair_rule").await;
     let expired = json!({ "incoming": list("*", &allow()), "expires_at": { "N": "1" } });
     check(&[party("PPP005", expired)], "403 deny no_rule").await;
     // Of an app or a party, unknown attributes are ignored; a rule may depend on them.
     let extra = json!({ "incoming": list("*", &allow()), "shoe_size": { "N": "43" }, "status": { "S": "active" } });
     check(&[party("PPP005", extra)], "200 allow callee_rule").await;
     check(&[with("until", json!({ "S": "tomorrow" }))], "403 deny invalid_record").await;
+    check(&[with("hours", windows(&[]))], "403 deny invalid_record").await;
+    check(&[with("hours", windows(&["Mon-Sun 00:00-24:00 Mars/Olympus"]))], "403 deny invalid_record").await;
+}
+
+#[tokio::test]
+async fn the_time_of_the_call_is_now() {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let until = |at: u64| {
+        pair("PPP009", "PPP005", json!({ "effect": { "S": "allow" }, "expires_at": { "N": at.to_string() } }))
+    };
+    check(&[until(now + 120)], "200 allow pair_rule").await;
+    check(&[until(now - 1)], "403 deny no_rule").await;
+}
+
+#[tokio::test]
+async fn a_password_in_a_uri_names_nobody_and_is_not_logged() {
+    let open = item(APP, "APP", json!({ "callers": list("*", &allow()) }));
+    let table = Table::of(&[open, pair("PPP009", "PPP005", json!({ "effect": { "S": "deny" } }))]).await;
+    let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
+    sandbox.log().await;
+    assert_eq!(sandbox.invoke(&call("sip:PPP009:planted@pbx.example.com", "PPP005")).await.status, 403);
+    assert!(!sandbox.log().await.to_string().contains("planted"));
+}
+
+#[tokio::test]
+async fn somebody_must_be_rung() {
+    let open = item(APP, "APP", json!({ "callers": list("*", &allow()) }));
+    let table = Table::of(&[open]).await;
+    let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
+    for (callee, status) in [("sip:@pbx", 400), ("<>", 400), ("sip:%20@h", 400), ("anonymous", 200)] {
+        assert_eq!(sandbox.invoke(&call("PPP009", callee)).await.status, status, "{callee}");
+    }
 }
 
 #[tokio::test]
@@ -219,10 +256,11 @@ async fn an_event_of_something_else_is_reported_and_does_no_harm() {
     let table = Table::with_samples().await;
     let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
     sandbox.log().await;
-    for event in ["null", "7", "{}", r#"{"version":2}"#, r#"{"Records":[]}"#, r#"{"version":"2.0"}"#] {
+    for event in ["null", "7", "\"planted\"", "{}", r#"{"version":2}"#, r#"{"Records":[]}"#, r#"{"version":"2.0"}"#] {
         let error = sandbox.invoke_raw(event).await.unwrap_err();
         let message = error["errorMessage"].as_str().unwrap().to_owned();
         assert!(message.starts_with("the event is no request of API Gateway: "), "{event}: {message}");
+        assert!(!message.contains("planted") && error["errorType"] == "NotFromApiGateway", "{error}");
         assert_eq!(sandbox.log().await["message"], message);
     }
     // A Host header that is no host, and a path that is no URL's.
@@ -230,7 +268,10 @@ async fn an_event_of_something_else_is_reported_and_does_no_harm() {
         .header("Host", "]:[ ")
         .header("X-Forwarded-Proto", "%%")
         .path("//[/\u{7f}?\"/OnCallEvent");
-    for event in odd.both() {
+    for mut event in odd.both() {
+        assert_eq!(sandbox.invoke(&event).await.status, 200);
+        event["isBase64Encoded"] = Value::Null;
+        event["headers"]["Authorization"] = Value::Null;
         assert_eq!(sandbox.invoke(&event).await.status, 200);
     }
 }

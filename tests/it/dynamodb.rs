@@ -86,6 +86,8 @@ pub(crate) enum Action {
     Answer(StatusCode, Value),
     /// Answers that it read nothing of what was asked for.
     Unprocessed,
+    /// Answers so after a while.
+    DelayUnprocessed(Duration),
 }
 
 impl Action {
@@ -146,6 +148,12 @@ impl StandIn {
         *self.state.then.lock().unwrap() = Action::Forward;
     }
 
+    /// From now on it plays this script, and then only passes on.
+    pub(crate) fn recover_after(&self, script: &[Action]) {
+        self.state.script.lock().unwrap().extend(script.iter().cloned());
+        self.recover();
+    }
+
     /// The `BatchGetItem`s so far, and a failure for anything else.
     pub(crate) fn requests(&self) -> Vec<Value> {
         self.state.requests.lock().unwrap().clone()
@@ -185,10 +193,16 @@ async fn handle(State(state): State<Arc<StandInState>>, headers: HeaderMap, body
             forward(&state.upstream, headers, body).await
         }
         Action::Answer(status, body) => (status, body.to_string()).into_response(),
-        Action::Unprocessed => json!({ "Responses": { TABLE: [] }, "UnprocessedKeys": request["RequestItems"] })
-            .to_string()
-            .into_response(),
+        Action::Unprocessed => unprocessed(&request),
+        Action::DelayUnprocessed(pause) => {
+            tokio::time::sleep(pause).await;
+            unprocessed(&request)
+        }
     }
+}
+
+fn unprocessed(request: &Value) -> Response {
+    json!({ "Responses": { TABLE: [] }, "UnprocessedKeys": request["RequestItems"] }).to_string().into_response()
 }
 
 /// What the function asks while it starts is no part of any decision.

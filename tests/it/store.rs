@@ -158,7 +158,7 @@ async fn what_lasts_is_unavailable_and_never_permitted() {
         ("slow", slow, "DynamoDB"),
         ("denied", Action::error(StatusCode::BAD_REQUEST, "AccessDeniedException"), "answered AccessDeniedException"),
         ("no table", Action::error(StatusCode::BAD_REQUEST, "ResourceNotFoundException"), "ResourceNotFoundException"),
-        ("no answer", garbage(json!({})), "it has no `Responses`"),
+        ("no answer", garbage(json!({})), "it says nothing about the table"),
         ("no JSON", garbage(json!("garbage")), "DynamoDB could not be asked"),
         ("another item", garbage(json!({ "Responses": { TABLE: [{ "pk": { "S": "x" } }] } })), "was not asked for"),
     ] {
@@ -176,6 +176,83 @@ async fn what_lasts_is_unavailable_and_never_permitted() {
     let (status, line, _) = call_at(&format!("http://{}", nobody().await), &[]).await;
     assert_eq!((status, line["reason"].as_str()), (503, Some("store_unavailable")));
     assert!(line["error"].as_str().unwrap().contains("Connection refused"), "{line}");
+}
+
+/// Where a rule was not read, it must not look as if there were none.
+#[tokio::test]
+async fn an_answer_that_leaves_something_out_permits_nothing() {
+    let open = json!({ "pk": { "S": "APP#defaultApp" }, "sk": { "S": "APP" }, "callers": { "M": { "*": { "M": { "effect": { "S": "allow" } } } } } });
+    let deny =
+        json!({ "pk": { "S": "PARTY#defaultApp#PPP005" }, "sk": { "S": "CALLER#PPP009" }, "effect": { "S": "deny" } });
+    let key = |sk: &str| json!({ "pk": { "S": "PARTY#defaultApp#PPP005" }, "sk": { "S": sk } });
+    let left = |keys: Value| json!({ "Keys": keys });
+    for (what, answer) in [
+        ("no table", json!({ "Responses": {} })),
+        ("another table", json!({ "Responses": { "other": [] } })),
+        ("another table too", json!({ "Responses": { TABLE: [], "other": [] } })),
+        ("no answer, but some left", json!({ "UnprocessedKeys": { TABLE: left(json!([key("PARTY")])) } })),
+        ("another's keys left", json!({ "Responses": { TABLE: [] }, "UnprocessedKeys": { "other": left(json!([])) } })),
+        (
+            "a key left nobody asked for",
+            json!({ "Responses": { TABLE: [] }, "UnprocessedKeys": { TABLE: left(json!([key("X")])) } }),
+        ),
+        (
+            "a key left twice",
+            json!({ "Responses": { TABLE: [] }, "UnprocessedKeys": { TABLE: left(json!([key("PARTY"), key("PARTY")])) } }),
+        ),
+    ] {
+        let table = Table::of(&[open.clone(), deny.clone()]).await;
+        let script = [Action::Forward, Action::Answer(StatusCode::OK, answer)];
+        let dynamodb = StandIn::before(&table, &script, Action::Forward).await;
+        let mut sandbox = Sandbox::start(&dynamodb.endpoint, &[("APP_CACHE_SECONDS", "3600")]).await;
+        let ringing = call("PPP009", "PPP005");
+        let statuses = [sandbox.invoke(&ringing).await.status, sandbox.invoke(&ringing).await.status];
+        assert_eq!(statuses, [403, 503], "{what}");
+        assert_eq!(sandbox.invoke(&ringing).await.status, 403, "{what}: the next call");
+    }
+}
+
+#[tokio::test]
+async fn what_was_left_is_asked_for_and_nothing_else() {
+    let table = Table::with_samples().await;
+    let pair = json!({ "pk": { "S": "PARTY#defaultApp#PPP005" }, "sk": { "S": "CALLER#PPP009" } });
+    let consumed = json!([{ "TableName": TABLE, "CapacityUnits": 3.0 }]);
+    let partly = json!({
+        "Responses": { TABLE: [] }, "ConsumedCapacity": consumed, "UnprocessedKeys": { TABLE: { "Keys": [pair] } },
+    });
+    let nothing = json!({ "UnprocessedKeys": { TABLE: { "Keys": [pair] } } });
+    let script = [Action::Answer(StatusCode::OK, partly), Action::Answer(StatusCode::OK, nothing)];
+    let (status, line, _, _) = call_over(&script, Action::Forward, &[("STORE_DEADLINE_MS", "8000")]).await;
+    assert_eq!((status, line["units"].as_f64()), (200, Some(4.0)), "{line}");
+    let dynamodb = StandIn::before(&table, &script, Action::Forward).await;
+    let mut sandbox = Sandbox::start(&dynamodb.endpoint, &[("STORE_DEADLINE_MS", "8000")]).await;
+    assert_eq!(sandbox.invoke(&call("PPP009", "PPP005")).await.status, 200);
+    let asked: Vec<_> = dynamodb.requests().iter().map(|request| keys(request).len()).collect();
+    assert_eq!(asked, [4, 1, 1]);
+}
+
+/// A slow answer that leaves keys unprocessed, over and over: each one in time, all of them not.
+#[tokio::test]
+async fn the_deadline_is_for_all_requests_together() {
+    let table = Table::with_samples().await;
+    let dynamodb = StandIn::before(&table, &[], Action::DelayUnprocessed(Duration::from_secs(1))).await;
+    let mut sandbox = Sandbox::start(&dynamodb.endpoint, &[("STORE_DEADLINE_MS", "4000")]).await;
+    sandbox.log().await;
+    assert_eq!(sandbox.invoke(&call("PPP009", "PPP005")).await.status, 503);
+    assert_eq!(sandbox.log().await["error"], "DynamoDB did not answer within 4000 ms", "cut off in the fourth request");
+}
+
+/// The SDK would stop to try again once an outage has used up its quota of retries.
+#[tokio::test]
+async fn an_outage_does_not_make_the_first_slip_after_it_final() {
+    let table = Table::with_samples().await;
+    let dynamodb = StandIn::before(&table, &[], failing()).await;
+    let mut sandbox = Sandbox::start(&dynamodb.endpoint, &[("STORE_DEADLINE_MS", "4000")]).await;
+    for _ in 0..40 {
+        assert_eq!(sandbox.invoke(&call("PPP009", "PPP005")).await.status, 503);
+    }
+    dynamodb.recover_after(&[failing()]);
+    assert_eq!(sandbox.invoke(&call("PPP009", "PPP005")).await.status, 200);
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ impl Said {
         if let Some(past) = expires_at.filter(|&at| at <= now) {
             return Err(usage(format!("--until {} does not lie in the future", moment::format(past))));
         }
-        let hours = (!windows.is_empty()).then(|| Hours::new(windows));
+        let hours = Hours::new(windows);
         Ok(Rule { media, hours, expires_at, note: self.note.clone().filter(|it| !it.is_empty()), ..Rule::new(effect) })
     }
 }

@@ -71,10 +71,10 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
     );
     let table = connection.table().unwrap_or(LOCAL_TABLE);
     let config = Config::read(|name: &str| match name {
-        "TABLE_NAME" => Some(table.to_owned()),
-        "COUNTRY_CODE" => connection.country_code.clone(),
-        "TRUNK_PREFIX" => connection.trunk_prefix.clone(),
-        "INTERNATIONAL_PREFIX" => connection.international_prefix.clone(),
+        "TABLE_NAME" => Some(table.into()),
+        "COUNTRY_CODE" => connection.country_code.as_ref().map(Into::into),
+        "TRUNK_PREFIX" => connection.trunk_prefix.as_ref().map(Into::into),
+        "INTERNATIONAL_PREFIX" => connection.international_prefix.as_ref().map(Into::into),
         name => process_environment(name),
     })?;
     let listener =
@@ -165,6 +165,8 @@ impl Embedded {
             region: "local".to_owned(),
             credentials: Credentials::new("local", "local", None, None, "callgatectl serve"),
             endpoint_url: Some(endpoint.clone()),
+            use_fips: false,
+            use_dual_stack: false,
         };
         let client = client::connect(connection, deadline);
         let is_new = client.list_tables().send().await?.table_names().is_empty();

@@ -206,7 +206,7 @@ impl Row {
         };
         let media = if self.media.is_empty() { None } else { Some(parse_media(&self.media.join(" "))?) };
         let windows = self.hours.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>()?;
-        let hours = (!windows.is_empty()).then(|| Hours::new(windows));
+        let hours = Hours::new(windows);
         let expires_at = self.expires_at.as_deref().and_then(moment::absolute);
         Ok(Rule { media, hours, expires_at, note: self.note.clone(), ..Rule::new(effect) })
     }

@@ -73,7 +73,7 @@ impl fmt::Display for AppKey {
 pub struct PartyId(String);
 
 impl PartyId {
-    /// Brings any spelling of a party to its canonical form: SIP and `tel` URIs lose scheme, parameters,
+    /// Brings any spelling of a party to its canonical form: SIP and `tel` URIs lose scheme, password, parameters,
     /// headers and host (RFC 3261 §19.1, RFC 3966), numbers their visual separators and, with a dial plan,
     /// their national prefix; every word for a withheld number becomes `anonymous`.
     ///
@@ -86,6 +86,17 @@ impl PartyId {
             return Err(IdError::Ambiguous);
         }
         Ok(Self(id.into_owned()))
+    }
+
+    /// As [`Self::new`], for somebody who must be named: nobody can be rung whose id is not there.
+    ///
+    /// # Errors
+    /// As for [`Self::new`], and when nothing is left.
+    pub fn named(text: &str, plan: &DialPlan) -> Result<Self, IdError> {
+        if user_part(address(text.trim()))?.is_empty() {
+            return Err(IdError::Empty);
+        }
+        Self::new(text, plan)
     }
 
     /// Everybody who withholds their id.
@@ -209,12 +220,19 @@ fn user_part(address: &str) -> Result<Cow<'_, str>, IdError> {
     fn before(text: &str, end: char) -> &str {
         text.split_once(end).map_or(text, |(before, _)| before)
     }
-    fn without_host(text: &str) -> &str {
-        text.rsplit_once('@').map_or(text, |(user, _)| user)
-    }
 
-    let Some(uri) = strip_scheme(address) else { return Ok(Cow::Borrowed(without_host(address).trim())) };
-    let user = without_host(before(before(uri, ';'), '?'));
+    let Some(uri) = strip_scheme(address) else {
+        let user = address.rsplit_once('@').map_or(address, |(user, _)| user);
+        return Ok(Cow::Borrowed(user.trim()));
+    };
+    let bare = |text| before(before(text, ';'), '?');
+    let user = match uri.split_once('@') {
+        Some((user, _)) if strip_scheme(user).is_some() => return Err(IdError::Ambiguous),
+        Some((_, host)) if bare(host).contains('@') => return Err(IdError::Forbidden('@')),
+        // A password names nobody (RFC 3261 §25.1, `userinfo`). Without a host, what follows the colon is a port.
+        Some((user, _)) => before(bare(user), ':'),
+        None => bare(uri),
+    };
     let decoded = percent_decode_str(user).decode_utf8().map_err(|_| IdError::NotUtf8)?;
     Ok(match decoded {
         Cow::Borrowed(user) => Cow::Borrowed(user.trim()),
@@ -232,7 +250,7 @@ pub(crate) fn strip_scheme(uri: &str) -> Option<&str> {
 pub(crate) fn number(text: &str) -> Option<Cow<'_, str>> {
     let is_separator = |c: char| matches!(c, ' ' | '.' | '-' | '(' | ')');
     let digits = text.strip_prefix('+').unwrap_or(text);
-    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '(')
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '(' || (digits.len() < text.len() && is_separator(c)))
         || !digits.contains(|c: char| c.is_ascii_digit())
         || !digits.chars().all(|c| c.is_ascii_digit() || is_separator(c))
     {
@@ -297,6 +315,11 @@ mod tests {
         reads("sip:a%20b%20@example.com", "a b");
         reads("sip:%2B7495@example.com", "+7495");
         reads("sip:*98@example.com", "*98");
+        reads("sip:alice:secret@example.com", "alice");
+        reads("sips:alice:@example.com;x=y", "alice");
+        reads("sip:alice:secret;day=tuesday@example.com", "alice");
+        reads("sip:+7495:secret:2@example.com", "+7495");
+        reads("sip:alice%3Abob@example.com", "alice:bob");
     }
 
     #[test]
@@ -314,6 +337,8 @@ mod tests {
         reads("(495) 123.45.67", "4951234567");
         reads("8 800 555 35 35", "88005553535");
         reads("12-", "12");
+        reads("+ 7 495", "+7495");
+        reads("+-7 495", "+7495");
         reads("-12", "-12");
     }
 
@@ -325,6 +350,16 @@ mod tests {
         reads("\"Anonymous\" <sip:anonymous@anonymous.invalid>", "anonymous");
         reads("sip:@example.com", "anonymous");
         reads("sip:%61nonymous@example.com", "anonymous");
+    }
+
+    #[test]
+    fn who_must_be_named_cannot_be_left_out() {
+        let named = |text| PartyId::named(text, &DialPlan::default());
+        for text in ["", " ", "<>", "sip:", "tel:", "@host", "sip:@host", "sip:%20@host", "sip::secret@host"] {
+            assert_eq!(named(text), Err(IdError::Empty), "{text}");
+        }
+        assert_eq!(named("anonymous"), Ok(PartyId::anonymous()));
+        assert_eq!(named("sip:b@c").unwrap().as_str(), "b");
     }
 
     #[test]
@@ -352,6 +387,7 @@ mod tests {
     fn what_is_no_id_is_refused() {
         refuses("a;b", &IdError::Forbidden(';'));
         refuses("a@b@c", &IdError::Forbidden('@'));
+        refuses("sip:a@b@c", &IdError::Forbidden('@'));
         refuses("sip:a%40b@c", &IdError::Forbidden('@'));
         refuses("a\u{0}b", &IdError::Forbidden('\0'));
         refuses("sip:a%0Ab@c", &IdError::Forbidden('\n'));

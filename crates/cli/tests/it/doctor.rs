@@ -1,5 +1,7 @@
 //! `doctor`.
 
+use std::time::SystemTime;
+
 use serde_json::{Value, json};
 
 use crate::support::{Place, csv};
@@ -104,7 +106,7 @@ fn time_is_looked_at() {
         "expired: party `PPP003` of app `shop`",
         "expired: rule from `+1*` to `PPP001` of app `shop`",
         "milliseconds: rule from `+2*` to `PPP001` of app `shop`",
-        "never_opens: rule from `+3*` to `PPP001` of app `shop`",
+        "invalid_record: rule from `+3*` to `PPP001` of app `shop`",
         "expired: rule from `a` to `PPP002` of app `shop`",
         "milliseconds: rule from `b` to `PPP002` of app `shop`",
     ];
@@ -115,6 +117,20 @@ fn time_is_looked_at() {
     assert!(rules.contains("shop,+2*,PPP001,allow,,,2100-01-01T00:00:00Z,"), "{rules}");
     assert!(rules.contains("shop,+4*,PPP001,allow") && rules.contains("shop,b,PPP002,allow,,,2100"), "{rules}");
     assert_eq!(place.items().len(), 2);
+}
+
+#[test]
+fn hours_that_come_too_late_are_found() {
+    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    let place = Place::new();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    // 1970 began on a Thursday.
+    let day_after_tomorrow = DAYS[usize::try_from((now / 86_400 + 3 + 2) % 7).unwrap()];
+    let expires_at = (now + 3_600).to_string();
+    let hours = format!("{day_after_tomorrow} 00:00-24:00 UTC");
+    let rule = json!({"effect": {"S": "allow"}, "expires_at": {"N": expires_at}, "hours": {"L": [{"S": hours}]}});
+    place.put(&party("PPP001", &json!({"+3*": {"M": rule}})));
+    assert_eq!(found(&place, ""), ["never_opens: rule from `+3*` to `PPP001` of app `shop`"]);
 }
 
 #[test]

@@ -30,7 +30,7 @@ struct Response {
 }
 
 fn main() -> Result<(), Error> {
-    let table = process_environment("TABLE_NAME").ok_or("TABLE_NAME is not set")?;
+    let table = std::env::var("TABLE_NAME")?;
     let client = client::connect(read_connection(process_environment)?, std::time::Duration::from_millis(1_500));
     let answer = |event: LambdaEvent<Box<RawValue>>| {
         let read = client.get_item().table_name(&table);
