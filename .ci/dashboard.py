@@ -309,6 +309,14 @@ def table(drawing, x, y, width, tall, rows):
             drawing.text(at[name], top, shown, "small")
 
 
+def alike(left, right):
+    """The same but for the last digit of a coordinate, in which two machines' logarithms may differ."""
+    number = re.compile(r"\d+(?:\.\d+)?")
+    if number.sub("", left) != number.sub("", right):
+        return False
+    return all(abs(float(a) - float(b)) < 0.15 for a, b in zip(number.findall(left), number.findall(right)))
+
+
 def main():
     with stacks.server():
         stacks.API_ENDPOINT = "https://api"
@@ -316,7 +324,7 @@ def main():
         empty_archive = b"PK\x05\x06" + bytes(18)  # no code runs here
         picture = draw(stacks.Stack(name, parameters | {"HookSecret": "sample"}, empty_archive))
     if "--check" in sys.argv:
-        if PICTURE.read_text() != picture:
+        if not alike(PICTURE.read_text(), picture):
             sys.exit(f"{PICTURE.name} is not what template.yaml says: run .ci/dashboard.py")
     else:
         PICTURE.write_text(picture)
