@@ -15,6 +15,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -59,14 +60,15 @@ def enforce_policies():
 
 def every_action():
     """What one could do to tables, logs and what surrounds a function, by AWS's own description of these services."""
-    for service in ("dynamodb", "logs", "s3", "iam", "lambda", "secretsmanager", "sts", "kms", "sns"):
+    for service in ("dynamodb", "logs", "s3", "iam", "lambda", "secretsmanager", "sts", "kms", "sns", "xray"):
         for operation in boto3.client(service, region_name=stacks.REGION).meta.service_model.operation_names:
             yield f"{service}:{operation}"
 
 
-def check_role(stack, role, table, log):
+def check_role(stack, table, traces=False):
     """Reading from this table and writing to this log, and nothing else, is what the function may do."""
-    iam = stacks.client("iam")
+    iam, role = stacks.client("iam"), stack.resources["FunctionRole"].physical_resource_id
+    log = f"/aws/lambda/{stack.name}"
     assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
     policies = []
     for policy in stack.properties("AWS::IAM::Role")["FunctionRole"]["Policies"]:
@@ -90,8 +92,25 @@ def check_role(stack, role, table, log):
         ("*", set()),
     ):
         allowed = {action for action in actions if may(action, resource)}
+        # X-Ray knows no narrower resource than all.
+        expected = expected | ({"xray:PutTraceSegments", "xray:PutTelemetryRecords"} if traces else set())
         assert allowed == expected, f"{resource}: {allowed} instead of {expected}"
-    print(f"role: 3 of {len(actions)} actions, each on its own resource")
+    print(f"role of {stack.name}: 3 of {len(actions)} actions, each on its own resource{', and traces' if traces else ''}")
+
+
+def check_environment(stack):
+    """A variable that the function does not know would be left alone, and its parameter change nothing."""
+    (function,) = (it for it in stack.template["Resources"].values() if it["Type"] == "AWS::Lambda::Function")
+    known = set(re.findall(r'"([A-Z][A-Z_]+)"', (ROOT / "src/config.rs").read_text()))
+    variables = function["Properties"]["Environment"]["Variables"].keys()
+    assert variables <= known, f"the function knows no {variables - known}"
+    in_groups = [
+        name
+        for group in stack.template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+        for name in group["Parameters"]
+    ]
+    assert sorted(in_groups) == sorted(stack.template["Parameters"]), "each parameter stands in one group of the console"
+    assert all(it.get("Description") for it in stack.template["Parameters"].values())
 
 
 def check_table(stack, callgatectl):
@@ -161,6 +180,30 @@ def send_calls(wcs, stack, callgatectl):
     print("calls: the document's own, a refused one, connect, and whoever is not WCS")
 
 
+def check_other_choices(package):
+    """The other stack of samconfig.toml, with whatever the first one leaves at its default chosen differently."""
+    name, parameters = stacks.samconfig("default")
+    parameters |= {
+        "ExistingTableName": "of-another-stack",
+        "UnauthenticatedHooks": "anybody-may-ask-who-may-call-whom",
+        "Tracing": "on",
+        "DeploymentShift": "AtOnce",
+        "AlarmEmail": "on.call@example.org",
+        "CountryCode": "7",
+        "TrunkPrefix": "8",
+    }
+    stack = stacks.Stack(name, parameters, package)
+    assert stack.refused(parameters) == []
+    assert stack.properties("AWS::DynamoDB::Table") == {} and stack.outputs["TableName"] == "of-another-stack"
+    assert "NoDecisionsAlarm" not in stack.properties("AWS::CloudWatch::Alarm")
+    assert len(names.widgets(stack)) == 10
+    function = stacks.client("lambda").get_function_configuration(FunctionName=name, Qualifier="live")
+    variables = function["Environment"]["Variables"]
+    assert (variables["TABLE_NAME"], variables["COUNTRY_CODE"]) == ("of-another-stack", "7"), variables
+    assert "WCS_HOOK_SECRET" not in variables and "ALLOWED_SOURCES" not in variables, variables
+    check_role(stack, "of-another-stack", traces=True)
+
+
 def check_denied(credentials, table):
     """With the function's own credentials: the policy is in force, or the calls above would show nothing."""
     stolen = boto3.client("dynamodb", endpoint_url=stacks.ENDPOINT, region_name=stacks.REGION, **credentials)
@@ -211,7 +254,8 @@ def deploy(package, bootstrap, tool, endpoint):
 
     check_table(stack, callgatectl)
     role = stack.resources["FunctionRole"].physical_resource_id
-    check_role(stack, role, table, f"/aws/lambda/{name}")
+    check_role(stack, table)
+    check_other_choices(package)
     assumed = stacks.client("sts").assume_role(
         RoleArn=f"arn:aws:iam::{stacks.ACCOUNT}:role/{role}", RoleSessionName="function"
     )["Credentials"]
@@ -222,6 +266,7 @@ def deploy(package, bootstrap, tool, endpoint):
         "aws_session_token": assumed["SessionToken"],
     }
     check_denied(credentials, table)
+    check_environment(stack)
     function = stacks.client("lambda").get_function_configuration(FunctionName=name, Qualifier="live")
     sandbox, wcs = front.Function(bootstrap, function, credentials, endpoint), Wcs(port)
     with sandbox, front.Gateway(stack, sandbox, port) as gateway:
@@ -237,6 +282,11 @@ def deploy(package, bootstrap, tool, endpoint):
         assert wcs.call("PPP009", "PPP005") == 503
         lines = sandbox.lines()
     names.check(stack, lines, gateway.access_log)
+    document = json.loads(json.loads((ROOT / "events/document-permitted.json").read_text())["body"])
+    sizes = [len(it["@message"]) + 1 for it in lines if it.get("call_id") == document["callId"]]
+    print(f"the document's own call: {sizes[0]} bytes of log")
+    # What the runbook says it costs is reckoned from this.
+    assert 800 < sizes[0] < 880, sizes
 
 
 main(*sys.argv[1:])

@@ -87,6 +87,7 @@ class Function:
     def __exit__(self, *_):
         self.process.terminate()
         self.process.wait(timeout=30)
+        self.log.close()
 
 
 class Gateway:

@@ -51,6 +51,7 @@ class Query:
         self.tokens = tokens(text)
         self.commands = []
         self.fields, self.conditions = set(), []
+        self.columns = None  # what is shown; later commands may use other fields all the same
         self.made = None  # after `stats`, only what it made is there
         if self.take("name", "SOURCE"):
             self.expect("string")
@@ -96,7 +97,8 @@ class Query:
     def command(self):
         match self.keyword("fields", "filter", "stats", "sort", "limit"):
             case "fields":
-                return self.show(self.listed(self.field))
+                self.columns = self.listed(self.field)
+                return lambda lines: lines
             case "filter":
                 condition = self.either()
                 if self.made is None:
@@ -115,10 +117,6 @@ class Query:
                 count = int(self.expect("number"))
                 return lambda lines: lines[:count]
         raise QueryError(f"unknown command {self.tokens[:3]}")
-
-    @staticmethod
-    def show(names):
-        return lambda lines: [{name: line.get(name) for name in names} for line in lines]
 
     def either(self):
         conditions = [self.both()]
@@ -209,6 +207,8 @@ class Query:
     def run(self, lines):
         for command in self.commands:
             lines = command(lines)
+        if self.columns and self.made is None:
+            return [{name: line.get(name) for name in self.columns} for line in lines]
         return lines
 
     def matching(self, lines):
@@ -231,7 +231,7 @@ def line(text, at=None):
 
 
 def check(text, lines):
-    """A query against real lines: it finds some, and they have each field it names. What it finds."""
+    """A query against real lines: it finds some, and they have each field it names."""
     query = Query(text)
     found = query.matching(lines)
     if not found:
@@ -241,4 +241,5 @@ def check(text, lines):
     unknown = {name for name in query.fields if not any(name in it for it in alike)}
     if unknown:
         raise QueryError(f"no real line has {sorted(unknown)}")
-    return query.run(lines)
+    if not query.run(lines):
+        raise QueryError("it answers nothing")

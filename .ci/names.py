@@ -114,7 +114,8 @@ def check(stack, lines, access_log):
             insights.check(query, lines)
         except insights.QueryError as error:
             problems.append(f"{place}: {error}")
-    print("\n".join(problems))
+    for problem in problems:
+        print(problem)
     print("names: " + ", ".join(f"{count} {what}" for what, count in counted.items()))
     # Fewer than these, and something was not found rather than right.
     assert counted["metrics"] >= 14 and counted["queries"] >= 18 and counted["lines"] >= 12, counted

@@ -30,7 +30,6 @@ from samtranslator.yaml_helper import yaml_parse  # noqa: E402
 ROOT = pathlib.Path(__file__).parent.parent
 ENDPOINT = None  # of the one moto of this process
 API_ENDPOINT = None  # where the HTTP API answers
-BUCKET, KEY = "artifacts", "callgate.zip"
 # What has no counterpart in moto, and no part in a call.
 NOT_CREATED = {
     "AWS::Logs::MetricFilter",
@@ -79,12 +78,12 @@ class NoManagedPolicies:
         return {}
 
 
-def translate(parameters):
+def translate(parameters, bucket, key):
     """The CloudFormation template that SAM would deploy, with the packed function where `sam package` would put it."""
     source = template()
     unknown = parameters.keys() - source["Parameters"].keys()
     assert not unknown, f"template.yaml has no parameter {unknown}"
-    source["Resources"]["Function"]["Properties"]["CodeUri"] = f"s3://{BUCKET}/{KEY}"
+    source["Resources"]["Function"]["Properties"]["CodeUri"] = f"s3://{bucket}/{key}"
     return transform(source, dict(parameters), NoManagedPolicies())
 
 
@@ -93,10 +92,10 @@ class Stack:
 
     def __init__(self, name, parameters, package):
         self.name = name
-        storage = client("s3")
-        storage.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
-        storage.put_object(Bucket=BUCKET, Key=KEY, Body=package)
-        self.template = translate(parameters)
+        bucket, key = f"{name}-artifacts", "callgate.zip"
+        client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+        client("s3").put_object(Bucket=bucket, Key=key, Body=package)
+        self.template = translate(parameters, bucket, key)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             client("cloudformation").create_stack(
@@ -151,6 +150,20 @@ def holds(condition, parameters):
             left, right = (parameters[it["Ref"]] if isinstance(it, dict) else it for it in operands)
             return left == right
     raise NotImplementedError(function)
+
+
+moto_compares = parsing.parse_condition
+
+
+def compare(condition, resources, conditions):
+    """CloudFormation compares parameters as text; moto has made numbers of some."""
+    if "Fn::Equals" in condition:
+        left, right = (resolve(it, resources) for it in condition["Fn::Equals"])
+        return str(left) == str(right)
+    return moto_compares(condition, resources, conditions)
+
+
+parsing.parse_condition = compare
 
 
 def client(service):
