@@ -1,5 +1,6 @@
 //! The decision log: one JSON line a call on stdout, with CloudWatch embedded metrics in the same line.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -272,7 +273,7 @@ fn escaped(json: String) -> String {
     }
     json.chars().fold(String::with_capacity(json.len() + 16), |mut text, c| {
         if is_obeyed(c) {
-            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {
             text.push(c);
         }
