@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use callgate::authentication::Secret;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 
@@ -97,6 +98,16 @@ async fn only_what_was_signed_with_a_secret_is_heard() {
         ],
     )
     .await;
+}
+
+#[test]
+fn the_simulator_and_serve_sign_as_wcs_does() {
+    let expected = format!("WCS {}", hash(SECRET, BODY.as_bytes()));
+    assert_eq!(Secret::new(SECRET).authorization(BODY.as_bytes()), expected);
+    // RFC 2202, the second test of HMAC-MD5.
+    let of_the_rfc = Secret::new("Jefe").authorization(b"what do ya want for nothing?");
+    assert_eq!(of_the_rfc, "WCS 750c783e6ab0b503eaa86e310a5db738");
+    assert_eq!(format!("{:?}", Secret::new(SECRET)), "Secret(…)");
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@
 //!
 //! `CALLGATE_MEASURE=1 CALLGATE_BINARY=target/release/callgate cargo test --test it faults -- --nocapture --test-threads=1`
 
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -182,7 +184,7 @@ async fn who_cannot_show_who_it_is_is_not_asked() {
     let mut sandbox = ready(&dynamodb.endpoint, &[("SSL_CERT_FILE", dynamodb.roots.to_str().unwrap())]).await;
     ring(&mut sandbox, "TLS", Permitted).await;
     for (fault, identity, error) in [
-        ("TLS: certificate from an untrusted authority", Identity::Untrusted, "invalid peer certificate"),
+        ("TLS: certificate from an untrusted authority", Identity::Untrusted, "UnknownIssuer"),
         ("TLS: expired certificate", Identity::Expired, "certificate expired"),
         ("TLS: certificate of another server", Identity::AnotherName, "not valid for name"),
         ("TLS: a handshake that never ends", Identity::Silent, "DynamoDB"),
@@ -254,13 +256,21 @@ async fn what_passes_is_waited_for() {
 
 #[tokio::test]
 async fn a_name_without_an_address_is_unavailable() {
-    let mut sandbox = ready("http://callgate.invalid:8000", &[]).await;
-    let (took, line) = ring(&mut sandbox, "DNS failure", Unavailable("dns error")).await;
-    println!(
-        "| DNS failure | 503 | `store_unavailable` | {} | `{}` | not tried |",
-        took.as_millis(),
-        line["error"].as_str().unwrap()
-    );
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("resolver-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let [library, resolves] = ["resolver.so", "resolves"].map(|name| directory.join(name));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/resolver.c");
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", source, "-ldl", "-o"]).arg(&library).status();
+    assert!(compiled.unwrap().success());
+
+    let table = Table::with_samples().await;
+    let port = table.endpoint.rsplit_once(':').unwrap().1;
+    let environment = [("LD_PRELOAD", library.to_str().unwrap()), ("CALLGATE_RESOLVES", resolves.to_str().unwrap())];
+    let mut sandbox = ready(&format!("http://dynamodb.test:{port}"), &environment).await;
+    let row = Row::of(&mut sandbox, "DNS failure", Unavailable("dns error")).await;
+    std::fs::write(&resolves, "").unwrap();
+    row.over(&mut sandbox).await;
+    std::fs::remove_dir_all(&directory).unwrap();
 }
 
 /// The item of exactly these two, allowing, with this attribute besides or instead.
@@ -372,12 +382,15 @@ async fn an_item_near_the_limit_is_read() {
     let mut sandbox = Sandbox::start(&table.endpoint, &[("STORE_DEADLINE_MS", "10000")]).await;
     sandbox.log().await;
     sandbox.polled().await;
-    let from = Instant::now();
-    assert_eq!(sandbox.invoke(&call("PPP009", "PPP005")).await.status, 200);
-    let took = from.elapsed();
-    let line = sandbox.log().await;
-    assert!(line["units"].as_f64().unwrap() > 70.0, "{line}");
-    println!("| an item near 400 KB | 200 | `pair_rule` | {} | | |", took.as_millis());
+    let mut times = Vec::new();
+    for _ in 0..2 {
+        let from = Instant::now();
+        assert_eq!(sandbox.invoke(&call("PPP009", "PPP005")).await.status, 200);
+        times.push(from.elapsed().as_millis());
+        let line = sandbox.log().await;
+        assert!(line["units"].as_f64().unwrap() > 70.0, "{line}");
+    }
+    println!("| an item near 400 KB | 200 | `pair_rule` | {} | | {} |", times[0], times[1]);
 }
 
 /// Lambda freezes a sandbox between calls, while servers close connections nobody uses. The next call thaws it, and

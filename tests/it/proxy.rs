@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -190,12 +192,12 @@ impl TlsFront {
     pub(crate) async fn before(table: &Table) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let trusted = authority();
+        let trusted = authority("trusted");
         let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("roots-{port}.pem"));
         std::fs::write(&roots, trusted.pem()).unwrap();
         let [good, expired, another] = [("localhost", 2099), ("localhost", 2020), ("example.com", 2099)]
             .map(|(name, until)| acceptor(&trusted, name, until));
-        let untrusted = acceptor(&authority(), "localhost", 2099);
+        let untrusted = acceptor(&authority("untrusted"), "localhost", 2099);
         let shown = Arc::new(Mutex::new(Identity::Good));
         let connections = Arc::<Mutex<Vec<AbortHandle>>>::default();
         let (identity, open) = (Arc::clone(&shown), Arc::clone(&connections));
@@ -230,8 +232,9 @@ async fn carry_tls(client: TcpStream, acceptor: Option<TlsAcceptor>, upstream: S
     copy_bidirectional(&mut client, &mut server).await.ok().map(|_| ())
 }
 
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
+fn authority(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut root = CertificateParams::default();
+    root.distinguished_name.push(DnType::CommonName, name);
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap()

@@ -16,7 +16,7 @@ const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MIDNIGHT: u16 = 24 * 60;
 
 /// A day and its following night, in seconds: the longest time a window and its zone's clock changes can reach.
-const TWO_DAYS: EpochSeconds = 2 * 24 * 60 * 60;
+const TWO_DAYS: EpochSeconds = 172_800;
 
 /// One or more windows, never none, in one of which the call must lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,8 +200,8 @@ fn time_of(text: &str) -> Result<u16, HoursError> {
 
 /// From the database in the binary, so that every installation knows the same zones; parsed once and then shared.
 fn zone_of(name: &str) -> Result<TimeZone, HoursError> {
-    let zone =
-        TimeZoneDatabase::bundled().get(name).ok().filter(|zone| zone.iana_name().is_some() && !zone.is_unknown());
+    // The zone nobody knows has no name.
+    let zone = TimeZoneDatabase::bundled().get(name).ok().filter(|zone| zone.iana_name().is_some());
     zone.ok_or_else(|| HoursError::Zone(name.to_owned()))
 }
 
@@ -338,6 +338,17 @@ mod tests {
         for now in [EpochSeconds::MIN, -1, 0, EpochSeconds::MAX] {
             assert!(Hours::parse("Mon-Sun 00:00-24:00 Pacific/Apia").unwrap().contain(now));
         }
+    }
+
+    #[test]
+    fn what_lies_beyond_the_calendar_is_its_nearer_end() {
+        for day in DAYS {
+            let hours = Hours::parse(&format!("{day} 00:00-24:00 UTC")).unwrap();
+            for (beyond, end) in [(EpochSeconds::MIN, Timestamp::MIN), (EpochSeconds::MAX, Timestamp::MAX)] {
+                assert_eq!(hours.contain(beyond), hours.contain(end.as_second()), "{day}, {beyond}");
+            }
+        }
+        assert_ne!(timestamp(EpochSeconds::MIN), timestamp(EpochSeconds::MAX));
     }
 
     #[test]

@@ -369,6 +369,7 @@ mod tests {
         dialled("tel:84951234567", "+74951234567");
         dialled("+84951234567", "+84951234567");
         dialled("8495123", "8495123");
+        dialled("84951234", "+74951234");
         dialled("4951234567", "4951234567");
         dialled("8x4951234567", "8x4951234567");
     }
@@ -423,7 +424,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(20_000))]
+        #![proptest_config(ProptestConfig::with_cases(80 * ProptestConfig::default().cases))]
 
         #[test]
         fn the_canonical_form_is_idempotent(text in spelling(), with_plan in any::<bool>()) {

@@ -44,7 +44,13 @@ impl Pattern {
             return Err(PatternError::StarInside);
         }
         if literal.len() == text.len() {
-            return Ok(Self::Exact(PartyId::new(text, plan)?.as_str().to_owned()));
+            let id = PartyId::new(text, plan)?;
+            // `sip:%2a@host` is the id `*`, and stored it would be everyone.
+            return if id.as_str().contains('*') {
+                Err(PatternError::StarInside)
+            } else {
+                Ok(Self::Exact(id.as_str().to_owned()))
+            };
         }
         if literal.is_empty() {
             return Ok(Self::Everyone);
@@ -130,6 +136,10 @@ mod tests {
         assert_eq!(refused("79*5"), PatternError::StarInside);
         assert_eq!(refused("**"), PatternError::StarInside);
         assert_eq!(refused("*98"), PatternError::StarInside);
+        // What is percent-encoded is part of the id, and must not become an open end.
+        for star in ["sip:%2a@x", "sip:+7495%2A", "tel:*98", "sip:9*8@x"] {
+            assert_eq!(refused(star), PatternError::StarInside, "{star}");
+        }
         assert_eq!(refused("a@b*"), PatternError::Id(IdError::Forbidden('@')));
         assert_eq!(refused("tel:+7495*"), PatternError::Scheme);
         assert_eq!(refused("SIP:*"), PatternError::Scheme);

@@ -642,7 +642,7 @@ impl Table {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 10_000,
+        cases: 40 * ProptestConfig::default().cases,
         max_global_rejects: 100_000,
         failure_persistence: None,
         ..ProptestConfig::default()
