@@ -6,6 +6,7 @@ mod bad_input;
 mod check;
 mod concurrency;
 mod doctor;
+mod documented;
 mod million;
 mod rules;
 mod serve;
