@@ -134,8 +134,8 @@ impl Options {
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
         } else if endpoint.is_some_and(is_loopback) && !is_set("AWS_REGION") && self.profile.is_none() {
-            // A stand-in has no regions, and takes any.
-            loader = loader.region(Region::new("local"));
+            // A stand-in has no regions, and takes any that exists.
+            loader = loader.region(Region::new("us-east-1"));
         }
         if let Some(profile) = &self.profile {
             loader = loader.profile_name(profile);
