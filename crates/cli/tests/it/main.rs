@@ -15,5 +15,6 @@ mod support;
 mod tables;
 #[cfg(unix)]
 mod terminal;
+mod throttled;
 mod transfer;
 mod walkthrough;
