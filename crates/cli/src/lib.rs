@@ -168,7 +168,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let connection = &cli.connection;
     let outcome = match &cli.command {
         Command::Serve(options) => serve::run(options, connection).await.map(|()| Outcome::Done),
-        Command::WcsSimulator(options) => return tokio::task::block_in_place(|| simulator::run(options)),
+        Command::WcsSimulator(options) => {
+            return tokio::task::block_in_place(|| simulator::run(options, connection.output));
+        }
         Command::Table(command) => table::run(command, connection).await,
         Command::Allow(said) => rules::write(Effect::Allow, said, connection).await,
         Command::Deny(said) => rules::write(Effect::Deny, said, connection).await,

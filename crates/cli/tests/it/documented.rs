@@ -94,6 +94,7 @@ fn what_programs_are_promised_is_what_every_command_prints() {
     keeps(&place, "`import`", &[&format!("import {file_name}"), &format!("import {bad_name}")], &none);
     keeps(&place, "`doctor`", &["doctor"], &none);
     keeps(&place, "`table`", &["table describe"], &none);
+    keeps(&place, "`wcs-simulator`", &["wcs-simulator http://127.0.0.1:1/x --no-connect"], &none);
     let exported: Value =
         serde_json::from_str(place.run("export --output json").done().out.lines().next().unwrap()).unwrap();
     let mut names = Names::new();

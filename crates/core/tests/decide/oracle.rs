@@ -119,7 +119,7 @@ fn is_among(days: &str, day: EpochSeconds) -> bool {
 }
 
 /// Seconds east of Greenwich.
-fn offset(zone: &str, now: EpochSeconds) -> EpochSeconds {
+pub(crate) fn offset(zone: &str, now: EpochSeconds) -> EpochSeconds {
     let hour = 60 * 60;
     match zone {
         "UTC" => 0,

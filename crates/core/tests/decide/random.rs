@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use callgate_core::{Call, Effect, EpochSeconds, Fault, Hours, MediaSet, Rule};
 use proptest::prelude::*;
 
-use crate::oracle::{DAY, midnight};
+use crate::oracle::{DAY, midnight, offset};
 use crate::table::{APP, Entry, NOW, Table, call};
 
 pub(crate) const IDS: [&str; 5] = ["a", "ab", "abc", "b", "anonymous"];
@@ -35,25 +35,29 @@ pub(crate) const NUMBER_PATTERNS: [&str; 8] = ["*", "+7*", "+7495*", "8*", "+*",
 const ZONES: [&str; 5] = ["UTC", "Europe/Moscow", "Asia/Kathmandu", "Europe/Berlin", "America/New_York"];
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-pub(crate) fn any_days() -> impl Strategy<Value = String> {
+fn any_days() -> impl Strategy<Value = String> {
     let day = || prop::sample::select(&DAYS[..]);
     let part =
         prop_oneof![day().prop_map(str::to_owned), (day(), day()).prop_map(|(first, last)| format!("{first}-{last}")),];
     proptest::collection::vec(part, 1..3).prop_map(|parts| parts.join(","))
 }
 
-/// Whole hours and odd minutes, over midnight and up to it.
-pub(crate) fn any_window() -> impl Strategy<Value = String> {
-    let time = prop_oneof![2 => (0..24_u32).prop_map(|hour| hour * 60), 1 => 0..24 * 60_u32];
-    let end = prop_oneof![1 => Just(24 * 60_u32), 6 => time.clone()];
-    (any_days(), time, end, prop::sample::select(&ZONES[..])).prop_map(|(days, start, end, zone)| {
-        let end = if end == start { start + 1 } else { end };
-        format!("{days} {:02}:{:02}-{:02}:{:02} {zone}", start / 60, start % 60, end / 60, end % 60)
+/// Whole hours and odd minutes, over midnight and up to it, and often about the minute of the call.
+fn any_window(now: EpochSeconds) -> impl Strategy<Value = String> {
+    prop::sample::select(&ZONES[..]).prop_flat_map(move |zone| {
+        let minute = u32::try_from((now + offset(zone, now)).rem_euclid(DAY) / 60).unwrap();
+        let near = (0..3_u32).prop_map(move |later| (minute + 24 * 60 - 1 + later) % (24 * 60));
+        let time = prop_oneof![2 => (0..24_u32).prop_map(|hour| hour * 60), 1 => 0..24 * 60_u32, 2 => near];
+        let end = prop_oneof![1 => Just(24 * 60_u32), 6 => time.clone()];
+        (any_days(), time, end).prop_map(move |(days, start, end)| {
+            let end = if end == start { start + 1 } else { end };
+            format!("{days} {:02}:{:02}-{:02}:{:02} {zone}", start / 60, start % 60, end / 60, end % 60)
+        })
     })
 }
 
-pub(crate) fn any_hours() -> impl Strategy<Value = Option<Hours>> {
-    let some = proptest::collection::vec(any_window(), 1..3);
+fn any_hours(now: EpochSeconds) -> impl Strategy<Value = Option<Hours>> {
+    let some = proptest::collection::vec(any_window(now), 1..3);
     prop_oneof![3 => Just(None), 1 => some.prop_map(|windows| Some(Hours::parse(&windows.join(";")).unwrap()))]
 }
 
@@ -93,7 +97,7 @@ pub(crate) fn any_list_of(
     patterns: &'static [&'static str],
     now: EpochSeconds,
 ) -> impl Strategy<Value = BTreeMap<String, Entry>> {
-    let entry = (any_entry(), any_hours()).prop_map(move |(entry, hours)| {
+    let entry = (any_entry(), any_hours(now)).prop_map(move |(entry, hours)| {
         entry.map(|rule| Rule { hours, expires_at: rule.expires_at.map(|at| at - NOW + now), ..rule })
     });
     proptest::collection::btree_map(prop::sample::select(patterns).prop_map(str::to_owned), entry, 0..4)
