@@ -163,7 +163,7 @@ Exit code 0 when the call goes through, 3 when it is refused.";
 /// Runs the command; what it found out, as the contract's exit code.
 ///
 /// # Errors
-/// When it could not be done. [`exit_code`] says whether it was said wrongly or failed.
+/// When it could not be done. [`report`] says whether it was said wrongly or failed.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let connection = &cli.connection;
     let outcome = match &cli.command {
