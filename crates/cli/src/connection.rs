@@ -112,9 +112,7 @@ impl Options {
     /// The endpoint, where one is given.
     pub(crate) fn endpoint(&self) -> anyhow::Result<Option<&str>> {
         let Some(url) = given(self.endpoint_url.as_deref()) else { return Ok(None) };
-        let uri = url.parse::<Uri>().ok();
-        let is_url = uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
-        if is_url {
+        if is_url(url) {
             Ok(Some(url))
         } else {
             Err(usage(format!("the endpoint `{url}` is no URL, such as `http://127.0.0.1:8000`")))
@@ -134,8 +132,8 @@ impl Options {
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
         } else if endpoint.is_some_and(is_loopback) && !is_set("AWS_REGION") && self.profile.is_none() {
-            // A stand-in has no regions, and takes any.
-            loader = loader.region(Region::new("local"));
+            // A stand-in has no regions, and takes any that exists.
+            loader = loader.region(Region::new("us-east-1"));
         }
         if let Some(profile) = &self.profile {
             loader = loader.profile_name(profile);
@@ -227,6 +225,12 @@ impl Table {
     pub(crate) fn is_missing(&self) -> anyhow::Error {
         anyhow!("there is no table `{0}`; make it with `callgatectl table create --table {0}`", self.name)
     }
+}
+
+/// An absolute URL of HTTP.
+pub(crate) fn is_url(text: &str) -> bool {
+    let uri = text.parse::<Uri>().ok();
+    uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
 }
 
 /// What is empty counts as not given.

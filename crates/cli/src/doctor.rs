@@ -86,9 +86,6 @@ fn report(finding: &Finding) -> io::Result<()> {
     if let Some(mend) = &finding.mend {
         say(format!("  mend: {}", visible(mend)))?;
     }
-    if finding.fixable {
-        say("  or:   callgatectl doctor --fix")?;
-    }
     Ok(())
 }
 

@@ -164,12 +164,14 @@ Exit code 0 when the call goes through, 3 when it is refused.";
 /// Runs the command; what it found out, as the contract's exit code.
 ///
 /// # Errors
-/// When it could not be done. [`exit_code`] says whether it was said wrongly or failed.
+/// When it could not be done. [`report`] says whether it was said wrongly or failed.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let connection = &cli.connection;
     let outcome = match &cli.command {
         Command::Serve(options) => serve::run(options, connection).await.map(|()| Outcome::Done),
-        Command::WcsSimulator(options) => return tokio::task::block_in_place(|| simulator::run(options)),
+        Command::WcsSimulator(options) => {
+            return tokio::task::block_in_place(|| simulator::run(options, connection.output));
+        }
         Command::Table(command) => table::run(command, connection).await,
         Command::Allow(said) => rules::write(Effect::Allow, said, connection).await,
         Command::Deny(said) => rules::write(Effect::Deny, said, connection).await,

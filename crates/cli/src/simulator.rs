@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use ureq::Agent;
 
+use crate::connection::{Output, is_url};
+use crate::outcome::usage;
 use crate::say::say;
 
 /// Play WCS against a hook, and show what the SIP side would get
@@ -95,6 +97,19 @@ enum Outcome {
     RingsUnasked,
 }
 
+impl Outcome {
+    /// The stable word for programs.
+    const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Rings => "rings",
+            Self::Forbidden => "forbidden",
+            Self::ForbiddenByFailure(_) => "forbidden_by_failure",
+            Self::RingsUnpermitted(_) => "rings_unpermitted",
+            Self::RingsUnasked => "rings_unasked",
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -107,9 +122,16 @@ impl fmt::Display for Outcome {
     }
 }
 
-pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(options: &Options, output: Output) -> anyhow::Result<ExitCode> {
+    if !is_url(&options.url) {
+        return Err(usage(format!("`{}` is no URL, such as `http://127.0.0.1:8080/rest/my_api`", options.url)));
+    }
     let wcs = Wcs::new(options);
-    let config = wcs.connect(options)?;
+    let (whose, config) = wcs.connect(options)?;
+    if output == Output::Text {
+        say(format!("connect: {whose}, OnCallEvent restOnError={}", config.on_error))?;
+    }
+    let mut said = Vec::new();
     let default_calls = ["PPP009", "PPP005", "PPP009", "PPP006"].map(str::to_owned);
     let is_default = options.call.is_empty() && options.permitted.is_empty() && options.refused.is_empty();
     let calls = if is_default { &default_calls[..] } else { &options.call };
@@ -117,7 +139,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     for (calls, must_ring) in [(calls, None), (&options.permitted, Some(true)), (&options.refused, Some(false))] {
         for pair in calls.chunks_exact(2) {
             let [caller, callee] = pair else { continue };
-            let outcome = wcs.call(options, &config, caller, callee)?;
+            let outcome = wcs.call(options, &config, caller, callee);
             let fails_open = matches!(outcome, Outcome::RingsUnpermitted(_) | Outcome::RingsUnasked);
             let is_wrong = fails_open || must_ring.is_some_and(|must| must != (outcome == Outcome::Rings));
             let style = if is_wrong { AnsiColor::Red.on_default().bold() } else { Style::new() };
@@ -126,11 +148,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<ExitCode> {
                 Some(true) => ", and must ring",
                 _ => ", and must not",
             };
-            say(format!("{caller} to {callee}: {style}{outcome}{note}{style:#}"))?;
+            match output {
+                Output::Text => say(format!("{caller} to {callee}: {style}{outcome}{note}{style:#}"))?,
+                Output::Json => said.push(json!({
+                    "caller": caller, "callee": callee, "outcome": outcome.as_str(), "why": outcome.to_string(),
+                    "wrong": is_wrong,
+                })),
+            }
             if is_wrong {
                 exit = ExitCode::FAILURE;
             }
         }
+    }
+    if output == Output::Json {
+        say(json!({"connect": whose, "rest_on_error": config.on_error, "calls": said}))?;
     }
     Ok(exit)
 }
@@ -185,11 +216,10 @@ impl Wcs {
         }
     }
 
-    /// What the answer to `connect` says about `OnCallEvent`.
-    fn connect(&self, options: &Options) -> anyhow::Result<MethodConfig> {
+    /// Who answered `connect`, and what the answer says about `OnCallEvent`.
+    fn connect(&self, options: &Options) -> anyhow::Result<(String, MethodConfig)> {
         let (whose, answer) = if options.no_connect {
-            say("connect: not among the REST methods, OnCallEvent restOnError=LOG")?;
-            return Ok(MethodConfig::default());
+            return Ok(("not among the REST methods".to_owned(), MethodConfig::default()));
         } else if let Some(file) = &options.connect_answer {
             let text = std::fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
             (format!("answered by `{}`", file.display()), text)
@@ -208,29 +238,27 @@ impl Wcs {
         let config: MethodConfig = config
             .map_or_else(|| Ok(MethodConfig::default()), serde_json::from_value)
             .context("connect: restClientConfig.OnCallEvent is not as documented")?;
-        say(format!("connect: {whose}, OnCallEvent restOnError={}", config.on_error))?;
-        Ok(config)
+        Ok((whose, config))
     }
 
-    fn call(&self, options: &Options, config: &MethodConfig, caller: &str, callee: &str) -> anyhow::Result<Outcome> {
+    fn call(&self, options: &Options, config: &MethodConfig, caller: &str, callee: &str) -> Outcome {
         if config.policy == "DISABLE" {
-            return Ok(Outcome::RingsUnasked);
+            return Outcome::RingsUnasked;
         }
         let mut event = on_call_event(&options.app, caller, callee, options.video);
         for field in config.exclude.split(',').map(str::trim) {
             event.remove(field);
         }
         let refused_or_failed = match self.post("OnCallEvent", &Value::Object(event)) {
-            Ok((200, _)) => return Ok(Outcome::Rings),
-            Ok((403, _)) if config.on_error == "FAIL" => return Ok(Outcome::Forbidden),
+            Ok((200, _)) => return Outcome::Rings,
+            Ok((403, _)) if config.on_error == "FAIL" => return Outcome::Forbidden,
             Ok((status, _)) => format!("it answered {status}"),
-            Err(error @ ureq::Error::BadUri(_)) => return Err(error).context("the URL is wrong"),
             Err(error) => error.to_string(),
         };
-        Ok(match config.on_error.as_str() {
+        match config.on_error.as_str() {
             "FAIL" => Outcome::ForbiddenByFailure(refused_or_failed),
             _ => Outcome::RingsUnpermitted(refused_or_failed),
-        })
+        }
     }
 }
 

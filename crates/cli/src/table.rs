@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, TableStatus,
     TimeToLiveDescription, TimeToLiveSpecification, TimeToLiveStatus,
 };
+use callgate::store::client;
 use callgate::store::item::{EXPIRES_AT, PK, SK};
 use clap::Subcommand;
 use serde_json::json;
@@ -63,7 +64,7 @@ pub(crate) async fn create(client: &Client, table: &str) -> anyhow::Result<()> {
         .key_schema(key(SK, KeyType::Range)?)
         .send()
         .await
-        .with_context(|| format!("cannot create table `{table}`"))?;
+        .map_err(|error| anyhow!("cannot create table `{table}`: {}", client::describe(&error)))?;
     wait(client, table).await?;
     let expiry = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true).build()?;
     client
@@ -72,7 +73,7 @@ pub(crate) async fn create(client: &Client, table: &str) -> anyhow::Result<()> {
         .time_to_live_specification(expiry)
         .send()
         .await
-        .with_context(|| format!("cannot set the expiry attribute of table `{table}`"))?;
+        .map_err(|error| anyhow!("cannot set the expiry attribute of table `{table}`: {}", client::describe(&error)))?;
     Ok(())
 }
 
@@ -80,7 +81,8 @@ async fn wait(client: &Client, table: &str) -> anyhow::Result<()> {
     let started = Instant::now();
     while started.elapsed() < MAX_WAIT {
         let answer = client.describe_table().table_name(table).send().await;
-        let answer = answer.with_context(|| format!("cannot see whether table `{table}` is ready"))?;
+        let unseen = |error| anyhow!("cannot see whether table `{table}` is ready: {}", client::describe(&error));
+        let answer = answer.map_err(unseen)?;
         if answer.table().and_then(TableDescription::table_status) == Some(&TableStatus::Active) {
             return Ok(());
         }

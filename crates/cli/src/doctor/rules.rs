@@ -13,6 +13,9 @@ use crate::moment::{self, MILLISECONDS_FROM};
 use crate::statement::About;
 use crate::stored::Stored;
 
+/// The command that mends what has one safe mend.
+const FIX: &str = "callgatectl doctor --fix";
+
 /// Every window that ever opens does so within a week, and a day to spare.
 const EIGHT_DAYS: EpochSeconds = 8 * 24 * 60 * 60;
 
@@ -158,10 +161,10 @@ impl Doctor {
             let seconds = at / 1_000;
             let what = format!("`expires_at` is {at}: milliseconds, for {}", moment::format(seconds));
             let why = "it is read as seconds, so it never expires";
-            (Finding::new("milliseconds", place, what, why, None), Action::SetExpiry(seconds))
+            (Finding::new("milliseconds", place, what, why, Some(FIX.to_owned())), Action::SetExpiry(seconds))
         } else if at <= self.now {
             let what = format!("it expired at {}", moment::format(at));
-            (Finding::new("expired", place, what, why, None), Action::Remove)
+            (Finding::new("expired", place, what, why, Some(FIX.to_owned())), Action::Remove)
         } else {
             return;
         };

@@ -167,3 +167,34 @@ fn size_and_reach_are_looked_at() {
     import(csv(12..40, |number| format!("shop,x{number},x0,allow")));
     assert!(found(&place, "").contains(&"short_prefix: rule from `x*` to `PPP001` of app `shop`".to_owned()));
 }
+
+#[test]
+fn a_mend_says_the_whole_rule_again() {
+    let place = Place::new();
+    let rule = json!({"effect": {"S": "allow"}, "media": {"SS": ["audio"]}, "expires_at": {"N": "4102444800"}, "note": {"S": "it's"},
+        "hours": {"L": [{"S": "Mon-Fri 09:00-18:00 Europe/Moscow"}, {"S": "Sat 10:00-14:00 UTC"}]}});
+    place.put(&party("PPP001", &json!({"+7 495*": {"M": rule}, "tel:+7*": {"M": {"effect": {"S": "deny"}}}})));
+    let said = "callgatectl allow --app shop --from '+7 495*' --to PPP001 --media audio --hours 'Mon-Fri 09:00-18:00 Europe/Moscow' \
+                --hours 'Sat 10:00-14:00 UTC' --until 2100-01-01T00:00:00Z --note 'it'\\''s'";
+    let run = place.run("doctor").ends(4).says("`+7 495*` is not how calls spell it: they say `+7495*`");
+    run.says(&format!("revoke --exactly --app shop --from '+7 495*' --to PPP001 && {said}\n"))
+        .says("`tel:+7*` starts with a scheme, which no id keeps");
+    place.put(&json!({"pk": {"S": "x"}, "sk": {"S": "y"}}));
+    place.run("doctor").ends(4).says("aws dynamodb delete-item --table-name permissions --key '{\"pk\":{\"S\":\"x\"}");
+}
+
+#[test]
+fn who_mended_a_rule_is_written_down() {
+    let place = Place::new();
+    let late = json!({"expires_at": {"N": "4102444800000"}, "updated_by": {"S": "somebody"}, "updated_at": {"N": "1"}});
+    place.put(&pair("a", "b", &late));
+    place.put(&party("c", &json!({"*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "4102444800000"}}}})));
+    place.run("doctor").ends(4).says("mend: callgatectl doctor --fix");
+    place.run("doctor --fix").done();
+    for shown in [place.json("show --app shop b"), place.json("show --app shop c")] {
+        let rule = &shown["incoming"][0];
+        assert_eq!(rule["expires_at"], "2100-01-01T00:00:00Z");
+        assert!(rule["updated_by"] != "somebody" && rule["updated_by"].is_string(), "{rule}");
+        assert!(rule["updated_at"].as_str().unwrap().starts_with("20"), "{rule}");
+    }
+}

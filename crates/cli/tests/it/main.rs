@@ -6,6 +6,7 @@ mod bad_input;
 mod check;
 mod concurrency;
 mod doctor;
+mod documented;
 mod load;
 mod million;
 mod rules;
@@ -15,5 +16,6 @@ mod support;
 mod tables;
 #[cfg(unix)]
 mod terminal;
+mod throttled;
 mod transfer;
 mod walkthrough;

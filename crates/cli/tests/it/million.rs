@@ -79,14 +79,17 @@ fn bare_loop(place: &Place, rules: usize) -> f64 {
             .http_client(callgate::store::client::https_client())
             .build();
         let client = Client::from_conf(config);
+        // In the order of their keys, as the tool writes them: this server is quicker at that.
+        let mut rows: Vec<_> = (0..rules).map(|number| row(number, rules)).collect();
+        rows.sort_by(|(from, to), (other_from, other_to)| (to, from).cmp(&(other_to, other_from)));
+        let rows = std::sync::Arc::new(rows);
         let started = Instant::now();
         let mut writers = JoinSet::new();
         for first in 0..CONCURRENCY {
-            let client = client.clone();
+            let (client, rows) = (client.clone(), std::sync::Arc::clone(&rows));
             writers.spawn(async move {
-                for batch in (first..rules.div_ceil(25)).step_by(CONCURRENCY) {
-                    let numbers = batch * 25..((batch + 1) * 25).min(rules);
-                    let requests = numbers.map(|number| request(&row(number, rules))).collect();
+                for batch in rows.chunks(25).skip(first).step_by(CONCURRENCY) {
+                    let requests = batch.iter().map(request).collect();
                     let answer = client.batch_write_item().request_items(TABLE, requests).send().await.unwrap();
                     assert!(answer.unprocessed_items().is_none_or(std::collections::HashMap::is_empty));
                 }

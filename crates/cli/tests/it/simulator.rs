@@ -99,6 +99,20 @@ fn a_call_that_must_ring_is_a_failure_when_it_does_not() {
 }
 
 #[test]
+fn programs_are_told_what_people_are() {
+    let serving = Serving::start(&[], &[]);
+    let said = simulate(&serving.url(), &["--output", "json", "--refused", "PPP009", "PPP005"], 1);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&said["connect"], &said["rest_on_error"]), (&"200".into(), &"FAIL".into()));
+    assert_eq!((&said["calls"][0]["outcome"], &said["calls"][0]["wrong"]), (&"rings".into(), &true.into()));
+}
+
+#[test]
+fn what_is_no_url_is_wrong_usage() {
+    assert!(simulate("127.0.0.1:8080/rest", &[], 2).contains("is no URL, such as `http://127.0.0.1:8080/rest/my_api`"));
+}
+
+#[test]
 fn the_secret_signs() {
     let serving = Serving::start(&[], &[("WCS_HOOK_SECRET", "right")]);
     simulate(&serving.url(), &["--secret", "right,other"], 0);

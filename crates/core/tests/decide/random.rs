@@ -1,0 +1,171 @@
+//! Random tables and calls.
+
+use std::collections::BTreeMap;
+
+use callgate_core::{Call, Effect, EpochSeconds, Fault, Hours, MediaSet, Rule};
+use proptest::prelude::*;
+
+use crate::oracle::{DAY, midnight, offset};
+use crate::table::{APP, Entry, NOW, Table, call};
+
+pub(crate) const IDS: [&str; 5] = ["a", "ab", "abc", "b", "anonymous"];
+pub(crate) const PATTERNS: [&str; 9] = ["*", "a*", "ab*", "abc*", "b*", "a", "ab", "abc", "b"];
+
+/// Spellings, several of one number each, and the numbers and prefixes that tables hold.
+pub(crate) const SPELLINGS: [&str; 14] = [
+    "8 (495) 123-45-67",
+    "84951234567",
+    "+7 495 123 45 67",
+    "810 7 495 1234567",
+    "tel:+7-495-123-45-67",
+    "sip:84951234567@example.com;user=phone",
+    "8495123",
+    "8-495-123",
+    "8103456",
+    "81034567",
+    "+84951234567",
+    "Private",
+    " UNKNOWN ",
+    "sip:ab@example.com",
+];
+pub(crate) const NUMBERS: [&str; 8] =
+    ["+74951234567", "84951234567", "8495123", "+34567", "81034567", "8103456", "+84951234567", "ab"];
+pub(crate) const NUMBER_PATTERNS: [&str; 8] = ["*", "+7*", "+7495*", "8*", "+*", "810*", "84951234567", "+74951234567"];
+
+const ZONES: [&str; 5] = ["UTC", "Europe/Moscow", "Asia/Kathmandu", "Europe/Berlin", "America/New_York"];
+const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+fn any_days() -> impl Strategy<Value = String> {
+    let day = || prop::sample::select(&DAYS[..]);
+    let part =
+        prop_oneof![day().prop_map(str::to_owned), (day(), day()).prop_map(|(first, last)| format!("{first}-{last}")),];
+    proptest::collection::vec(part, 1..3).prop_map(|parts| parts.join(","))
+}
+
+/// Whole hours and odd minutes, over midnight and up to it, and often about the minute of the call.
+fn any_window(now: EpochSeconds) -> impl Strategy<Value = String> {
+    prop::sample::select(&ZONES[..]).prop_flat_map(move |zone| {
+        let minute = u32::try_from((now + offset(zone, now)).rem_euclid(DAY) / 60).unwrap();
+        let near = (0..3_u32).prop_map(move |later| (minute + 24 * 60 - 1 + later) % (24 * 60));
+        let time = prop_oneof![2 => (0..24_u32).prop_map(|hour| hour * 60), 1 => 0..24 * 60_u32, 2 => near];
+        let end = prop_oneof![1 => Just(24 * 60_u32), 6 => time.clone()];
+        (any_days(), time, end).prop_map(move |(days, start, end)| {
+            let end = if end == start { start + 1 } else { end };
+            format!("{days} {:02}:{:02}-{:02}:{:02} {zone}", start / 60, start % 60, end / 60, end % 60)
+        })
+    })
+}
+
+fn any_hours(now: EpochSeconds) -> impl Strategy<Value = Option<Hours>> {
+    let some = proptest::collection::vec(any_window(now), 1..3);
+    prop_oneof![3 => Just(None), 1 => some.prop_map(|windows| Some(Hours::parse(&windows.join(";")).unwrap()))]
+}
+
+/// Any minute of four years, and the hours around clock changes more often.
+pub(crate) fn any_moment() -> impl Strategy<Value = EpochSeconds> {
+    let changes = prop::sample::select(vec![
+        midnight(2026, 3, 8) + 7 * 3_600,
+        midnight(2026, 3, 29) + 3_600,
+        midnight(2027, 10, 31) + 3_600,
+        midnight(2027, 11, 7) + 6 * 3_600,
+        midnight(2028, 2, 29),
+        midnight(2028, 12, 31) + DAY,
+    ]);
+    prop_oneof![
+        3 => midnight(2026, 1, 1)..midnight(2030, 1, 1),
+        1 => (changes, -3 * 3_600..3 * 3_600_i64).prop_map(|(change, away)| change + away),
+    ]
+}
+
+pub(crate) fn any_media() -> impl Strategy<Value = MediaSet> {
+    any::<(bool, bool)>().prop_map(|(audio, video)| MediaSet { audio, video })
+}
+
+pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
+    let effect = prop_oneof![Just(Effect::Allow), Just(Effect::Deny)];
+    let expires_at = prop_oneof![4 => Just(None), 1 => (NOW - 2..NOW + 3).prop_map(Some)];
+    let media = prop_oneof![2 => Just(None), 1 => any_media().prop_map(Some)];
+    let rule = (effect, expires_at, media).prop_map(|(effect, expires_at, media)| Rule {
+        expires_at,
+        media,
+        ..Rule::new(effect)
+    });
+    prop_oneof![30 => rule.prop_map(Ok), 1 => Just(Err(Fault("broken".to_owned())))]
+}
+
+pub(crate) fn any_list_of(
+    patterns: &'static [&'static str],
+    now: EpochSeconds,
+) -> impl Strategy<Value = BTreeMap<String, Entry>> {
+    let entry = (any_entry(), any_hours(now)).prop_map(move |(entry, hours)| {
+        entry.map(|rule| Rule { hours, expires_at: rule.expires_at.map(|at| at - NOW + now), ..rule })
+    });
+    proptest::collection::btree_map(prop::sample::select(patterns).prop_map(str::to_owned), entry, 0..4)
+}
+
+pub(crate) fn any_list() -> impl Strategy<Value = BTreeMap<String, Entry>> {
+    proptest::collection::btree_map(prop::sample::select(&PATTERNS[..]).prop_map(str::to_owned), any_entry(), 0..4)
+}
+
+pub(crate) fn any_id() -> impl Strategy<Value = String> {
+    prop::sample::select(&IDS[..]).prop_map(str::to_owned)
+}
+
+pub(crate) fn some_of(who: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<String>> {
+    prop_oneof![8 => Just(Vec::new()), 1 => proptest::collection::vec(who, 1..2)]
+}
+
+prop_compose! {
+    pub(crate) fn any_table()(
+        app in any_list(),
+        outgoing in proptest::collection::btree_map(any_id(), any_list(), 0..4),
+        incoming in proptest::collection::btree_map(any_id(), any_list(), 0..4),
+        pairs in proptest::collection::btree_map((any_id(), any_id()), any_entry(), 0..6),
+        suspended in some_of(prop_oneof![4 => any_id(), 1 => Just(APP.to_owned())]),
+        expired in some_of(any_id()),
+        broken in some_of(any_id()),
+    ) -> Table {
+        Table { app, outgoing, incoming, pairs, suspended, expired, broken, now: None }
+    }
+}
+
+prop_compose! {
+    pub(crate) fn any_call()(caller in any_id(), callee in any_id(), media in any_media()) -> Call {
+        call(&caller, &callee, media)
+    }
+}
+
+/// A table, and a call as it comes in: two spellings, with or without a dial plan.
+pub(crate) type Case = (Table, String, String, MediaSet, bool);
+
+/// Letters only, without conditions of time.
+pub(crate) fn plain_case() -> impl Strategy<Value = Case> {
+    (any_table(), any_id(), any_id(), any_media())
+        .prop_map(|(table, caller, callee, media)| (table, caller, callee, media, false))
+}
+
+/// Numbers in all spellings, hours, and a dial plan.
+pub(crate) fn full_case() -> impl Strategy<Value = Case> {
+    let id = || prop::sample::select(&NUMBERS[..]).prop_map(str::to_owned);
+    let spelling = || prop::sample::select(&SPELLINGS[..]).prop_map(str::to_owned);
+    let table = any_moment().prop_flat_map(move |now| {
+        let list = move || any_list_of(&NUMBER_PATTERNS, now);
+        let lists = move || proptest::collection::btree_map(id(), list(), 0..5);
+        let pair = any_list_of(&["*"], now).prop_map(|list| list.into_values().next());
+        let pairs = proptest::collection::btree_map((id(), id()), pair, 0..6);
+        (
+            list(),
+            lists(),
+            lists(),
+            pairs,
+            some_of(prop_oneof![4 => id(), 1 => Just(APP.to_owned())]),
+            some_of(id()),
+            some_of(id()),
+        )
+            .prop_map(move |(app, outgoing, incoming, pairs, suspended, expired, broken)| {
+                let pairs = pairs.into_iter().filter_map(|(ids, entry)| Some((ids, entry?))).collect();
+                Table { app, outgoing, incoming, pairs, suspended, expired, broken, now: Some(now) }
+            })
+    });
+    (table, spelling(), spelling(), any_media(), any::<bool>())
+}

@@ -1,0 +1,171 @@
+//! Permissions in the words people use, and what is decided by them.
+
+use std::collections::BTreeMap;
+
+use callgate_core::{
+    App, AppKey, Call, Decision, DialPlan, Effect, EpochSeconds, Fault, Found, MediaSet, Party, PartyId, Pattern,
+    Records, Rule, Status, decide, trace,
+};
+
+pub(crate) const NOW: EpochSeconds = 1_000;
+
+/// A table in the words people use, before it becomes records.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Table {
+    pub(crate) app: BTreeMap<String, Entry>,
+    pub(crate) outgoing: BTreeMap<String, BTreeMap<String, Entry>>,
+    pub(crate) incoming: BTreeMap<String, BTreeMap<String, Entry>>,
+    pub(crate) pairs: BTreeMap<(String, String), Entry>,
+    pub(crate) suspended: Vec<String>,
+    pub(crate) expired: Vec<String>,
+    pub(crate) broken: Vec<String>,
+    /// When the call comes, where that is not [`NOW`].
+    pub(crate) now: Option<EpochSeconds>,
+}
+
+pub(crate) type Entry = Result<Rule, Fault>;
+
+/// The name under which the app is suspended or broken.
+pub(crate) const APP: &str = "(app)";
+
+/// `allow`, `deny`, or anything else for a broken rule; then `audio`, `video` and `until=SECONDS`.
+pub(crate) fn rule(words: &str) -> Entry {
+    let mut words = words.split(' ');
+    let mut rule = match words.next() {
+        Some("allow") => Rule::new(Effect::Allow),
+        Some("deny") => Rule::new(Effect::Deny),
+        other => return Err(Fault(format!("unknown effect {other:?}"))),
+    };
+    for word in words {
+        let media = rule.media.unwrap_or(MediaSet { audio: false, video: false });
+        match word {
+            "audio" => rule.media = Some(MediaSet { audio: true, ..media }),
+            "video" => rule.media = Some(MediaSet { video: true, ..media }),
+            until => rule.expires_at = Some(until.strip_prefix("until=").unwrap().parse().unwrap()),
+        }
+    }
+    Ok(rule)
+}
+
+impl Table {
+    /// `"allow PPP009 to PPP* until=5"`, kept where the model says such a rule is kept.
+    pub(crate) fn of(rules: &[&str]) -> Self {
+        rules.iter().fold(Self::default(), |table, text| {
+            let words: Vec<_> = text.split(' ').collect();
+            let [effect, from, "to", to, conditions @ ..] = words.as_slice() else { panic!("{text}") };
+            table.with(from, to, &rule(&[&[*effect], conditions].concat().join(" ")))
+        })
+    }
+
+    pub(crate) fn with(mut self, from: &str, to: &str, entry: &Entry) -> Self {
+        let (from, to, entry) = (from.to_owned(), to.to_owned(), entry.clone());
+        match (from.ends_with('*'), to.ends_with('*')) {
+            (false, false) => self.pairs.insert((from, to), entry),
+            (true, false) => self.incoming.entry(to).or_default().insert(from, entry),
+            (false, true) => self.outgoing.entry(from).or_default().insert(to, entry),
+            (true, true) => {
+                assert_eq!(to, "*", "pattern to prefix is no rule");
+                self.app.insert(from, entry)
+            }
+        };
+        self
+    }
+
+    /// An entry in the callee's own list, where an exact caller may stand too.
+    pub(crate) fn incoming(mut self, callee: &str, from: &str, words: &str) -> Self {
+        self.incoming.entry(callee.to_owned()).or_default().insert(from.to_owned(), rule(words));
+        self
+    }
+
+    pub(crate) fn outgoing(mut self, caller: &str, to: &str, words: &str) -> Self {
+        self.outgoing.entry(caller.to_owned()).or_default().insert(to.to_owned(), rule(words));
+        self
+    }
+
+    pub(crate) fn suspended(mut self, who: &str) -> Self {
+        self.suspended.push(who.to_owned());
+        self
+    }
+
+    pub(crate) fn expired(mut self, who: &str) -> Self {
+        self.expired.push(who.to_owned());
+        self
+    }
+
+    pub(crate) fn broken(mut self, who: &str) -> Self {
+        self.broken.push(who.to_owned());
+        self
+    }
+
+    pub(crate) fn list(entries: Option<&BTreeMap<String, Entry>>) -> callgate_core::Rules {
+        entries.into_iter().flatten().map(|(key, entry)| (Pattern::from_stored(key), entry.clone())).collect()
+    }
+
+    pub(crate) fn now(&self) -> EpochSeconds {
+        self.now.unwrap_or(NOW)
+    }
+
+    pub(crate) fn status(&self, who: &str) -> Status {
+        if self.suspended.iter().any(|name| name == who) { Status::Suspended } else { Status::Active }
+    }
+
+    pub(crate) fn found<T>(&self, who: &str, item: T) -> Found<T> {
+        if self.broken.iter().any(|name| name == who) { Err(Fault("broken".to_owned())) } else { Ok(Some(item)) }
+    }
+
+    pub(crate) fn app_item(&self) -> Found<App> {
+        self.found(APP, App { status: self.status(APP), callers: Self::list(Some(&self.app)), note: None })
+    }
+
+    pub(crate) fn party(&self, id: &str) -> Found<Party> {
+        let party = Party {
+            status: self.status(id),
+            incoming: Self::list(self.incoming.get(id)),
+            outgoing: Self::list(self.outgoing.get(id)),
+            expires_at: self.expired.iter().any(|name| name == id).then_some(self.now()),
+            note: None,
+        };
+        self.found(id, party)
+    }
+
+    pub(crate) fn pair(&self, call: &Call) -> Found<Rule> {
+        self.pairs.get(&(call.caller.to_string(), call.callee.to_string())).cloned().transpose()
+    }
+
+    /// Lets `judge` see the decision, and checks that the trace tells the same story.
+    #[track_caller]
+    pub(crate) fn decided<T>(&self, call: &Call, judge: impl FnOnce(&Decision<'_>) -> T) -> T {
+        let (app, caller, callee) =
+            (self.app_item(), self.party(call.caller.as_str()), self.party(call.callee.as_str()));
+        let pair = self.pair(call);
+        let records = Records { app: &app, caller: &caller, callee: &callee, pair: &pair };
+        let decision = decide(call, records, self.now());
+        let trace = trace(call, records, self.now());
+        assert_eq!(trace.decision, decision);
+        if let Decision::Rule { door, matched, effect } = decision {
+            let (_, rules) = trace.doors.iter().find(|(name, _)| *name == door).unwrap();
+            let deciding: Vec<_> = rules.iter().filter(|rule| rule.decides).collect();
+            assert_eq!(deciding.len(), 1, "{rules:?}");
+            assert_eq!((deciding[0].matched, deciding[0].rule.unwrap().effect), (matched, effect));
+        }
+        judge(&decision)
+    }
+
+    /// `PPP009 to PPP005 video`: without a medium the call has sound only.
+    #[track_caller]
+    pub(crate) fn check(&self, call: &str, expected: &str) -> &Self {
+        let words: Vec<_> = call.split(' ').collect();
+        let [caller, "to", callee, media @ ..] = words.as_slice() else { panic!("{call}") };
+        let media = MediaSet { audio: !media.contains(&"silent"), video: media.contains(&"video") };
+        let said = self.decided(&self::call(caller, callee, media), |decision| {
+            format!("{} {}", decision.effect().as_str(), decision.reason())
+        });
+        assert_eq!(said, expected, "{call}");
+        self
+    }
+}
+
+pub(crate) fn call(caller: &str, callee: &str, media: MediaSet) -> Call {
+    let id = |text| PartyId::new(text, &DialPlan::default()).unwrap();
+    Call { app: AppKey::new("defaultApp").unwrap(), caller: id(caller), callee: id(callee), media }
+}
