@@ -44,8 +44,6 @@ fn a_rule_applies_in_its_hours_only() {
         assert_eq!(decided(deny(), now), (Effect::Allow, "app_rule"));
         assert_eq!(decided(allow(), now), (Effect::Allow, "app_rule"));
     }
-    let never = Rule { hours: Some(Hours::new(Vec::new())), ..Rule::new(Effect::Deny) };
-    assert_eq!(decided(never, MONDAY_NOON), (Effect::Allow, "app_rule"));
 }
 
 #[test]
