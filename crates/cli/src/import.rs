@@ -122,11 +122,16 @@ fn read(options: &Options, table: &Table) -> anyhow::Result<Checked> {
             problems.push(problem);
         }
     };
+    let mut app = None;
     rows::read(source, options.format, &table.plan, |line| {
         match line.rule {
             Err(wrong) => wrong.into_iter().for_each(&mut complain),
             Ok((about, rule)) => {
-                spool.add_app(about.app.as_str())?;
+                // Most files are of one app, or have one after the other.
+                if app.as_ref() != Some(&about.app) {
+                    spool.add_app(about.app.as_str())?;
+                    app = Some(about.app.clone());
+                }
                 if let Some((side, reason)) = Dialled::note(&about, &table.plan).filter(|_| notes.len() < MAX_PROBLEMS)
                 {
                     let value = if side == "from" { &about.from } else { &about.to }.to_string();
