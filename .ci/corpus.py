@@ -6,7 +6,6 @@ What the function logs meanwhile is held against docs/log.schema.json.
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,15 +14,11 @@ import time
 import boto3
 import jsonschema
 
+from ports import free_port, listens
+
 ROOT = pathlib.Path(__file__).parent.parent
 EVENTS = ROOT / "events"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "corpus", "AWS_SECRET_ACCESS_KEY": "corpus", "AWS_REGION": "eu-central-1"}
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def load_permissions(endpoint):
@@ -60,11 +55,6 @@ def wait(attempt, what):
             return
         time.sleep(0.5)
     sys.exit(f"{what} did not start")
-
-
-def listens(port):
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def check_log(log):

@@ -32,6 +32,7 @@ import front
 import names
 import runbook
 import stack as stacks
+from ports import free_port
 
 ROOT = stacks.ROOT
 SECRET = "of-this-run-only"
@@ -235,7 +236,7 @@ def main(package, tool):
 def deploy(package, bootstrap, tool, endpoint):
     name, parameters = stacks.samconfig("prod")
     parameters |= {"HookSecret": SECRET, "AllowedSources": SOURCES, "ReservedConcurrency": "10"}
-    port = front.free_port()
+    port = free_port()
     stacks.API_ENDPOINT = f"http://127.0.0.1:{port}"
     stack = stacks.Stack(name, parameters, package)
     assert stack.refused(parameters) == [] and stack.refused({}) != [], "a stack without a secret must not deploy"

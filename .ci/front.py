@@ -6,7 +6,6 @@ import os
 import pathlib
 import platform
 import re
-import socket
 import subprocess
 import tempfile
 import threading
@@ -17,12 +16,7 @@ import samcli
 
 import insights
 import stack as stacks
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+from ports import free_port, listens
 
 
 class Function:
@@ -60,9 +54,8 @@ class Function:
             stderr=subprocess.STDOUT,
         )
         for _ in range(300):
-            with socket.socket() as client:
-                if client.connect_ex(("127.0.0.1", invoke)) == 0:
-                    return
+            if listens(invoke):
+                return
             time.sleep(0.1)
         raise TimeoutError("the Runtime Interface Emulator does not listen")
 

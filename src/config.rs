@@ -110,8 +110,8 @@ pub fn read_connection(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Conn
         Some(default) => env.optional("AWS_REGION", "an AWS region", region).unwrap_or(default),
         None => env.required("AWS_REGION", "an AWS region", region),
     };
-    let [access_key_id, secret_access_key] =
-        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(|name| env.required_credential(name));
+    let [access_key_id, secret_access_key] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+        .map(|name| env.present(name, "the function's credentials", |env| env.credential(name)));
     let session_token = env.credential("AWS_SESSION_TOKEN");
     let [for_dynamodb, for_all] = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"]
         .map(|name| env.optional(name, "an http:// or https:// URL", http_url));
@@ -172,8 +172,13 @@ impl<'a> Environment<'a> {
     }
 
     fn required<T: Default>(&mut self, name: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> T {
+        self.present(name, expected, |env| env.optional(name, expected, parse))
+    }
+
+    /// What is read must be there; what is wrong with it has been said by whoever read it.
+    fn present<T: Default>(&mut self, name: &str, expected: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> T {
         let known = self.problems.len();
-        let value = self.optional(name, expected, parse);
+        let value = read(self);
         if value.is_none() && self.problems.len() == known {
             self.problems.push(format!("{name} is not set; expected {expected}"));
         }
@@ -199,15 +204,6 @@ impl<'a> Environment<'a> {
             self.problems.push(format!("{name} holds a character that no credential holds (not shown)"));
         }
         Some(value)
-    }
-
-    fn required_credential(&mut self, name: &str) -> String {
-        let known = self.problems.len();
-        let value = self.credential(name);
-        if value.is_none() && self.problems.len() == known {
-            self.problems.push(format!("{name} is not set; expected the function's credentials"));
-        }
-        value.unwrap_or_default()
     }
 
     fn number(&mut self, name: &str, default: u64, least: u64, most: u64) -> u64 {
@@ -268,9 +264,15 @@ fn region(value: &str) -> Option<String> {
     is_label.then(|| value.to_owned())
 }
 
+/// Is this an absolute URL of HTTP?
+#[must_use]
+pub fn is_http_url(value: &str) -> bool {
+    let is_absolute = |uri: http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+    http::Uri::from_str(value).is_ok_and(is_absolute)
+}
+
 fn http_url(value: &str) -> Option<String> {
-    let uri = http::Uri::from_str(value).ok()?;
-    (matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some()).then(|| value.to_owned())
+    is_http_url(value).then(|| value.to_owned())
 }
 
 /// Lambda sets `HOST:PORT`; its stand-ins also a URL.

@@ -200,7 +200,9 @@ impl Gate {
     }
 }
 
-fn epoch_seconds(now: SystemTime) -> EpochSeconds {
+/// Whole seconds since 1970, as decisions count time; what lies before is its beginning.
+#[must_use]
+pub fn epoch_seconds(now: SystemTime) -> EpochSeconds {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).as_ref().map_or(0, Duration::as_secs);
     EpochSeconds::try_from(since).unwrap_or(EpochSeconds::MAX)
 }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use callgate::store::{Settings, Store};
 use callgate_core::{
     Call, Considered, Decision, Door, Effect, EpochSeconds, Found, Invalid, Matched, MediaSet, Party, PartyId, Pattern,
-    Place, Records, Standing, Status, Trace, trace,
+    Place, Records, Standing, Status, Trace, has_expired, trace,
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ impl AtTheDoor {
             Door::Callee => party(records.callee),
         }
         .unwrap_or_default();
-        let expired = expires_at.filter(|&end| end <= at);
+        let expired = expires_at.filter(|_| has_expired(expires_at, at));
         Self { is_suspended: status == Status::Suspended && expired.is_none(), expired }
     }
 }

@@ -11,7 +11,8 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::config::{Credentials, Region};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_types::SdkConfig;
-use axum::http::Uri;
+use callgate::config::is_http_url;
+use callgate::handler::epoch_seconds;
 use callgate::store::client;
 use callgate_core::{AppKey, DialPlan, EpochSeconds, PartyId, Pattern};
 use clap::{Args, ValueEnum};
@@ -112,7 +113,7 @@ impl Options {
     /// The endpoint, where one is given.
     pub(crate) fn endpoint(&self) -> anyhow::Result<Option<&str>> {
         let Some(url) = given(self.endpoint_url.as_deref()) else { return Ok(None) };
-        if is_url(url) {
+        if is_http_url(url) {
             Ok(Some(url))
         } else {
             Err(usage(format!("the endpoint `{url}` is no URL, such as `http://127.0.0.1:8000`")))
@@ -227,12 +228,6 @@ impl Table {
     }
 }
 
-/// An absolute URL of HTTP.
-pub(crate) fn is_url(text: &str) -> bool {
-    let uri = text.parse::<Uri>().ok();
-    uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
-}
-
 /// What is empty counts as not given.
 fn given(option: Option<&str>) -> Option<&str> {
     option.map(str::trim).filter(|text| !text.is_empty())
@@ -261,6 +256,5 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> Option<String> {
 
 /// The time of the command, which the core does not know by itself.
 pub(crate) fn now() -> EpochSeconds {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).as_ref().map_or(0, Duration::as_secs);
-    EpochSeconds::try_from(since).unwrap_or(EpochSeconds::MAX)
+    epoch_seconds(SystemTime::now())
 }

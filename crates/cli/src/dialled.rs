@@ -7,9 +7,6 @@ use crate::statement::About;
 /// No number of E.164 is longer.
 const LONGEST: usize = 15;
 
-/// From so many digits on the dial plan applies to every number that starts so.
-const ALWAYS: usize = 8;
-
 /// What numbers start with that were dialled with a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Dialled {
@@ -34,7 +31,7 @@ impl Dialled {
 
     /// No number at all starts so; otherwise extensions and service numbers do.
     pub(crate) fn is_never(&self) -> bool {
-        self.prefix.len() >= ALWAYS
+        self.prefix.len() >= DialPlan::MIN_DIGITS
     }
 
     /// Whom the prefix is about all the same.

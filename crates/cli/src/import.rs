@@ -126,7 +126,7 @@ fn read(options: &Options, table: &Table) -> anyhow::Result<Checked> {
     rows::read(source, options.format, &table.plan, |line| {
         match line.rule {
             Err(wrong) => wrong.into_iter().for_each(&mut complain),
-            Ok((about, rule)) => {
+            Ok((about, spot, rule)) => {
                 // Most files are of one app, or have one after the other.
                 if app.as_ref() != Some(&about.app) {
                     spool.add_app(about.app.as_str())?;
@@ -137,7 +137,7 @@ fn read(options: &Options, table: &Table) -> anyhow::Result<Checked> {
                     let value = if side == "from" { &about.from } else { &about.to }.to_string();
                     notes.push(Problem { line: line.number, column: side.to_owned(), value, reason });
                 }
-                let added = spool.add(Set::Wanted, &about.spot()?, &Row::new(&about, &rule), line.number)?;
+                let added = spool.add(Set::Wanted, &spot, &Row::new(&about, &rule), line.number)?;
                 if let Added::Contradicts(other) = added {
                     complain(Problem {
                         line: line.number,

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::moment;
 use crate::say::visible;
-use crate::statement::{About, Row, parse_media};
+use crate::statement::{About, Row, Spot, parse_media};
 
 /// The columns, in the order in which `export` writes them.
 pub(crate) const COLUMNS: [&str; 8] = ["app", "from", "to", "effect", "media", "hours", "expires_at", "note"];
@@ -66,7 +66,7 @@ impl fmt::Display for Problem {
 /// One line, read.
 pub(crate) struct Line {
     pub(crate) number: u64,
-    pub(crate) rule: Result<(About, Rule), Vec<Problem>>,
+    pub(crate) rule: Result<(About, Spot, Rule), Vec<Problem>>,
 }
 
 /// The rules of a file as `import` reads and `export` writes them, for whoever wants to know that both say the same.
@@ -81,7 +81,8 @@ impl RuleFile {
     pub fn read(source: &[u8], format: Option<Format>) -> anyhow::Result<Self> {
         let mut rules = Vec::new();
         read(source, format, &DialPlan::default(), |Line { number, rule }| {
-            rules.push(rule.map_err(|problems| anyhow::anyhow!("line {number}: {problems:?}"))?);
+            let (about, _, rule) = rule.map_err(|problems| anyhow::anyhow!("line {number}: {problems:?}"))?;
+            rules.push((about, rule));
             Ok(())
         })?;
         Ok(Self(rules))
@@ -436,7 +437,7 @@ impl Fields {
         index.and_then(|index| self.0.get(index)).map_or("", |text| text.trim())
     }
 
-    fn rule(&self, line: u64, plan: &DialPlan) -> Result<(About, Rule), Vec<Problem>> {
+    fn rule(&self, line: u64, plan: &DialPlan) -> Result<(About, Spot, Rule), Vec<Problem>> {
         let mut problems = Vec::new();
         let mut note = |column: &str, reason: String| {
             let value = self.get(column).to_owned();
@@ -481,12 +482,10 @@ impl Fields {
             (Some(app), Some(from), Some(to)) => Some(About { app, from, to }),
             _ => None,
         };
-        if let Some(Err(error)) = about.as_ref().map(About::home) {
-            note("to", error.to_string());
-        }
-        match (about, effect) {
-            (Some(about), Some(effect)) if problems.is_empty() => {
-                Ok((about, Rule { media, hours, expires_at, note: text, ..Rule::new(effect) }))
+        let spot = about.as_ref().and_then(|about| about.spot().map_err(|error| note("to", error.to_string())).ok());
+        match (about, spot, effect) {
+            (Some(about), Some(spot), Some(effect)) if problems.is_empty() => {
+                Ok((about, spot, Rule { media, hours, expires_at, note: text, ..Rule::new(effect) }))
             }
             _ => Err(problems),
         }

@@ -115,7 +115,8 @@ pub(crate) async fn write(effect: Effect, said: &Said, connection: &Connection) 
     let table = connection.open().await?;
     let now = now();
     let about = said.parties.about(&table)?;
-    let (home, spot) = (about.home()?, about.spot()?);
+    let home = about.home()?;
+    let spot = about.spot_in(&home);
     let rule = said.rule(effect, now)?;
     let mut asked = said.yes;
     let mut writer = None;

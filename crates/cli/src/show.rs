@@ -5,7 +5,7 @@ use std::io;
 
 use anyhow::bail;
 use callgate::store::item::{self, Attributes, Key};
-use callgate_core::{App, AppKey, EpochSeconds, Fault, Party, PartyId, Rule, Status};
+use callgate_core::{App, AppKey, EpochSeconds, Fault, Party, PartyId, Rule, Status, has_expired};
 use serde_json::{Value, json};
 
 use crate::connection::{Options as Connection, Output, Table, now};
@@ -137,7 +137,9 @@ impl Shown {
 fn expiry(expires_at: Option<EpochSeconds>) -> String {
     match expires_at {
         None => String::new(),
-        Some(at) if at <= now() => format!(", expired at {}, so it counts as absent", moment::format(at)),
+        Some(at) if has_expired(Some(at), now()) => {
+            format!(", expired at {}, so it counts as absent", moment::format(at))
+        }
         Some(at) => format!(", until {}", moment::format(at)),
     }
 }
@@ -170,7 +172,7 @@ fn say_rules(heading: &str, rules: &[Stored]) -> io::Result<()> {
 }
 
 fn expired(rule: &Rule) -> &'static str {
-    if rule.expires_at.is_some_and(|at| at <= now()) { " [expired]" } else { "" }
+    if has_expired(rule.expires_at, now()) { " [expired]" } else { "" }
 }
 
 fn written(rule: &Rule) -> String {

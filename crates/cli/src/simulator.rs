@@ -8,12 +8,13 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use callgate::authentication::Secret;
+use callgate::config::is_http_url;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use ureq::Agent;
 
-use crate::connection::{Output, is_url};
+use crate::connection::Output;
 use crate::outcome::usage;
 use crate::say::say;
 
@@ -123,7 +124,7 @@ impl fmt::Display for Outcome {
 }
 
 pub(crate) fn run(options: &Options, output: Output) -> anyhow::Result<ExitCode> {
-    if !is_url(&options.url) {
+    if !is_http_url(&options.url) {
         return Err(usage(format!("`{}` is no URL, such as `http://127.0.0.1:8080/rest/my_api`", options.url)));
     }
     let wcs = Wcs::new(options);

@@ -62,13 +62,18 @@ impl About {
     /// # Errors
     /// As for [`Self::home`].
     pub(crate) fn spot(&self) -> Result<Spot, Usage> {
+        Ok(self.spot_in(&self.home()?))
+    }
+
+    /// Where the rule stands, once it is known to which item it belongs.
+    pub(crate) fn spot_in(&self, home: &Home) -> Spot {
         let app = &self.app;
-        Ok(match self.home()? {
+        match home {
             Home::App => Spot { key: Key::app(app), entry: Some(("callers", self.from.to_string())) },
-            Home::Caller(id) => Spot { key: Key::party(app, &id), entry: Some(("outgoing", self.to.to_string())) },
-            Home::Callee(id) => Spot { key: Key::party(app, &id), entry: Some(("incoming", self.from.to_string())) },
-            Home::Pair(caller, callee) => Spot { key: Key::pair(app, &caller, &callee), entry: None },
-        })
+            Home::Caller(id) => Spot { key: Key::party(app, id), entry: Some(("outgoing", self.to.to_string())) },
+            Home::Callee(id) => Spot { key: Key::party(app, id), entry: Some(("incoming", self.from.to_string())) },
+            Home::Pair(caller, callee) => Spot { key: Key::pair(app, caller, callee), entry: None },
+        }
     }
 
     /// It opens or shuts a door for more than one party.

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Key};
-use callgate_core::Status;
+use callgate_core::{Status, has_expired};
 use clap::Args;
 use serde_json::json;
 
@@ -65,7 +65,9 @@ pub(crate) async fn set(status: Status, options: &Options, connection: &Connecti
             .await?;
     }
     let expired = match (&party, item) {
-        (Some(_), Some(item)) => item::read_party(item).ok().and_then(|it| it.expires_at).filter(|&at| at <= now()),
+        (Some(_), Some(item)) => {
+            item::read_party(item).ok().and_then(|it| it.expires_at).filter(|&at| has_expired(Some(at), now()))
+        }
         _ => None,
     };
     let expired = expired.map(|at| format!("the party expired at {}, so it counts as absent", moment::format(at)));

@@ -14,9 +14,6 @@ const ANONYMOUS: &str = "anonymous";
 /// What gateways and phones send for a withheld number.
 const WITHHELD: [&str; 6] = [ANONYMOUS, "unknown", "unavailable", "private", "restricted", "blocked"];
 
-/// Numbers shorter than this are extensions and service numbers: no dial plan applies to them.
-const MIN_DIAL_PLAN_DIGITS: usize = 8;
-
 /// Why a text is no id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
@@ -93,10 +90,12 @@ impl PartyId {
     /// # Errors
     /// As for [`Self::new`], and when nothing is left.
     pub fn named(text: &str, plan: &DialPlan) -> Result<Self, IdError> {
-        if user_part(address(text.trim()))?.is_empty() {
+        let id = Self::new(text, plan)?;
+        // Only nothing and the words for it become this.
+        if id.0 == ANONYMOUS && user_part(address(text.trim()))?.is_empty() {
             return Err(IdError::Empty);
         }
-        Self::new(text, plan)
+        Ok(id)
     }
 
     /// Everybody who withholds their id.
@@ -139,6 +138,9 @@ pub enum DialPlanError {
 }
 
 impl DialPlan {
+    /// Numbers of fewer digits are extensions and service numbers: no dial plan applies to them.
+    pub const MIN_DIGITS: usize = 8;
+
     /// Puts a dial plan together; each part may be missing. Without a trunk prefix the country code has no use.
     ///
     /// # Errors
@@ -150,7 +152,7 @@ impl DialPlan {
     ) -> Result<Self, DialPlanError> {
         // At most seven, so that a prefix never is the whole of a number the plan applies to.
         let digits = |text: &str| match text.len() {
-            1..MIN_DIAL_PLAN_DIGITS if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(text.to_owned()),
+            1..Self::MIN_DIGITS if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(text.to_owned()),
             _ => Err(DialPlanError::NotDigits(text.to_owned())),
         };
         let country_code = country_code.map(digits).transpose()?;
@@ -163,7 +165,7 @@ impl DialPlan {
 
     /// The international form of a number without separators, where the plan has one.
     fn international(&self, number: &str) -> Option<String> {
-        if number.starts_with('+') || number.len() < MIN_DIAL_PLAN_DIGITS {
+        if number.starts_with('+') || number.len() < Self::MIN_DIGITS {
             return None;
         }
         if let Some(rest) = self.international_prefix.as_deref().and_then(|prefix| number.strip_prefix(prefix)) {

@@ -15,7 +15,7 @@ pub use decide::{Decision, Door, Invalid, Matched, Place, Records, Standing, dec
 pub use hours::{Hours, HoursError, Window};
 pub use id::{AppKey, DialPlan, DialPlanError, IdError, PartyId};
 pub use pattern::{Pattern, PatternError};
-pub use record::{App, Effect, Fault, Found, MediaSet, Party, Rule, Rules, Status};
+pub use record::{App, Effect, Fault, Found, MediaSet, Party, Rule, Rules, Status, has_expired};
 pub use trace::{Considered, Trace, trace};
 
 /// What the event asks: may `caller` ring `callee` inside `app`, with these media?

@@ -144,7 +144,8 @@ pub struct Party {
     pub note: Option<String>,
 }
 
-/// DynamoDB deletes expired items hours late, so the reader checks.
-pub(crate) fn has_expired(expires_at: Option<EpochSeconds>, now: EpochSeconds) -> bool {
+/// Is this moment, where there is one, over? DynamoDB deletes expired items hours late, so the reader checks.
+#[must_use]
+pub fn has_expired(expires_at: Option<EpochSeconds>, now: EpochSeconds) -> bool {
     expires_at.is_some_and(|at| at <= now)
 }

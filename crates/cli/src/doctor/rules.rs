@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{Attributes, EXPIRES_AT, Key};
-use callgate_core::{AppKey, EpochSeconds, Fault, PartyId, Pattern, Rule};
+use callgate_core::{AppKey, EpochSeconds, Fault, PartyId, Pattern, Rule, has_expired};
 
 use super::Doctor;
 use super::finding::{Finding, Place, key_of, rule_command, say_command};
@@ -135,7 +135,7 @@ impl Doctor {
         };
         let at = expires_at.and_then(|value| value.as_n().ok()?.parse::<EpochSeconds>().ok());
         let (Some(expires_at), Some(at)) = (expires_at, at) else { return false };
-        let has_expired = at <= self.now;
+        let has_expired = has_expired(Some(at), self.now);
         // Of an entry the whole rule must still be what it was when it is removed.
         let expected = whole.filter(|_| has_expired).unwrap_or(expires_at);
         let why = if whole.is_some() {
@@ -162,7 +162,7 @@ impl Doctor {
             let what = format!("`expires_at` is {at}: milliseconds, for {}", moment::format(seconds));
             let why = "it is read as seconds, so it never expires";
             (Finding::new("milliseconds", place, what, why, Some(FIX.to_owned())), Action::SetExpiry(seconds))
-        } else if at <= self.now {
+        } else if has_expired(Some(at), self.now) {
             let what = format!("it expired at {}", moment::format(at));
             (Finding::new("expired", place, what, why, Some(FIX.to_owned())), Action::Remove)
         } else {
