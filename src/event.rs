@@ -83,7 +83,7 @@ impl OnCallEvent {
                 app,
                 caller: PartyId::new(&caller.text()?.unwrap_or_default(), plan)
                     .map_err(|error| EventError::Id("caller", error))?,
-                callee: PartyId::named(&callee.required_text()?, plan)
+                callee: PartyId::required(&callee.required_text()?, plan)
                     .map_err(|error| EventError::Id("callee", error))?,
                 media: MediaSet { audio: has_audio.flag()?.unwrap_or(true), video: has_video.flag()?.unwrap_or(false) },
             },

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use callgate_core::{Call, Decision, Door, Effect, EpochSeconds, Invalid, Place, decide};
+use callgate_core::{Call, Decision, Door, Effect, EpochSeconds, InvalidRecord, RecordLocation, decide};
 use lambda_runtime::Diagnostic;
 use serde_json::value::RawValue;
 
@@ -151,12 +151,12 @@ impl Gate {
         body: String,
         mut record: DecisionRecord<'_>,
     ) -> Answer {
-        let decision = decide(call, lookup.records(), now);
+        let decision = decide(call, lookup.permissions(), now);
         (record.decision, record.reason) = (decision.effect().as_str(), decision.reason());
         record.units = lookup.units;
         match &decision {
-            Decision::Rule { door, matched, .. } => {
-                (record.door, record.rule) = (Some(door.as_str()), Some(matched.to_string()));
+            Decision::Rule { door, key, .. } => {
+                (record.door, record.rule) = (Some(door.as_str()), Some(key.to_string()));
             }
             Decision::InvalidRecord(invalid) => {
                 (record.level, record.error) = (Level::Error, Some(self.describe(invalid, call)));
@@ -170,7 +170,7 @@ impl Gate {
     }
 
     /// Names the item and the rule that could not be understood.
-    fn describe(&self, invalid: &Invalid<'_>, call: &Call) -> String {
+    fn describe(&self, invalid: &InvalidRecord<'_>, call: &Call) -> String {
         let Call { app, caller, callee, .. } = call;
         let [caller, callee] = [caller, callee].map(|id| self.config.log.party(id.as_str()));
         let item = |door| match door {
@@ -178,9 +178,9 @@ impl Gate {
             Door::Caller => format!("party `{caller}` of app `{app}`"),
             Door::Callee => format!("party `{callee}` of app `{app}`"),
         };
-        let place = match invalid.place {
-            Place::Item(door) => item(door),
-            Place::Entry(door, pattern) => {
+        let place = match invalid.location {
+            RecordLocation::Item(door) => item(door),
+            RecordLocation::Entry(door, pattern) => {
                 let list = match door {
                     Door::App => "callers",
                     Door::Caller => "outgoing",
@@ -188,9 +188,9 @@ impl Gate {
                 };
                 format!("{}, rule `{}` of `{list}`", item(door), self.config.log.party(&pattern.to_string()))
             }
-            Place::Pair => format!("rule from `{caller}` to `{callee}` of app `{app}`"),
+            RecordLocation::Pair => format!("rule from `{caller}` to `{callee}` of app `{app}`"),
         };
-        format!("{place}: {}", invalid.fault)
+        format!("{place}: {}", invalid.error)
     }
 
     fn log(&self, mut record: DecisionRecord<'_>, answer: Answer) -> Answer {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
 use aws_sdk_dynamodb::types::{ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity};
-use callgate_core::{App, AppKey, Call, Found, Party, Records, Rule};
+use callgate_core::{App, AppKey, Call, ParsedItem, Party, Permissions, Rule};
 
 use item::{Attributes, Key};
 
@@ -51,18 +51,18 @@ pub struct Store {
 
 #[derive(Debug)]
 struct CachedApp {
-    app: Arc<Found<App>>,
+    app: Arc<ParsedItem<App>>,
     read_at: (SystemTime, Instant),
 }
 
 /// What was found about a call.
 #[derive(Debug)]
 pub struct Lookup {
-    app: Arc<Found<App>>,
-    caller: Found<Party>,
+    app: Arc<ParsedItem<App>>,
+    caller: ParsedItem<Party>,
     /// `None` when the callee is the caller.
-    callee: Option<Found<Party>>,
-    pair: Found<Rule>,
+    callee: Option<ParsedItem<Party>>,
+    pair: ParsedItem<Rule>,
     /// Read capacity units consumed.
     pub units: f64,
 }
@@ -70,8 +70,8 @@ pub struct Lookup {
 impl Lookup {
     /// As the decision takes it.
     #[must_use]
-    pub fn records(&self) -> Records<'_> {
-        Records {
+    pub fn permissions(&self) -> Permissions<'_> {
+        Permissions {
             app: &self.app,
             caller: &self.caller,
             callee: self.callee.as_ref().unwrap_or(&self.caller),
@@ -217,7 +217,7 @@ impl Store {
     }
 
     /// The app's item, where it was read no longer ago than it may be reused.
-    fn cached_app(&self, app: &AppKey, now: SystemTime) -> Option<Arc<Found<App>>> {
+    fn cached_app(&self, app: &AppKey, now: SystemTime) -> Option<Arc<ParsedItem<App>>> {
         let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = apps.get(app)?;
         self.is_fresh(cached, now).then(|| Arc::clone(&cached.app))
@@ -230,7 +230,7 @@ impl Store {
         now.duration_since(read_at).is_ok_and(|age| age < reusable) && monotonic.elapsed() < reusable
     }
 
-    fn cache_app(&self, key: &AppKey, app: Found<App>, read_at: SystemTime) -> Arc<Found<App>> {
+    fn cache_app(&self, key: &AppKey, app: ParsedItem<App>, read_at: SystemTime) -> Arc<ParsedItem<App>> {
         let app = Arc::new(app);
         if !self.settings.app_cache.is_zero() {
             let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);

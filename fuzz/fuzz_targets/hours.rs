@@ -14,8 +14,8 @@ fuzz_target!(|input: (&str, EpochSeconds)| {
     let stored = hours.to_string();
     assert_eq!(Hours::parse(&stored).as_ref(), Ok(&hours), "{stored}");
     let each: Vec<_> = hours.windows().iter().map(|window| window.to_string().parse().unwrap()).collect();
-    assert_eq!(Hours::new(each).unwrap().contain(now), hours.contain(now));
-    for edge in hours.edges(now, now.saturating_add(WEEK)) {
+    assert_eq!(Hours::new(each).unwrap().contains(now), hours.contains(now));
+    for edge in hours.transitions(now, now.saturating_add(WEEK)) {
         assert!((now..=now.saturating_add(WEEK)).contains(&edge));
     }
 });

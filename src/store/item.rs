@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate_core::{
-    App, AppKey, Effect, EpochSeconds, Fault, Hours, MediaSet, Party, PartyId, Pattern, Rule, Rules, Status,
+    App, AppKey, Effect, EpochSeconds, Hours, MediaSet, ParseError, Party, PartyId, Pattern, Rule, Rules, Status,
 };
 
 /// The attributes of an item, or of a map inside one.
@@ -68,7 +68,7 @@ fn escape(app: &AppKey) -> String {
 ///
 /// # Errors
 /// A rule that was not understood cannot be written back.
-pub fn write_app(app: &App) -> Result<Attributes, Fault> {
+pub fn write_app(app: &App) -> Result<Attributes, ParseError> {
     let mut item = Attributes::from([("status".to_owned(), text(app.status.as_str()))]);
     write_rules(&mut item, "callers", &app.callers)?;
     write_text(&mut item, "note", app.note.as_deref());
@@ -79,7 +79,7 @@ pub fn write_app(app: &App) -> Result<Attributes, Fault> {
 ///
 /// # Errors
 /// A rule that was not understood cannot be written back.
-pub fn write_party(party: &Party) -> Result<Attributes, Fault> {
+pub fn write_party(party: &Party) -> Result<Attributes, ParseError> {
     let mut item = Attributes::from([("status".to_owned(), text(party.status.as_str()))]);
     write_rules(&mut item, "incoming", &party.incoming)?;
     write_rules(&mut item, "outgoing", &party.outgoing)?;
@@ -108,7 +108,7 @@ pub fn write_rule(rule: &Rule) -> Attributes {
     item
 }
 
-fn write_rules(item: &mut Attributes, name: &str, rules: &Rules) -> Result<(), Fault> {
+fn write_rules(item: &mut Attributes, name: &str, rules: &Rules) -> Result<(), ParseError> {
     let mut map = Attributes::new();
     for (pattern, rule) in rules.iter() {
         map.insert(pattern.to_string(), AttributeValue::M(write_rule(rule.map_err(Clone::clone)?)));
@@ -133,7 +133,7 @@ fn text(value: &str) -> AttributeValue {
 ///
 /// # Errors
 /// An attribute that is known has another type or an unknown value.
-pub fn read_app(mut item: Attributes) -> Result<App, Fault> {
+pub fn read_app(mut item: Attributes) -> Result<App, ParseError> {
     Ok(App {
         status: read_status(&mut item)?,
         callers: read_rules(&mut item, "callers")?,
@@ -145,7 +145,7 @@ pub fn read_app(mut item: Attributes) -> Result<App, Fault> {
 ///
 /// # Errors
 /// An attribute that is known has another type or an unknown value.
-pub fn read_party(mut item: Attributes) -> Result<Party, Fault> {
+pub fn read_party(mut item: Attributes) -> Result<Party, ParseError> {
     Ok(Party {
         status: read_status(&mut item)?,
         incoming: read_rules(&mut item, "incoming")?,
@@ -159,7 +159,7 @@ pub fn read_party(mut item: Attributes) -> Result<Party, Fault> {
 ///
 /// # Errors
 /// As for [`read_rule`].
-pub fn read_pair(mut item: Attributes) -> Result<Rule, Fault> {
+pub fn read_pair(mut item: Attributes) -> Result<Rule, ParseError> {
     item.remove(PK);
     item.remove(SK);
     read_rule(item)
@@ -169,12 +169,12 @@ pub fn read_pair(mut item: Attributes) -> Result<Rule, Fault> {
 ///
 /// # Errors
 /// An attribute is missing, unknown, or has another type or an unknown value.
-pub fn read_rule(mut map: Attributes) -> Result<Rule, Fault> {
+pub fn read_rule(mut map: Attributes) -> Result<Rule, ParseError> {
     let effect = match read_text(&mut map, "effect")?.as_deref() {
         Some("allow") => Effect::Allow,
         Some("deny") => Effect::Deny,
-        Some(other) => return Err(Fault(format!("`effect` is `{other}`, not `allow` or `deny`"))),
-        None => return Err(Fault("`effect` is missing".to_owned())),
+        Some(other) => return Err(ParseError(format!("`effect` is `{other}`, not `allow` or `deny`"))),
+        None => return Err(ParseError("`effect` is missing".to_owned())),
     };
     let rule = Rule {
         effect,
@@ -188,35 +188,35 @@ pub fn read_rule(mut map: Attributes) -> Result<Rule, Fault> {
     // The least of several, so that the same item always gives the same message.
     match map.into_keys().min() {
         None => Ok(rule),
-        Some(unknown) => Err(Fault(format!("`{unknown}` is no attribute of a rule"))),
+        Some(unknown) => Err(ParseError(format!("`{unknown}` is no attribute of a rule"))),
     }
 }
 
-fn read_rules(item: &mut Attributes, name: &str) -> Result<Rules, Fault> {
+fn read_rules(item: &mut Attributes, name: &str) -> Result<Rules, ParseError> {
     let Some(value) = item.remove(name) else { return Ok(Rules::default()) };
     let AttributeValue::M(map) = value else { return Err(wrong_type(name, &value, "a map")) };
     let read = |value| match value {
         AttributeValue::M(map) => read_rule(map),
-        other => Err(Fault(format!("it is {}, not a map", type_name(&other)))),
+        other => Err(ParseError(format!("it is {}, not a map", type_name(&other)))),
     };
     Ok(map.into_iter().map(|(key, value)| (Pattern::from_stored(&key), read(value))).collect())
 }
 
-fn read_media(value: AttributeValue) -> Result<MediaSet, Fault> {
+fn read_media(value: AttributeValue) -> Result<MediaSet, ParseError> {
     let AttributeValue::Ss(words) = value else { return Err(wrong_type("media", &value, "a set of strings")) };
     let mut media = MediaSet { audio: false, video: false };
     for word in words {
         match word.as_str() {
             "audio" => media.audio = true,
             "video" => media.video = true,
-            _ => return Err(Fault(format!("`media` holds `{word}`, not `audio` or `video`"))),
+            _ => return Err(ParseError(format!("`media` holds `{word}`, not `audio` or `video`"))),
         }
     }
     Ok(media)
 }
 
 /// No condition, so that parts of a second, which other programs write, do no harm.
-fn read_written_at(map: &mut Attributes) -> Result<Option<EpochSeconds>, Fault> {
+fn read_written_at(map: &mut Attributes) -> Result<Option<EpochSeconds>, ParseError> {
     if let Some(AttributeValue::N(value)) = map.get_mut("updated_at")
         && let Some((seconds, _)) = value.split_once('.')
     {
@@ -226,25 +226,25 @@ fn read_written_at(map: &mut Attributes) -> Result<Option<EpochSeconds>, Fault> 
 }
 
 /// A zone is parsed when the first rule that names it is read, and kept.
-fn read_hours(value: AttributeValue) -> Result<Hours, Fault> {
+fn read_hours(value: AttributeValue) -> Result<Hours, ParseError> {
     let AttributeValue::L(windows) = value else { return Err(wrong_type("hours", &value, "a list of strings")) };
     let read = |window| match window {
-        AttributeValue::S(text) => text.parse().map_err(|error| Fault(format!("`hours`: {error}"))),
-        other => Err(Fault(format!("`hours` holds {}, not only strings", type_name(&other)))),
+        AttributeValue::S(text) => text.parse().map_err(|error| ParseError(format!("`hours`: {error}"))),
+        other => Err(ParseError(format!("`hours` holds {}, not only strings", type_name(&other)))),
     };
     let windows = windows.into_iter().map(read).collect::<Result<_, _>>()?;
-    Hours::new(windows).ok_or_else(|| Fault("`hours` holds no window".to_owned()))
+    Hours::new(windows).ok_or_else(|| ParseError("`hours` holds no window".to_owned()))
 }
 
-fn read_status(item: &mut Attributes) -> Result<Status, Fault> {
+fn read_status(item: &mut Attributes) -> Result<Status, ParseError> {
     match read_text(item, "status")?.as_deref() {
         None | Some("active") => Ok(Status::Active),
         Some("suspended") => Ok(Status::Suspended),
-        Some(other) => Err(Fault(format!("`status` is `{other}`, not `active` or `suspended`"))),
+        Some(other) => Err(ParseError(format!("`status` is `{other}`, not `active` or `suspended`"))),
     }
 }
 
-fn read_text(item: &mut Attributes, name: &str) -> Result<Option<String>, Fault> {
+fn read_text(item: &mut Attributes, name: &str) -> Result<Option<String>, ParseError> {
     match item.remove(name) {
         None => Ok(None),
         Some(AttributeValue::S(value)) => Ok(Some(value)),
@@ -252,19 +252,19 @@ fn read_text(item: &mut Attributes, name: &str) -> Result<Option<String>, Fault>
     }
 }
 
-fn read_number(item: &mut Attributes, name: &str) -> Result<Option<EpochSeconds>, Fault> {
+fn read_number(item: &mut Attributes, name: &str) -> Result<Option<EpochSeconds>, ParseError> {
     match item.remove(name) {
         None => Ok(None),
         Some(AttributeValue::N(value)) => match value.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(Fault(format!("`{name}` is `{value}`, not whole seconds since 1970"))),
+            Err(_) => Err(ParseError(format!("`{name}` is `{value}`, not whole seconds since 1970"))),
         },
         Some(other) => Err(wrong_type(name, &other, "a number")),
     }
 }
 
-fn wrong_type(name: &str, value: &AttributeValue, expected: &str) -> Fault {
-    Fault(format!("`{name}` is {}, not {expected}", type_name(value)))
+fn wrong_type(name: &str, value: &AttributeValue, expected: &str) -> ParseError {
+    ParseError(format!("`{name}` is {}, not {expected}", type_name(value)))
 }
 
 fn type_name(value: &AttributeValue) -> &'static str {

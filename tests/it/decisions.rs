@@ -256,7 +256,8 @@ async fn an_event_of_something_else_is_reported_and_does_no_harm() {
     let table = Table::with_samples().await;
     let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
     sandbox.log().await;
-    for event in ["null", "7", "\"planted\"", "{}", r#"{"version":2}"#, r#"{"Records":[]}"#, r#"{"version":"2.0"}"#] {
+    for event in ["null", "7", "\"planted\"", "{}", r#"{"version":2}"#, r#"{"Permissions":[]}"#, r#"{"version":"2.0"}"#]
+    {
         let error = sandbox.invoke_raw(event).await.unwrap_err();
         let message = error["errorMessage"].as_str().unwrap().to_owned();
         assert!(message.starts_with("the event is no request of API Gateway: "), "{event}: {message}");

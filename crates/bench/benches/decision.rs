@@ -3,7 +3,7 @@
 use callgate::event::OnCallEvent;
 use callgate::http::Request;
 use callgate::store::item::{self, Attributes};
-use callgate_core::{App, Call, DialPlan, Effect, Party, PartyId, Pattern, Records, Rule, Rules, decide};
+use callgate_core::{App, Call, DialPlan, Effect, Party, PartyId, Pattern, Permissions, Rule, Rules, decide};
 use divan::{AllocProfiler, Bencher, black_box};
 use serde_json::value::RawValue;
 
@@ -36,7 +36,7 @@ fn decide_a_call(bencher: Bencher<'_, '_>, patterns: usize) {
     let (app, caller, callee) = (Ok(Some(App::default())), Ok(None), Ok(Some(callee(patterns))));
     let pair = Ok(Some(Rule::new(Effect::Allow)));
     let Some(call) = call() else { return };
-    let records = Records { app: &app, caller: &caller, callee: &callee, pair: &pair };
+    let records = Permissions { app: &app, caller: &caller, callee: &callee, pair: &pair };
     bencher.bench(|| decide(black_box(&call), black_box(records), 1_795_489_965));
 }
 

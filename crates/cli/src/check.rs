@@ -7,8 +7,8 @@ use anstyle::AnsiColor;
 use anyhow::Context as _;
 use callgate::store::{Settings, Store};
 use callgate_core::{
-    Call, Considered, Decision, Door, Effect, EpochSeconds, Found, Invalid, Matched, MediaSet, Party, PartyId, Pattern,
-    Place, Records, Standing, Status, Trace, has_expired, trace,
+    Applicability, Call, Decision, Door, Effect, EpochSeconds, EvaluatedRule, InvalidRecord, MediaSet, ParsedItem,
+    Party, PartyId, Pattern, Permissions, RecordLocation, RuleKey, Status, Trace, has_expired, trace,
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::connection::{Options as Connection, Output, Table, now};
 use crate::moment;
 use crate::outcome::Outcome;
-use crate::say::say;
+use crate::say::print_line;
 use crate::statement::{conditions, media_in_words};
 
 /// How long the look-up may take: a person waits, not a call.
@@ -65,11 +65,11 @@ pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::R
             return Err(error).context("the permissions could not be read");
         }
     };
-    let trace = trace(&call, found.records(), at);
-    let at_the_door = |door| AtTheDoor::of(door, found.records(), at);
+    let trace = trace(&call, found.permissions(), at);
+    let at_the_door = |door| AtTheDoor::of(door, found.permissions(), at);
     match table.output {
-        Output::Text => say(text(&call, &trace, at_the_door, at))?,
-        Output::Json => say(as_json(&call, &trace, at_the_door, at))?,
+        Output::Text => print_line(text(&call, &trace, at_the_door, at))?,
+        Output::Json => print_line(as_json(&call, &trace, at_the_door, at))?,
     }
     Ok(match trace.decision.effect() {
         Effect::Allow => Outcome::Done,
@@ -85,9 +85,10 @@ struct AtTheDoor {
 }
 
 impl AtTheDoor {
-    fn of(door: Door, records: Records<'_>, at: EpochSeconds) -> Self {
-        let party =
-            |found: &Found<Party>| found.as_ref().ok().and_then(Option::as_ref).map(|it| (it.status, it.expires_at));
+    fn of(door: Door, records: Permissions<'_>, at: EpochSeconds) -> Self {
+        let party = |found: &ParsedItem<Party>| {
+            found.as_ref().ok().and_then(Option::as_ref).map(|it| (it.status, it.expires_at))
+        };
         let (status, expires_at) = match door {
             Door::App => records.app.as_ref().ok().and_then(Option::as_ref).map(|app| (app.status, None)),
             Door::Caller => party(records.caller),
@@ -128,12 +129,12 @@ fn text(call: &Call, trace: &Trace<'_>, at_the_door: impl Fn(Door) -> AtTheDoor,
         if decides.is_none() {
             out.push_str("\n  no rule applies: says nothing");
         }
-        let width = rules.iter().map(|rule| rule.matched.to_string().chars().count()).max().unwrap_or_default();
+        let width = rules.iter().map(|rule| rule.key.to_string().chars().count()).max().unwrap_or_default();
         for rule in rules {
             let mark = if rule.decides { '>' } else { ' ' };
-            let matched = rule.matched.to_string();
+            let key = rule.key.to_string();
             let says = rule.rule.map_or("?", |rule| rule.effect.as_str());
-            let _ = write!(out, "\n{mark} {matched:width$}  {says:5}  {}", why(rule, decides));
+            let _ = write!(out, "\n{mark} {key:width$}  {says:5}  {}", why(rule, decides));
         }
     }
     out
@@ -150,10 +151,10 @@ fn heading(door: Door, call: &Call, state: &AtTheDoor) -> String {
 /// The decision in a few words.
 fn because(decision: &Decision<'_>) -> String {
     match decision {
-        Decision::Rule { door, matched, effect } => {
-            let rule = match matched {
-                Matched::Pair(_) => "the rule of exactly these two".to_owned(),
-                Matched::Listed(pattern) => format!("`{pattern}`"),
+        Decision::Rule { door, key, effect } => {
+            let rule = match key {
+                RuleKey::Pair(_) => "the rule of exactly these two".to_owned(),
+                RuleKey::Entry(pattern) => format!("`{pattern}`"),
             };
             let verb = match effect {
                 Effect::Allow => "allows",
@@ -163,7 +164,7 @@ fn because(decision: &Decision<'_>) -> String {
         }
         Decision::Suspended(door) => format!("the {} is suspended", door.as_str()),
         Decision::NoRule => "no door says anything".to_owned(),
-        Decision::InvalidRecord(invalid) => format!("{}: {}", place(invalid), invalid.fault),
+        Decision::InvalidRecord(invalid) => format!("{}: {}", place(invalid), invalid.error),
     }
 }
 
@@ -175,49 +176,51 @@ const fn number(door: Door) -> u8 {
     }
 }
 
-fn place(invalid: &Invalid<'_>) -> String {
-    match invalid.place {
-        Place::Item(door) => format!("the {}'s item cannot be understood", door.as_str()),
-        Place::Entry(door, pattern) => format!("the rule `{pattern}` at door {} cannot be understood", number(door)),
-        Place::Pair => "the rule of exactly these two cannot be understood".to_owned(),
+fn place(invalid: &InvalidRecord<'_>) -> String {
+    match invalid.location {
+        RecordLocation::Item(door) => format!("the {}'s item cannot be understood", door.as_str()),
+        RecordLocation::Entry(door, pattern) => {
+            format!("the rule `{pattern}` at door {} cannot be understood", number(door))
+        }
+        RecordLocation::Pair => "the rule of exactly these two cannot be understood".to_owned(),
     }
 }
 
 /// Why a rule did or did not apply, and what became of it if it did.
-fn why(considered: &Considered<'_>, decides: Option<&Considered<'_>>) -> String {
-    let kind = if matches!(considered.matched, Matched::Pair(_)) { "rule of exactly these two, " } else { "" };
+fn why(considered: &EvaluatedRule<'_>, decides: Option<&EvaluatedRule<'_>>) -> String {
+    let kind = if matches!(considered.key, RuleKey::Pair(_)) { "rule of exactly these two, " } else { "" };
     // A condition that does not hold has been said already.
-    let extra = match considered.standing {
-        Standing::Applies(rule) => conditions(rule),
+    let extra = match considered.applicability {
+        Applicability::Applies(rule) => conditions(rule),
         _ => String::new(),
     };
-    let standing = match (considered.standing, decides) {
-        (Standing::Applies(_), _) if considered.decides => "decides here".to_owned(),
-        (Standing::Applies(_), Some(other)) => {
-            let length = |rule: &Considered<'_>| match rule.matched {
-                Matched::Pair(_) | Matched::Listed(Pattern::Exact(_)) => usize::MAX,
-                Matched::Listed(pattern) => pattern.to_string().len(),
+    let applicability = match (considered.applicability, decides) {
+        (Applicability::Applies(_), _) if considered.decides => "decides here".to_owned(),
+        (Applicability::Applies(_), Some(other)) => {
+            let length = |rule: &EvaluatedRule<'_>| match rule.key {
+                RuleKey::Pair(_) | RuleKey::Entry(Pattern::Exact(_)) => usize::MAX,
+                RuleKey::Entry(pattern) => pattern.to_string().len(),
             };
             if length(other) > length(considered) {
-                format!("applies, but is shorter than `{}`", other.matched)
+                format!("applies, but is shorter than `{}`", other.key)
             } else {
                 "applies, but between two of the same length deny decides, then the rule of exactly these two"
                     .to_owned()
             }
         }
-        (Standing::Applies(_), None) => "applies, but another rule cannot be understood".to_owned(),
-        (Standing::AboutOthers, _) => "is about others".to_owned(),
-        (Standing::Expired(at), _) => format!("expired at {}", moment::format(at)),
-        (Standing::OtherMedia(media), _) => format!("is about {}", media_in_words(media)),
-        (Standing::OutsideHours(hours), _) => format!("now is outside {hours}"),
-        (Standing::NotUnderstood(fault), _) => format!("cannot be understood, so it refuses the call: {fault}"),
+        (Applicability::Applies(_), None) => "applies, but another rule cannot be understood".to_owned(),
+        (Applicability::DoesNotMatch, _) => "is about others".to_owned(),
+        (Applicability::Expired(at), _) => format!("expired at {}", moment::format(at)),
+        (Applicability::OtherMedia(media), _) => format!("is about {}", media_in_words(media)),
+        (Applicability::OutsideHours(hours), _) => format!("now is outside {hours}"),
+        (Applicability::Invalid(fault), _) => format!("cannot be understood, so it refuses the call: {fault}"),
     };
-    format!("{kind}{standing}{extra}")
+    format!("{kind}{applicability}{extra}")
 }
 
 fn as_json(call: &Call, trace: &Trace<'_>, at_the_door: impl Fn(Door) -> AtTheDoor, at: EpochSeconds) -> Value {
     let (door, rule) = match trace.decision {
-        Decision::Rule { door, matched, .. } => (Some(door.as_str()), Some(matched.to_string())),
+        Decision::Rule { door, key, .. } => (Some(door.as_str()), Some(key.to_string())),
         _ => (None, None),
     };
     let doors: Vec<_> = trace
@@ -241,18 +244,18 @@ fn as_json(call: &Call, trace: &Trace<'_>, at_the_door: impl Fn(Door) -> AtTheDo
     })
 }
 
-fn considered(rule: &Considered<'_>, decides: Option<&Considered<'_>>) -> Value {
-    let standing = match rule.standing {
-        Standing::Applies(_) => "applies",
-        Standing::AboutOthers => "about_others",
-        Standing::Expired(_) => "expired",
-        Standing::OtherMedia(_) => "other_media",
-        Standing::OutsideHours(_) => "outside_hours",
-        Standing::NotUnderstood(_) => "not_understood",
+fn considered(rule: &EvaluatedRule<'_>, decides: Option<&EvaluatedRule<'_>>) -> Value {
+    let applicability = match rule.applicability {
+        Applicability::Applies(_) => "applies",
+        Applicability::DoesNotMatch => "about_others",
+        Applicability::Expired(_) => "expired",
+        Applicability::OtherMedia(_) => "other_media",
+        Applicability::OutsideHours(_) => "outside_hours",
+        Applicability::Invalid(_) => "not_understood",
     };
     json!({
-        "pattern": rule.matched.to_string(), "is_pair": matches!(rule.matched, Matched::Pair(_)),
-        "effect": rule.rule.ok().map(|rule| rule.effect.as_str()), "standing": standing, "decides": rule.decides,
+        "pattern": rule.key.to_string(), "is_pair": matches!(rule.key, RuleKey::Pair(_)),
+        "effect": rule.rule.ok().map(|rule| rule.effect.as_str()), "standing": applicability, "decides": rule.decides,
         "why": why(rule, decides),
     })
 }

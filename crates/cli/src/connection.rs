@@ -58,7 +58,7 @@ pub(crate) struct Options {
     pub(crate) international_prefix: Option<String>,
 }
 
-/// Whom the output is for.
+/// PartyArgs the output is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// For people.

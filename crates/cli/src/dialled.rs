@@ -2,21 +2,21 @@
 
 use callgate_core::{DialPlan, PartyId, Pattern};
 
-use crate::statement::About;
+use crate::statement::RuleTarget;
 
 /// No number of E.164 is longer.
 const LONGEST: usize = 15;
 
 /// What numbers start with that were dialled with a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Dialled {
+pub(crate) struct DialPlanWarning {
     /// The prefix as it was written.
     pub(crate) prefix: String,
     /// What they start with instead.
     pub(crate) instead: String,
 }
 
-impl Dialled {
+impl DialPlanWarning {
     /// `None` where numbers keep the prefix they are dialled with.
     pub(crate) fn of(pattern: &Pattern, plan: &DialPlan) -> Option<Self> {
         let Pattern::Prefix(prefix) = pattern else { return None };
@@ -34,7 +34,7 @@ impl Dialled {
         self.prefix.len() >= DialPlan::MIN_DIGITS
     }
 
-    /// Whom the prefix is about all the same.
+    /// PartyArgs the prefix is about all the same.
     pub(crate) fn consequence(&self) -> &'static str {
         if self.is_never() {
             "no call can match it, so it has no effect"
@@ -44,9 +44,9 @@ impl Dialled {
     }
 
     /// What to tell whoever writes a rule, and of which side.
-    pub(crate) fn note(about: &About, plan: &DialPlan) -> Option<(&'static str, String)> {
+    pub(crate) fn for_target(target: &RuleTarget, plan: &DialPlan) -> Option<(&'static str, String)> {
         let side = |name, pattern| Some((name, Self::of(pattern, plan)?));
-        let (side, dialled) = side("from", &about.from).or_else(|| side("to", &about.to))?;
+        let (side, dialled) = side("from", &target.from).or_else(|| side("to", &target.to))?;
         let Self { prefix, instead } = &dialled;
         let consequence = dialled.consequence();
         let note = format!(

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::connection::{Output, Table};
 use crate::items::keys;
 use crate::outcome::Outcome;
-use crate::say::{count, say};
+use crate::say::{count, print_line};
 use crate::spool::{Set, Spool, Spooled};
 use crate::statement::{Row, same};
-use crate::stored::{Stored, rules_of};
+use crate::stored::{StoredRule, rules_of};
 
 /// `BatchGetItem` takes no more.
 const BATCH: usize = 100;
@@ -47,8 +47,8 @@ pub(crate) async fn find_gone(table: &Table, spool: &Spool) -> anyhow::Result<()
 }
 
 /// Of a rule that cannot be understood only whom it is about.
-fn row_of(stored: &Stored) -> Row {
-    let Stored { app, from, to, rule, .. } = stored;
+fn row_of(stored: &StoredRule) -> Row {
+    let StoredRule { app, from, to, rule, .. } = stored;
     match rule {
         Ok(rule) => Row::of(app, from, to, rule),
         Err(_) => Row::not_understood(app, from, to),
@@ -88,17 +88,17 @@ pub(crate) async fn show(table: &Table, spool: Spool) -> anyhow::Result<Outcome>
     match table.output {
         Output::Text => {
             print_gone(&spool, &mut std::io::stdout())?;
-            say(format!(
+            print_line(format!(
                 "{} would be added, {changed} changed, {removed} removed; {unchanged} stay as they are",
                 count(added, "rule")
             ))?;
         }
         Output::Json => {
             spool.each(Set::Gone, |spooled| {
-                say(line("removed", &spooled.row, None))?;
+                print_line(line("removed", &spooled.row, None))?;
                 Ok(())
             })?;
-            say(
+            print_line(
                 json!({"result": "dry_run", "added": added, "changed": changed, "removed": removed, "unchanged": unchanged}),
             )?;
         }
@@ -114,7 +114,7 @@ async fn compare(table: &Table, chunk: &[Spooled], counts: &mut Counts) -> anyho
             wanted.push(Key { pk: pk.clone(), sk: sk.clone() });
         }
     }
-    let mut stored: HashMap<[String; 4], Stored> = HashMap::new();
+    let mut stored: HashMap<[String; 4], StoredRule> = HashMap::new();
     for item in table.get_many(&wanted).await? {
         let (Some(rules), Some((pk, sk))) = (rules_of(&item), keys(&item)) else { continue };
         for rule in rules {
@@ -142,10 +142,10 @@ async fn compare(table: &Table, chunk: &[Spooled], counts: &mut Counts) -> anyho
         };
         let before = before.map(row_of);
         match table.output {
-            Output::Json => say(line(word, row, before.as_ref()))?,
+            Output::Json => print_line(line(word, row, before.as_ref()))?,
             Output::Text => {
                 let was = before.map(|it| format!(" [it is: {}]", it.in_words())).unwrap_or_default();
-                say(format!("{mark} {}{was}", row.in_words()))?;
+                print_line(format!("{mark} {}{was}", row.in_words()))?;
             }
         }
     }

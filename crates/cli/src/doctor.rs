@@ -8,17 +8,17 @@ use std::io;
 
 use anstyle::Style;
 use callgate::store::item::Attributes;
-use callgate_core::{App, EpochSeconds, Found, Party, Rule};
+use callgate_core::{App, EpochSeconds, ParsedItem, Party, Rule};
 use clap::Args;
 use serde_json::json;
 
 use self::finding::Finding;
 use self::mend::Fix;
 use crate::connection::{Options as Connection, Output, Table, now};
-use crate::items::Named;
+use crate::items::ItemKind;
 use crate::outcome::Outcome;
-use crate::say::{count, say, visible};
-use crate::statement::About;
+use crate::say::{count, print_line, visible};
+use crate::statement::RuleTarget;
 use crate::stored::rules_of;
 
 mod finding;
@@ -63,28 +63,28 @@ pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::R
     }
     let outcome = if findings.is_empty() { Outcome::Done } else { Outcome::Findings };
     if table.output == Output::Json {
-        say(json!({"findings": findings, "mended": mended, "items": items, "rules": rules}))?;
+        print_line(json!({"findings": findings, "mended": mended, "items": items, "rules": rules}))?;
         return Ok(outcome);
     }
     for title in mended {
-        say(format!("mended: {}", visible(&title)))?;
+        print_line(format!("mended: {}", visible(&title)))?;
     }
     findings.iter().try_for_each(report)?;
     let seen = format!("{} and {} looked at", count(items, "item"), count(rules, "rule"));
-    say(format!("{seen}, {}", count(findings.len() as u64, "finding")))?;
+    print_line(format!("{seen}, {}", count(findings.len() as u64, "finding")))?;
     Ok(outcome)
 }
 
 fn report(finding: &Finding) -> io::Result<()> {
     let bold = Style::new().bold();
-    say(format!(
+    print_line(format!(
         "{bold}{}{bold:#}\n  {}\n  {}",
         visible(&finding.title()),
         visible(&finding.what),
         visible(&finding.why)
     ))?;
     if let Some(mend) = &finding.mend {
-        say(format!("  mend: {}", visible(mend)))?;
+        print_line(format!("  mend: {}", visible(mend)))?;
     }
     Ok(())
 }
@@ -96,12 +96,12 @@ struct Doctor {
     items: u64,
     rules: u64,
     found: Vec<(Finding, Option<Fix>)>,
-    apps: HashMap<String, Found<App>>,
-    parties: HashMap<(String, String), Found<Party>>,
+    apps: HashMap<String, ParsedItem<App>>,
+    parties: HashMap<(String, String), ParsedItem<Party>>,
     /// Every id that is named anywhere in an app.
     ids: HashMap<String, BTreeSet<String>>,
     /// The rules that can be understood and match somebody, and whether they stand in a list.
-    sound: Vec<(About, Rule, bool)>,
+    sound: Vec<(RuleTarget, Rule, bool)>,
     /// How many rules stand at each party.
     loads: BTreeMap<(String, String), u64>,
 }
@@ -124,7 +124,7 @@ impl Doctor {
 
     fn take(&mut self, item: &Attributes) {
         self.items += 1;
-        let (Some(named), Some(rules)) = (Named::of(item), rules_of(item)) else { return self.foreign(item) };
+        let (Some(named), Some(rules)) = (ItemKind::of(item), rules_of(item)) else { return self.foreign(item) };
         self.item(&named, item);
         for stored in rules {
             self.rules += 1;

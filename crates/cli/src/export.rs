@@ -11,7 +11,7 @@ use crate::items::keys;
 use crate::moment;
 use crate::outcome::Outcome;
 use crate::rows::{Format, Writer};
-use crate::say::{tell, tell_error};
+use crate::say::{print_error, print_note};
 use crate::spool::{Added, Set, Spool};
 use crate::statement::Row;
 use crate::stored::rules_of;
@@ -72,13 +72,13 @@ pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::R
     writer.finish()?;
     left_out.sort();
     for what in &left_out {
-        tell(format!("left out: {what}"));
+        print_note(format!("left out: {what}"));
     }
     if left_out.is_empty() {
         return Ok(Outcome::Done);
     }
     let left_out = left_out.len();
-    tell_error(format!("{left_out} left out of the export; `callgatectl doctor` says how to mend what is left out"));
+    print_error(format!("{left_out} left out of the export; `callgatectl doctor` says how to mend what is left out"));
     Ok(Outcome::Failed)
 }
 

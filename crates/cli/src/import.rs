@@ -17,14 +17,14 @@ use serde_json::json;
 use tokio::sync::{Mutex, mpsc};
 
 use crate::connection::{Options as Connection, Output, Table, now};
-use crate::dialled::Dialled;
+use crate::dialled::DialPlanWarning;
 use crate::diff;
 use crate::interrupts::Interrupts;
 use crate::items::{Change, Expression};
 use crate::outcome::Outcome;
 use crate::rows::{self, Format, Problem};
 use crate::rules::confirm;
-use crate::say::{self, say, tell, tell_error};
+use crate::say::{self, print_error, print_line, print_note};
 use crate::spool::{Added, Set, Spool, Spooled};
 use crate::statement::Row;
 
@@ -74,7 +74,7 @@ pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::R
         return refuse(&table, &problems, count);
     }
     for note in &notes {
-        tell(format!("note: {note}"));
+        print_note(format!("note: {note}"));
     }
     table.probe().await?;
     if options.replace {
@@ -126,23 +126,24 @@ fn read(options: &Options, table: &Table) -> anyhow::Result<Checked> {
     rows::read(source, options.format, &table.plan, |line| {
         match line.rule {
             Err(wrong) => wrong.into_iter().for_each(&mut complain),
-            Ok((about, spot, rule)) => {
+            Ok((target, location, rule)) => {
                 // Most files are of one app, or have one after the other.
-                if app.as_ref() != Some(&about.app) {
-                    spool.add_app(about.app.as_str())?;
-                    app = Some(about.app.clone());
+                if app.as_ref() != Some(&target.app) {
+                    spool.add_app(target.app.as_str())?;
+                    app = Some(target.app.clone());
                 }
-                if let Some((side, reason)) = Dialled::note(&about, &table.plan).filter(|_| notes.len() < MAX_PROBLEMS)
+                if let Some((side, reason)) =
+                    DialPlanWarning::for_target(&target, &table.plan).filter(|_| notes.len() < MAX_PROBLEMS)
                 {
-                    let value = if side == "from" { &about.from } else { &about.to }.to_string();
+                    let value = if side == "from" { &target.from } else { &target.to }.to_string();
                     notes.push(Problem { line: line.number, column: side.to_owned(), value, reason });
                 }
-                let added = spool.add(Set::Wanted, &spot, &Row::new(&about, &rule), line.number)?;
+                let added = spool.add(Set::Wanted, &location, &Row::new(&target, &rule), line.number)?;
                 if let Added::Contradicts(other) = added {
                     complain(Problem {
                         line: line.number,
                         column: "from,to".to_owned(),
-                        value: format!("{},{}", about.from, about.to),
+                        value: format!("{},{}", target.from, target.to),
                         reason: format!("says something else than line {other} about the same parties"),
                     });
                 }
@@ -156,17 +157,17 @@ fn read(options: &Options, table: &Table) -> anyhow::Result<Checked> {
 fn refuse(table: &Table, problems: &[Problem], count: u64) -> anyhow::Result<Outcome> {
     match table.output {
         Output::Json => {
-            say(json!({"result": "refused", "written": 0, "problems": problems, "count": count}))?;
+            print_line(json!({"result": "refused", "written": 0, "problems": problems, "count": count}))?;
         }
         Output::Text => {
-            problems.iter().for_each(tell);
+            problems.iter().for_each(print_note);
             let more = count.saturating_sub(problems.len() as u64);
             if more > 0 {
-                tell(format!("... and {more} more"));
+                print_note(format!("... and {more} more"));
             }
         }
     }
-    tell_error(format!("{} in the file; nothing was written", say::count(count, "problem")));
+    print_error(format!("{} in the file; nothing was written", say::count(count, "problem")));
     Ok(Outcome::Failed)
 }
 
@@ -327,9 +328,9 @@ async fn write(table: &Table, spool: Spool, concurrency: u16) -> anyhow::Result<
     match table.output {
         Output::Text => {
             let removed = if gone > 0 { format!(", {gone} removed") } else { String::new() };
-            say(format!("imported: {} written{removed}", say::count(wanted, "rule")))?;
+            print_line(format!("imported: {} written{removed}", say::count(wanted, "rule")))?;
         }
-        Output::Json => say(json!({"result": "imported", "written": wanted, "removed": gone}))?,
+        Output::Json => print_line(json!({"result": "imported", "written": wanted, "removed": gone}))?,
     }
     Ok(Outcome::Done)
 }

@@ -10,8 +10,8 @@ use callgate::store::item::{self, Attributes, Key, PK, SK};
 use callgate_core::{AppKey, DialPlan, PartyId};
 
 use crate::connection::Table;
-use crate::shadow::{Surroundings, parties_of};
-use crate::statement::{About, Home};
+use crate::redundancy::{Context, parties_of};
+use crate::statement::{RuleOwner, RuleTarget};
 
 impl Table {
     /// The item under a key, as it is at this moment.
@@ -41,31 +41,31 @@ impl Table {
     /// What stands around a rule, and the item it belongs to.
     pub(crate) async fn around(
         &self,
-        about: &About,
-        home: &Home,
-    ) -> anyhow::Result<(Surroundings, Option<Attributes>)> {
-        let (caller, callee) = parties_of(home);
+        target: &RuleTarget,
+        owner: &RuleOwner,
+    ) -> anyhow::Result<(Context, Option<Attributes>)> {
+        let (caller, callee) = parties_of(owner);
         let party = async |id: Option<&PartyId>| match id {
-            Some(id) => self.get(&Key::party(&about.app, id)).await,
+            Some(id) => self.get(&Key::party(&target.app, id)).await,
             None => Ok(None),
         };
-        let pair = async || match home {
-            Home::Pair(caller, callee) => self.get(&Key::pair(&about.app, caller, callee)).await,
+        let pair = async || match owner {
+            RuleOwner::Pair(caller, callee) => self.get(&Key::pair(&target.app, caller, callee)).await,
             _ => Ok(None),
         };
-        let app_key = Key::app(&about.app);
+        let app_key = Key::app(&target.app);
         let (app, caller, callee, pair) = tokio::try_join!(self.get(&app_key), party(caller), party(callee), pair())?;
-        let around = Surroundings {
+        let around = Context {
             app: app.clone().map(item::read_app).transpose(),
             caller: caller.clone().map(item::read_party).transpose(),
             callee: callee.clone().map(item::read_party).transpose(),
             pair: pair.clone().map(item::read_pair).transpose(),
         };
-        let own = match home {
-            Home::App => app,
-            Home::Caller(_) => caller,
-            Home::Callee(_) => callee,
-            Home::Pair(..) => pair,
+        let own = match owner {
+            RuleOwner::App => app,
+            RuleOwner::Caller(_) => caller,
+            RuleOwner::Callee(_) => callee,
+            RuleOwner::Pair(..) => pair,
         };
         Ok((around, own))
     }
@@ -73,14 +73,14 @@ impl Table {
 
 /// What a key says, read back from it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Named {
+pub(crate) enum ItemKind {
     App(String),
     Party(String, String),
     /// App, callee, caller.
     Pair(String, String, String),
 }
 
-impl Named {
+impl ItemKind {
     /// What the item's key says; `None` when no key of ours looks like this.
     pub(crate) fn of(item: &Attributes) -> Option<Self> {
         let (pk, sk) = keys(item)?;

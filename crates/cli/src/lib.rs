@@ -10,7 +10,7 @@ use callgate_core::{Effect, Status};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use outcome::{Outcome, Usage};
 pub use rows::{Format, RuleFile};
-use say::tell_error;
+use say::print_error;
 
 mod check;
 mod connection;
@@ -23,12 +23,12 @@ mod interrupts;
 mod items;
 mod moment;
 mod outcome;
+mod redundancy;
 mod rows;
 mod rules;
 mod sample;
 mod say;
 mod serve;
-mod shadow;
 mod show;
 mod simulator;
 mod spool;
@@ -66,13 +66,13 @@ enum Command {
     Table(table::Command),
     /// Let calls through
     #[command(after_help = ALLOW_EXAMPLES)]
-    Allow(rules::Said),
+    Allow(rules::RuleArgs),
     /// Refuse calls, whatever another door says
     #[command(after_help = DENY_EXAMPLES)]
-    Deny(rules::Said),
+    Deny(rules::RuleArgs),
     /// Take a rule back
     #[command(after_help = "Example:\n  callgatectl revoke --app shop --from '+881*' --to '*'")]
-    Revoke(rules::Revoked),
+    Revoke(rules::RevokeArgs),
     /// Refuse every call of an app or a party, whatever its rules say
     #[command(after_help = "Examples:\n  callgatectl suspend --app shop PPP007\n  callgatectl suspend --app shop")]
     Suspend(status::Options),
@@ -81,7 +81,7 @@ enum Command {
     Resume(status::Options),
     /// Show what stands in the table for an app or a party
     #[command(after_help = "Examples:\n  callgatectl show --app shop\n  callgatectl show --app shop PPP005")]
-    Show(status::Whom),
+    Show(status::PartyArgs),
     /// Would this call go through, and why?
     #[command(after_help = CHECK_EXAMPLES)]
     Check(check::Options),
@@ -209,6 +209,6 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_unread) {
         return ExitCode::FAILURE;
     }
-    tell_error(format!("{error:#}"));
+    print_error(format!("{error:#}"));
     if error.is::<Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
 }

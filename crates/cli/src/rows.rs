@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::moment;
 use crate::say::visible;
-use crate::statement::{About, Row, Spot, parse_media};
+use crate::statement::{Row, RuleLocation, RuleTarget, parse_media};
 
 /// The columns, in the order in which `export` writes them.
 pub(crate) const COLUMNS: [&str; 8] = ["app", "from", "to", "effect", "media", "hours", "expires_at", "note"];
@@ -66,12 +66,12 @@ impl fmt::Display for Problem {
 /// One line, read.
 pub(crate) struct Line {
     pub(crate) number: u64,
-    pub(crate) rule: Result<(About, Spot, Rule), Vec<Problem>>,
+    pub(crate) rule: Result<(RuleTarget, RuleLocation, Rule), Vec<Problem>>,
 }
 
 /// The rules of a file as `import` reads and `export` writes them, for whoever wants to know that both say the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleFile(Vec<(About, Rule)>);
+pub struct RuleFile(Vec<(RuleTarget, Rule)>);
 
 impl RuleFile {
     /// Reads a file, in the format its first character suggests where none is given.
@@ -81,8 +81,8 @@ impl RuleFile {
     pub fn read(source: &[u8], format: Option<Format>) -> anyhow::Result<Self> {
         let mut rules = Vec::new();
         read(source, format, &DialPlan::default(), |Line { number, rule }| {
-            let (about, _, rule) = rule.map_err(|problems| anyhow::anyhow!("line {number}: {problems:?}"))?;
-            rules.push((about, rule));
+            let (target, _, rule) = rule.map_err(|problems| anyhow::anyhow!("line {number}: {problems:?}"))?;
+            rules.push((target, rule));
             Ok(())
         })?;
         Ok(Self(rules))
@@ -95,8 +95,8 @@ impl RuleFile {
     pub fn write(&self, format: Format) -> anyhow::Result<Vec<u8>> {
         let mut text = Vec::new();
         let mut writer = Writer::new(format, &mut text)?;
-        for (about, rule) in &self.0 {
-            writer.write(&Row::new(about, rule))?;
+        for (target, rule) in &self.0 {
+            writer.write(&Row::new(target, rule))?;
         }
         writer.finish()?;
         Ok(text)
@@ -437,7 +437,7 @@ impl Fields {
         index.and_then(|index| self.0.get(index)).map_or("", |text| text.trim())
     }
 
-    fn rule(&self, line: u64, plan: &DialPlan) -> Result<(About, Spot, Rule), Vec<Problem>> {
+    fn rule(&self, line: u64, plan: &DialPlan) -> Result<(RuleTarget, RuleLocation, Rule), Vec<Problem>> {
         let mut problems = Vec::new();
         let mut note = |column: &str, reason: String| {
             let value = self.get(column).to_owned();
@@ -478,14 +478,15 @@ impl Fields {
             }
         };
         let text = Some(self.get("note").to_owned()).filter(|text| !text.is_empty());
-        let about = match (app, from, to) {
-            (Some(app), Some(from), Some(to)) => Some(About { app, from, to }),
+        let target = match (app, from, to) {
+            (Some(app), Some(from), Some(to)) => Some(RuleTarget { app, from, to }),
             _ => None,
         };
-        let spot = about.as_ref().and_then(|about| about.spot().map_err(|error| note("to", error.to_string())).ok());
-        match (about, spot, effect) {
-            (Some(about), Some(spot), Some(effect)) if problems.is_empty() => {
-                Ok((about, spot, Rule { media, hours, expires_at, note: text, ..Rule::new(effect) }))
+        let location =
+            target.as_ref().and_then(|target| target.location().map_err(|error| note("to", error.to_string())).ok());
+        match (target, location, effect) {
+            (Some(target), Some(location), Some(effect)) if problems.is_empty() => {
+                Ok((target, location, Rule { media, hours, expires_at, note: text, ..Rule::new(effect) }))
             }
             _ => Err(problems),
         }

@@ -6,18 +6,18 @@ use std::time::Duration;
 use anyhow::bail;
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes, PK, SK};
-use callgate_core::{Effect, EpochSeconds, Fault, Hours, Pattern, Rule, Window};
+use callgate_core::{Effect, EpochSeconds, Hours, ParseError, Pattern, Rule, Window};
 use clap::Args;
 use serde_json::json;
 
 use crate::connection::{Options as Connection, Output, Table, now};
-use crate::dialled::Dialled;
+use crate::dialled::DialPlanWarning;
 use crate::items::{Change, Expression};
 use crate::moment;
 use crate::outcome::{Outcome, usage};
-use crate::say::{say, tell};
-use crate::shadow::idle;
-use crate::statement::{About, Row, Spot, in_words, parse_media, same, stored_at};
+use crate::redundancy::why_redundant;
+use crate::say::{print_line, print_note};
+use crate::statement::{Row, RuleLocation, RuleTarget, in_words, parse_media, same, stored_at};
 
 /// How often a change is tried again when somebody else changed the same rule at the same moment.
 const MAX_ATTEMPTS: u32 = 10;
@@ -38,7 +38,7 @@ pub(crate) struct Parties {
 
 /// A rule to take back.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Revoked {
+pub(crate) struct RevokeArgs {
     #[command(flatten)]
     parties: Parties,
     /// Take --from and --to letter by letter, as doctor shows them, for what no spelling of today leads to
@@ -49,26 +49,26 @@ pub(crate) struct Revoked {
     yes: bool,
 }
 
-impl Revoked {
+impl RevokeArgs {
     /// Where the rule may stand: of two parties also in a list, where somebody else's tool put it.
-    fn spots(&self, table: &Table) -> anyhow::Result<(About, Vec<Spot>)> {
+    fn locations(&self, table: &Table) -> anyhow::Result<(RuleTarget, Vec<RuleLocation>)> {
         if !self.exactly {
-            let about = self.parties.about(table)?;
-            let spot = about.spot()?;
-            return Ok((about, vec![spot]));
+            let target = self.parties.target(table)?;
+            let location = target.location()?;
+            return Ok((target, vec![location]));
         }
         let Parties { app, from, to } = &self.parties;
         let app = Table::app(app)?;
         Ok((
-            About { app: app.clone(), from: Pattern::from_stored(from), to: Pattern::from_stored(to) },
-            Spot::as_stored(&app, from, to),
+            RuleTarget { app: app.clone(), from: Pattern::from_stored(from), to: Pattern::from_stored(to) },
+            RuleLocation::as_stored(&app, from, to),
         ))
     }
 }
 
 /// A rule to write.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Said {
+pub(crate) struct RuleArgs {
     #[command(flatten)]
     parties: Parties,
     /// Only these media: an allow covers calls with no others, a deny calls with any of them
@@ -89,12 +89,12 @@ pub(crate) struct Said {
 }
 
 impl Parties {
-    fn about(&self, table: &Table) -> anyhow::Result<About> {
-        Ok(About { app: Table::app(&self.app)?, from: table.pattern(&self.from)?, to: table.pattern(&self.to)? })
+    fn target(&self, table: &Table) -> anyhow::Result<RuleTarget> {
+        Ok(RuleTarget { app: Table::app(&self.app)?, from: table.pattern(&self.from)?, to: table.pattern(&self.to)? })
     }
 }
 
-impl Said {
+impl RuleArgs {
     fn rule(&self, effect: Effect, now: EpochSeconds) -> anyhow::Result<Rule> {
         let media = if self.media.is_empty() { None } else { Some(parse_media(&self.media.join(" "))?) };
         let mut windows: Vec<Window> = Vec::new();
@@ -111,32 +111,32 @@ impl Said {
 }
 
 /// Writes a rule where it belongs.
-pub(crate) async fn write(effect: Effect, said: &Said, connection: &Connection) -> anyhow::Result<Outcome> {
+pub(crate) async fn write(effect: Effect, said: &RuleArgs, connection: &Connection) -> anyhow::Result<Outcome> {
     let table = connection.open().await?;
     let now = now();
-    let about = said.parties.about(&table)?;
-    let home = about.home()?;
-    let spot = about.spot_in(&home);
+    let target = said.parties.target(&table)?;
+    let owner = target.owner()?;
+    let location = target.location_of(&owner);
     let rule = said.rule(effect, now)?;
     let mut asked = said.yes;
     let mut writer = None;
     for attempt in 0..MAX_ATTEMPTS {
-        let (around, own) = Box::pin(table.around(&about, &home)).await?;
-        let before = Before::read(&spot, own.as_ref());
-        let idle = idle(&about, &rule, &around, now)
+        let (around, own) = Box::pin(table.around(&target, &owner)).await?;
+        let before = PreviousRule::read(&location, own.as_ref());
+        let why_redundant = why_redundant(&target, &rule, &around, now)
             .map(|why| format!("as things stand, this rule cannot change any answer: {why}"));
-        let dialled = Dialled::note(&about, &table.plan).map(|(_, note)| note);
-        let notices: Vec<_> = dialled.into_iter().chain(idle).collect();
+        let dialled = DialPlanWarning::for_target(&target, &table.plan).map(|(_, note)| note);
+        let notices: Vec<_> = dialled.into_iter().chain(why_redundant).collect();
         if matches!(&before.rule, Some(Ok(before)) if same(before, &rule)) {
-            return report(&table, "unchanged", &about, &rule, None, &notices);
+            return report(&table, "unchanged", &target, &rule, None, &notices);
         }
         let will = format!(
             "{} in app `{}`\n{}",
-            in_words(&about.from, &about.to, &rule),
-            about.app,
-            consequence(&about, effect)
+            in_words(&target.from, &target.to, &rule),
+            target.app,
+            consequence(&target, effect)
         );
-        if about.is_open() && !asked && !confirm(&will)? {
+        if target.has_pattern() && !asked && !confirm(&will)? {
             bail!("nothing was written");
         }
         asked = true;
@@ -144,10 +144,10 @@ pub(crate) async fn write(effect: Effect, said: &Said, connection: &Connection) 
             writer = Some(table.writer().await);
         }
         let rule = Rule { updated_at: Some(now), updated_by: writer.clone(), ..rule.clone() };
-        if table.put(&spot, &rule, own.as_ref(), &before).await? {
+        if table.put(&location, &rule, own.as_ref(), &before).await? {
             let replaced = before.rule.as_ref().map(|it| it.as_ref().map_err(Clone::clone));
             let result = if replaced.is_some() { "replaced" } else { "written" };
-            return report(&table, result, &about, &rule, replaced, &notices);
+            return report(&table, result, &target, &rule, replaced, &notices);
         }
         pause(attempt).await;
     }
@@ -155,26 +155,26 @@ pub(crate) async fn write(effect: Effect, said: &Said, connection: &Connection) 
 }
 
 /// Takes a rule back.
-pub(crate) async fn revoke(revoked: &Revoked, connection: &Connection) -> anyhow::Result<Outcome> {
+pub(crate) async fn revoke(revoked: &RevokeArgs, connection: &Connection) -> anyhow::Result<Outcome> {
     let table = connection.open().await?;
-    let (about, spots) = revoked.spots(&table)?;
+    let (target, locations) = revoked.locations(&table)?;
     let mut asked = revoked.yes;
     let mut taken = None;
-    for spot in &spots {
-        if let Some(before) = take_back(&table, &about, spot, &mut asked).await? {
+    for location in &locations {
+        if let Some(before) = take_back(&table, &target, location, &mut asked).await? {
             taken = Some(before);
         }
     }
-    let About { app, from, to } = &about;
+    let RuleTarget { app, from, to } = &target;
     let result = if taken.is_some() { "revoked" } else { "absent" };
     if table.output == Output::Json {
-        let previous = taken.as_ref().and_then(|it| it.as_ref().ok()).map(|rule| Row::new(&about, rule));
+        let previous = taken.as_ref().and_then(|it| it.as_ref().ok()).map(|rule| Row::new(&target, rule));
         let (app, from, to) = (app.as_str(), from.to_string(), to.to_string());
-        say(json!({"result": result, "app": app, "from": from, "to": to, "previous": previous}))?;
+        print_line(json!({"result": result, "app": app, "from": from, "to": to, "previous": previous}))?;
     }
     match taken {
         None => bail!("there is no rule from `{from}` to `{to}` in app `{app}`"),
-        Some(before) if table.output == Output::Text => say(format!("revoked: {}", what(&about, &before)))?,
+        Some(before) if table.output == Output::Text => print_line(format!("revoked: {}", what(&target, &before)))?,
         Some(_) => {}
     }
     Ok(Outcome::Done)
@@ -183,20 +183,20 @@ pub(crate) async fn revoke(revoked: &Revoked, connection: &Connection) -> anyhow
 /// The rule that stood there; `None` when there was none.
 async fn take_back(
     table: &Table,
-    about: &About,
-    spot: &Spot,
+    target: &RuleTarget,
+    location: &RuleLocation,
     asked: &mut bool,
-) -> anyhow::Result<Option<Result<Rule, Fault>>> {
+) -> anyhow::Result<Option<Result<Rule, ParseError>>> {
     for attempt in 0..MAX_ATTEMPTS {
-        let own = table.get(&spot.key).await?;
-        let before = Before::read(spot, own.as_ref());
+        let own = table.get(&location.key).await?;
+        let before = PreviousRule::read(location, own.as_ref());
         let Some(rule) = &before.rule else { return Ok(None) };
-        let question = format!("revoke {} in app `{}`\n{}", what(about, rule), about.app, whom(about));
-        if about.is_open() && !*asked && !confirm(&question)? {
+        let question = format!("revoke {} in app `{}`\n{}", what(target, rule), target.app, whom(target));
+        if target.has_pattern() && !*asked && !confirm(&question)? {
             bail!("nothing was written");
         }
         *asked = true;
-        if table.remove(spot, &before).await? {
+        if table.remove(location, &before).await? {
             return Ok(before.rule);
         }
         pause(attempt).await;
@@ -204,10 +204,10 @@ async fn take_back(
     bail!("somebody else keeps changing this rule; nothing was written, try again")
 }
 
-fn what(about: &About, rule: &Result<Rule, Fault>) -> String {
+fn what(target: &RuleTarget, rule: &Result<Rule, ParseError>) -> String {
     match rule {
-        Ok(rule) => in_words(&about.from, &about.to, rule),
-        Err(_) => format!("the rule from {} to {}", about.from, about.to),
+        Ok(rule) => in_words(&target.from, &target.to, rule),
+        Err(_) => format!("the rule from {} to {}", target.from, target.to),
     }
 }
 
@@ -222,47 +222,49 @@ async fn pause(attempt: u32) {
 fn report(
     table: &Table,
     result: &str,
-    about: &About,
+    target: &RuleTarget,
     rule: &Rule,
-    replaced: Option<Result<&Rule, Fault>>,
+    replaced: Option<Result<&Rule, ParseError>>,
     notices: &[String],
 ) -> anyhow::Result<Outcome> {
     match table.output {
         Output::Text => {
-            say(format!("{result}: {}", in_words(&about.from, &about.to, rule)))?;
+            print_line(format!("{result}: {}", in_words(&target.from, &target.to, rule)))?;
             match &replaced {
-                Some(Ok(before)) => say(format!("  it was: {}", in_words(&about.from, &about.to, before)))?,
-                Some(Err(fault)) => say(format!("  what was there could not be understood: {fault}"))?,
+                Some(Ok(before)) => print_line(format!("  it was: {}", in_words(&target.from, &target.to, before)))?,
+                Some(Err(fault)) => print_line(format!("  what was there could not be understood: {fault}"))?,
                 None => {}
             }
             for notice in notices {
-                say(format!("  note: {notice}"))?;
+                print_line(format!("  note: {notice}"))?;
             }
         }
         Output::Json => {
-            let previous = replaced.and_then(Result::ok).map(|before| Row::new(about, before));
+            let previous = replaced.and_then(Result::ok).map(|before| Row::new(target, before));
             let notice = (!notices.is_empty()).then(|| notices.join("; "));
-            say(json!({"result": result, "rule": Row::new(about, rule), "previous": previous, "notice": notice}))?;
+            print_line(
+                json!({"result": result, "rule": Row::new(target, rule), "previous": previous, "notice": notice}),
+            )?;
         }
     }
     Ok(Outcome::Done)
 }
 
-fn consequence(about: &About, effect: Effect) -> String {
+fn consequence(target: &RuleTarget, effect: Effect) -> String {
     match effect {
-        Effect::Allow => format!("this opens a door: {}", whom(about)),
-        Effect::Deny => format!("this shuts a door: {}", whom(about)),
+        Effect::Allow => format!("this opens a door: {}", whom(target)),
+        Effect::Deny => format!("this shuts a door: {}", whom(target)),
     }
 }
 
-/// Whom a rule with a pattern is about.
-fn whom(about: &About) -> String {
+/// PartyArgs a rule with a pattern is about.
+fn whom(target: &RuleTarget) -> String {
     let side = |pattern: &Pattern, verb: &str| match pattern {
         Pattern::Everyone => format!("everybody {verb}"),
         Pattern::Prefix(prefix) => format!("everybody whose id starts with {prefix} {verb}"),
         Pattern::Exact(id) => id.clone(),
     };
-    match (&about.from, &about.to) {
+    match (&target.from, &target.to) {
         (Pattern::Exact(caller), to) => format!("{caller} calling {}", side(to, "").trim_end()),
         (from, Pattern::Exact(callee)) => format!("{} {callee}", side(from, "calling")),
         (from, _) => format!("{} anybody", side(from, "calling")),
@@ -271,7 +273,7 @@ fn whom(about: &About) -> String {
 
 /// Says what will be done; on a terminal it asks.
 pub(crate) fn confirm(what: &str) -> anyhow::Result<bool> {
-    tell(what);
+    print_note(what);
     let mut screen = std::io::stderr();
     if !std::io::stdin().is_terminal() || !screen.is_terminal() {
         return Ok(true);
@@ -284,17 +286,17 @@ pub(crate) fn confirm(what: &str) -> anyhow::Result<bool> {
 }
 
 /// What stood at a spot before.
-pub(crate) struct Before {
+pub(crate) struct PreviousRule {
     /// As it is stored, for the condition of the write; of a pair the item without its key.
     stored: Option<AttributeValue>,
     /// What it said, where that could be understood.
-    pub(crate) rule: Option<Result<Rule, Fault>>,
+    pub(crate) rule: Option<Result<Rule, ParseError>>,
 }
 
-impl Before {
-    pub(crate) fn read(spot: &Spot, own: Option<&Attributes>) -> Self {
-        let stored = match &spot.entry {
-            Some(_) => stored_at(spot, own).cloned(),
+impl PreviousRule {
+    pub(crate) fn read(location: &RuleLocation, own: Option<&Attributes>) -> Self {
+        let stored = match &location.entry {
+            Some(_) => stored_at(location, own).cloned(),
             None => own.map(|item| {
                 let rule = item.iter().filter(|(name, _)| *name != PK && *name != SK);
                 AttributeValue::M(rule.map(|(name, value)| (name.clone(), value.clone())).collect())
@@ -302,7 +304,7 @@ impl Before {
         };
         let rule = stored.clone().map(|value| match value {
             AttributeValue::M(map) => item::read_rule(map),
-            _ => Err(Fault("it is no map".to_owned())),
+            _ => Err(ParseError("it is no map".to_owned())),
         });
         Self { stored, rule }
     }
@@ -337,10 +339,16 @@ impl Before {
 
 impl Table {
     /// Writes a rule if what stands there is still what was read.
-    async fn put(&self, spot: &Spot, rule: &Rule, own: Option<&Attributes>, before: &Before) -> anyhow::Result<bool> {
+    async fn put(
+        &self,
+        location: &RuleLocation,
+        rule: &Rule,
+        own: Option<&Attributes>,
+        before: &PreviousRule,
+    ) -> anyhow::Result<bool> {
         let mut expression = Expression::default();
         let rule = item::write_rule(rule);
-        let (update, condition) = match &spot.entry {
+        let (update, condition) = match &location.entry {
             None => {
                 let condition = before.pair_condition(&mut expression);
                 let gone = match &before.stored {
@@ -375,19 +383,19 @@ impl Table {
                 }
             }
         };
-        self.change(Change { key: &spot.key, update, condition: Some(condition), expression }).await
+        self.change(Change { key: &location.key, update, condition: Some(condition), expression }).await
     }
 
     /// Takes a rule away if it is still the one that was read.
-    async fn remove(&self, spot: &Spot, before: &Before) -> anyhow::Result<bool> {
+    async fn remove(&self, location: &RuleLocation, before: &PreviousRule) -> anyhow::Result<bool> {
         let mut expression = Expression::default();
-        let Some((list, entry)) = &spot.entry else {
+        let Some((list, entry)) = &location.entry else {
             let condition = before.pair_condition(&mut expression);
-            return self.delete(&spot.key, condition, expression).await;
+            return self.delete(&location.key, condition, expression).await;
         };
         let (list, entry) = (expression.name(list), expression.name(entry));
         let condition = before.entry_condition(&list, &entry, &mut expression);
         let update = format!("REMOVE {list}.{entry}");
-        self.change(Change { key: &spot.key, update, condition: Some(condition), expression }).await
+        self.change(Change { key: &location.key, update, condition: Some(condition), expression }).await
     }
 }

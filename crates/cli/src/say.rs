@@ -7,19 +7,19 @@ use std::io::{self, Write as _};
 use anstyle::AnsiColor;
 
 /// A line of what was asked for. Colour is left out where no terminal shows it or `NO_COLOR` is set.
-pub(crate) fn say(line: impl Display) -> io::Result<()> {
+pub(crate) fn print_line(line: impl Display) -> io::Result<()> {
     writeln!(anstream::stdout().lock(), "{line}")
 }
 
 /// A line for people, who may also not look.
-pub(crate) fn tell(line: impl Display) {
+pub(crate) fn print_note(line: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{line}");
 }
 
 /// Why the command fails, marked as the parser of the options marks what it refuses.
-pub(crate) fn tell_error(why: impl Display) {
+pub(crate) fn print_error(why: impl Display) {
     let red = AnsiColor::Red.on_default().bold();
-    tell(format!("{red}error:{red:#} {why}"));
+    print_note(format!("{red}error:{red:#} {why}"));
 }
 
 /// `1 rule`, `2 rules`.

@@ -29,7 +29,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::interrupts::Interrupts;
-use crate::say::{say, tell_error};
+use crate::say::{print_error, print_line};
 use crate::{connection, sample, table};
 
 /// The embedded table's name, which is the one the samples are for.
@@ -82,7 +82,7 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
     let address = listener.local_addr()?;
     let deadline = config.store.deadline;
 
-    // Before anything is announced: whoever reads the announcement may stop it at once.
+    // PreviousRule anything is announced: whoever reads the announcement may stop it at once.
     let mut interrupts = Interrupts::listen()?;
     let (stop, stopped) = watch::channel(());
     let embedded = if is_embedded { Some(Embedded::start(options, deadline, stopped.clone()).await?) } else { None };
@@ -91,9 +91,9 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
         None => connection.client(deadline).await?,
     };
     let permissions = embedded.as_ref().map_or_else(|| format!("the table `{table}`"), Embedded::describe);
-    say(format!("Permissions: {permissions}\n\n{}\n", invitation(address, &config)))?;
+    print_line(format!("Permissions: {permissions}\n\n{}\n", invitation(address, &config)))?;
     if let Some(Embedded { endpoint, .. }) = &embedded {
-        say(format!(
+        print_line(format!(
             "Manage them from another terminal, after:\n    export TABLE_NAME={table} AWS_ENDPOINT_URL_DYNAMODB={endpoint}\n"
         ))?;
     }
@@ -116,7 +116,7 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
     };
     // Calls that are being decided are answered; who never finishes a request is not waited for.
     tokio::time::timeout(deadline + GRACE, last_answers).await.unwrap_or(Ok(()))?;
-    say("stopped")?;
+    print_line("stopped")?;
     Ok(())
 }
 
@@ -217,7 +217,7 @@ impl Gateway {
             Ok(response) => response,
             // What API Gateway says when the function fails.
             Err(error) => {
-                tell_error(format!("{error:#}"));
+                print_error(format!("{error:#}"));
                 StatusCode::INTERNAL_SERVER_ERROR.into_response()
             }
         }

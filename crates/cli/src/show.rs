@@ -5,19 +5,19 @@ use std::io;
 
 use anyhow::bail;
 use callgate::store::item::{self, Attributes, Key};
-use callgate_core::{App, AppKey, EpochSeconds, Fault, Party, PartyId, Rule, Status, has_expired};
+use callgate_core::{App, AppKey, EpochSeconds, ParseError, Party, PartyId, Rule, Status, has_expired};
 use serde_json::{Value, json};
 
 use crate::connection::{Options as Connection, Output, Table, now};
 use crate::moment;
 use crate::outcome::Outcome;
-use crate::say::{say, visible};
+use crate::say::{print_line, visible};
 use crate::statement::{Row, in_words};
-use crate::status::Whom;
-use crate::stored::{Stored, rules_of};
+use crate::status::PartyArgs;
+use crate::stored::{StoredRule, rules_of};
 
 /// Shows an app or a party.
-pub(crate) async fn run(whom: &Whom, connection: &Connection) -> anyhow::Result<Outcome> {
+pub(crate) async fn run(whom: &PartyArgs, connection: &Connection) -> anyhow::Result<Outcome> {
     let table = connection.open().await?;
     let app = Table::app(&whom.app)?;
     let shown = match whom.party.as_deref().map(|text| table.party(text)).transpose()? {
@@ -26,7 +26,7 @@ pub(crate) async fn run(whom: &Whom, connection: &Connection) -> anyhow::Result<
     };
     match table.output {
         Output::Text => shown.as_text()?,
-        Output::Json => say(shown.as_json())?,
+        Output::Json => print_line(shown.as_json())?,
     }
     // Calls are refused because of it, which nobody must overlook.
     Ok(if shown.item.is_ok() { Outcome::Done } else { Outcome::Failed })
@@ -37,11 +37,11 @@ struct Shown {
     app: AppKey,
     /// None of an app itself.
     party: Option<PartyId>,
-    item: Result<Item, Fault>,
+    item: Result<Item, ParseError>,
     /// Who may call: anybody here, or the party.
-    incoming: Vec<Stored>,
-    /// Whom the party may call.
-    outgoing: Vec<Stored>,
+    incoming: Vec<StoredRule>,
+    /// PartyArgs the party may call.
+    outgoing: Vec<StoredRule>,
 }
 
 /// What an item says besides its rules.
@@ -93,13 +93,16 @@ impl Shown {
         let name = party.as_ref().map_or_else(|| format!("app {app}"), |id| format!("party {id} of app {app}"));
         match &self.item {
             Ok(Item { status, note, expires_at }) => {
-                say(format!("{name}: {}{}", status.as_str(), expiry(*expires_at)))?;
+                print_line(format!("{name}: {}{}", status.as_str(), expiry(*expires_at)))?;
                 if let Some(note) = note {
-                    say(format!("  note: {}", visible(note)))?;
+                    print_line(format!("  note: {}", visible(note)))?;
                 }
             }
             Err(fault) => {
-                say(format!("{name}: cannot be understood, so every call of it is refused: {}", visible(&fault.0)))?;
+                print_line(format!(
+                    "{name}: cannot be understood, so every call of it is refused: {}",
+                    visible(&fault.0)
+                ))?;
             }
         }
         if party.is_none() {
@@ -116,7 +119,7 @@ impl Shown {
             "note": item.and_then(|it| it.note.as_deref()),
         });
         let mut add = |name: &str, value| shown.as_object_mut().and_then(|it| it.insert(name.to_owned(), value));
-        if let Err(Fault(why)) = &self.item {
+        if let Err(ParseError(why)) = &self.item {
             add("fault", json!(why));
         }
         match &self.party {
@@ -145,7 +148,7 @@ fn expiry(expires_at: Option<EpochSeconds>) -> String {
 }
 
 /// The rules of a list, the longest first; pairs are about who may call.
-fn rules<'a>(items: impl IntoIterator<Item = &'a Attributes>, list: &str) -> Vec<Stored> {
+fn rules<'a>(items: impl IntoIterator<Item = &'a Attributes>, list: &str) -> Vec<StoredRule> {
     let all = items.into_iter().filter_map(rules_of).flatten();
     let mut rules: Vec<_> = all.filter(|rule| rule.list.unwrap_or("incoming") == list).collect();
     rules.sort_by_cached_key(|rule| {
@@ -155,16 +158,21 @@ fn rules<'a>(items: impl IntoIterator<Item = &'a Attributes>, list: &str) -> Vec
     rules
 }
 
-fn say_rules(heading: &str, rules: &[Stored]) -> io::Result<()> {
-    say(format!("{heading}:"))?;
+fn say_rules(heading: &str, rules: &[StoredRule]) -> io::Result<()> {
+    print_line(format!("{heading}:"))?;
     if rules.is_empty() {
-        say("  no rules")?;
+        print_line("  no rules")?;
     }
-    for Stored { from, to, rule, .. } in rules {
+    for StoredRule { from, to, rule, .. } in rules {
         match rule {
-            Ok(rule) => say(format!("  {}{}{}", in_words(from, to, rule), expired(rule), written(rule)))?,
+            Ok(rule) => print_line(format!("  {}{}{}", in_words(from, to, rule), expired(rule), written(rule)))?,
             Err(fault) => {
-                say(format!("  {} to {}: cannot be understood: {}", visible(from), visible(to), visible(&fault.0)))?;
+                print_line(format!(
+                    "  {} to {}: cannot be understood: {}",
+                    visible(from),
+                    visible(to),
+                    visible(&fault.0)
+                ))?;
             }
         }
     }
@@ -183,8 +191,8 @@ fn written(rule: &Rule) -> String {
 }
 
 /// As `import` takes them, with who wrote them and when; of what was not understood what is wrong with it.
-fn rows(rules: &[Stored]) -> Value {
-    let row = |Stored { app, from, to, rule, .. }: &Stored| match rule {
+fn rows(rules: &[StoredRule]) -> Value {
+    let row = |StoredRule { app, from, to, rule, .. }: &StoredRule| match rule {
         Ok(rule) => {
             let mut row = json!(Row::of(app, from, to, rule));
             if let Some(row) = row.as_object_mut() {

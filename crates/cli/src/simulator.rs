@@ -16,7 +16,7 @@ use ureq::Agent;
 
 use crate::connection::Output;
 use crate::outcome::usage;
-use crate::say::say;
+use crate::say::print_line;
 
 /// Play WCS against a hook, and show what the SIP side would get
 ///
@@ -130,7 +130,7 @@ pub(crate) fn run(options: &Options, output: Output) -> anyhow::Result<ExitCode>
     let wcs = Wcs::new(options);
     let (whose, config) = wcs.connect(options)?;
     if output == Output::Text {
-        say(format!("connect: {whose}, OnCallEvent restOnError={}", config.on_error))?;
+        print_line(format!("connect: {whose}, OnCallEvent restOnError={}", config.on_error))?;
     }
     let mut said = Vec::new();
     let default_calls = ["PPP009", "PPP005", "PPP009", "PPP006"].map(str::to_owned);
@@ -150,7 +150,7 @@ pub(crate) fn run(options: &Options, output: Output) -> anyhow::Result<ExitCode>
                 _ => ", and must not",
             };
             match output {
-                Output::Text => say(format!("{caller} to {callee}: {style}{outcome}{note}{style:#}"))?,
+                Output::Text => print_line(format!("{caller} to {callee}: {style}{outcome}{note}{style:#}"))?,
                 Output::Json => said.push(json!({
                     "caller": caller, "callee": callee, "outcome": outcome.as_str(), "why": outcome.to_string(),
                     "wrong": is_wrong,
@@ -162,7 +162,7 @@ pub(crate) fn run(options: &Options, output: Output) -> anyhow::Result<ExitCode>
         }
     }
     if output == Output::Json {
-        say(json!({"connect": whose, "rest_on_error": config.on_error, "calls": said}))?;
+        print_line(json!({"connect": whose, "rest_on_error": config.on_error, "calls": said}))?;
     }
     Ok(exit)
 }

@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::statement::{Row, Spot};
+use crate::statement::{Row, RuleLocation};
 
 /// A temporary database of rules, gone when it is dropped.
 pub(crate) struct Spool {
@@ -65,9 +65,9 @@ impl Spool {
         Ok(Self { database })
     }
 
-    pub(crate) fn add(&self, set: Set, spot: &Spot, row: &Row, line: u64) -> anyhow::Result<Added> {
-        let (list, entry) = spot.entry.as_ref().map_or(("", ""), |(list, entry)| (*list, entry.as_str()));
-        self.insert(set, [&spot.key.pk, &spot.key.sk, list, entry], row, line)
+    pub(crate) fn add(&self, set: Set, location: &RuleLocation, row: &Row, line: u64) -> anyhow::Result<Added> {
+        let (list, entry) = location.entry.as_ref().map_or(("", ""), |(list, entry)| (*list, entry.as_str()));
+        self.insert(set, [&location.key.pk, &location.key.sk, list, entry], row, line)
     }
 
     pub(crate) fn insert(&self, set: Set, at: [&str; 4], row: &Row, line: u64) -> anyhow::Result<Added> {

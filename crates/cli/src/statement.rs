@@ -10,9 +10,9 @@ use crate::moment;
 use crate::outcome::{Usage, usage};
 use crate::say::visible;
 
-/// Whom a rule is about, from caller to callee.
+/// PartyArgs a rule is about, from caller to callee.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct About {
+pub(crate) struct RuleTarget {
     pub(crate) app: AppKey,
     pub(crate) from: Pattern,
     pub(crate) to: Pattern,
@@ -20,14 +20,14 @@ pub(crate) struct About {
 
 /// Where a rule stands: an item, and in an item with lists the list and its entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Spot {
+pub(crate) struct RuleLocation {
     pub(crate) key: Key,
     pub(crate) entry: Option<(&'static str, String)>,
 }
 
 /// Which kind of item a rule belongs to, and whose.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Home {
+pub(crate) enum RuleOwner {
     /// Door 1: the app's list.
     App,
     /// Door 2: the caller's list.
@@ -38,16 +38,16 @@ pub(crate) enum Home {
     Pair(PartyId, PartyId),
 }
 
-impl About {
+impl RuleTarget {
     /// # Errors
     /// From a pattern to a prefix there is no item such a rule could stand in.
-    pub(crate) fn home(&self) -> Result<Home, Usage> {
+    pub(crate) fn owner(&self) -> Result<RuleOwner, Usage> {
         let id = |text: &str| canonical(text).map_err(|error| Usage(format!("`{text}` {error}")));
         Ok(match (&self.from, &self.to) {
-            (Pattern::Exact(caller), Pattern::Exact(callee)) => Home::Pair(id(caller)?, id(callee)?),
-            (_, Pattern::Exact(callee)) => Home::Callee(id(callee)?),
-            (Pattern::Exact(caller), _) => Home::Caller(id(caller)?),
-            (_, Pattern::Everyone) => Home::App,
+            (Pattern::Exact(caller), Pattern::Exact(callee)) => RuleOwner::Pair(id(caller)?, id(callee)?),
+            (_, Pattern::Exact(callee)) => RuleOwner::Callee(id(callee)?),
+            (Pattern::Exact(caller), _) => RuleOwner::Caller(id(caller)?),
+            (_, Pattern::Everyone) => RuleOwner::App,
             (from, to) => {
                 return Err(Usage(format!(
                     "`{from}` to `{to}` are two patterns; a rule from a pattern goes to one party or to `*`, and a \
@@ -61,28 +61,32 @@ impl About {
     ///
     /// # Errors
     /// As for [`Self::home`].
-    pub(crate) fn spot(&self) -> Result<Spot, Usage> {
-        Ok(self.spot_in(&self.home()?))
+    pub(crate) fn location(&self) -> Result<RuleLocation, Usage> {
+        Ok(self.location_of(&self.owner()?))
     }
 
     /// Where the rule stands, once it is known to which item it belongs.
-    pub(crate) fn spot_in(&self, home: &Home) -> Spot {
+    pub(crate) fn location_of(&self, owner: &RuleOwner) -> RuleLocation {
         let app = &self.app;
-        match home {
-            Home::App => Spot { key: Key::app(app), entry: Some(("callers", self.from.to_string())) },
-            Home::Caller(id) => Spot { key: Key::party(app, id), entry: Some(("outgoing", self.to.to_string())) },
-            Home::Callee(id) => Spot { key: Key::party(app, id), entry: Some(("incoming", self.from.to_string())) },
-            Home::Pair(caller, callee) => Spot { key: Key::pair(app, caller, callee), entry: None },
+        match owner {
+            RuleOwner::App => RuleLocation { key: Key::app(app), entry: Some(("callers", self.from.to_string())) },
+            RuleOwner::Caller(id) => {
+                RuleLocation { key: Key::party(app, id), entry: Some(("outgoing", self.to.to_string())) }
+            }
+            RuleOwner::Callee(id) => {
+                RuleLocation { key: Key::party(app, id), entry: Some(("incoming", self.from.to_string())) }
+            }
+            RuleOwner::Pair(caller, callee) => RuleLocation { key: Key::pair(app, caller, callee), entry: None },
         }
     }
 
     /// It opens or shuts a door for more than one party.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(crate) fn has_pattern(&self) -> bool {
         !matches!((&self.from, &self.to), (Pattern::Exact(_), Pattern::Exact(_)))
     }
 }
 
-impl Spot {
+impl RuleLocation {
     /// Where a rule between these may stand, letter by letter, whether or not any call could lead there.
     pub(crate) fn as_stored(app: &AppKey, from: &str, to: &str) -> Vec<Self> {
         let app_key = Key::app(app);
@@ -174,8 +178,8 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(about: &About, rule: &Rule) -> Self {
-        Self::of(about.app.as_str(), &about.from.to_string(), &about.to.to_string(), rule)
+    pub(crate) fn new(target: &RuleTarget, rule: &Rule) -> Self {
+        Self::of(target.app.as_str(), &target.from.to_string(), &target.to.to_string(), rule)
     }
 
     /// Of parties in the table's spelling.
@@ -229,9 +233,9 @@ const NOT_UNDERSTOOD: &str = "(not understood)";
 
 /// What the rule of a spot says now, as attributes, wherever it stands in the item.
 pub(crate) fn stored_at<'a>(
-    spot: &Spot,
+    location: &RuleLocation,
     item: Option<&'a Attributes>,
 ) -> Option<&'a aws_sdk_dynamodb::types::AttributeValue> {
-    let (list, entry) = spot.entry.as_ref()?;
+    let (list, entry) = location.entry.as_ref()?;
     item?.get(*list)?.as_m().ok()?.get(entry)
 }

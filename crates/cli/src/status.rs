@@ -12,11 +12,11 @@ use crate::items::{Change, Expression};
 use crate::moment;
 use crate::outcome::Outcome;
 use crate::rules::confirm;
-use crate::say::say;
+use crate::say::print_line;
 
 /// An app, or one of its parties.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct Whom {
+pub(crate) struct PartyArgs {
     /// The app (WCS's appKey)
     #[arg(long, value_name = "APP")]
     pub(crate) app: String,
@@ -29,7 +29,7 @@ pub(crate) struct Whom {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
     #[command(flatten)]
-    whom: Whom,
+    whom: PartyArgs,
     /// Ask no question before a whole app is suspended or resumed
     #[arg(long, short)]
     yes: bool,
@@ -77,12 +77,12 @@ pub(crate) async fn set(status: Status, options: &Options, connection: &Connecti
     let result = if is_so { "unchanged" } else { "written" };
     match table.output {
         Output::Text => {
-            say(format!("{result}: {name} is {}", status.as_str()))?;
+            print_line(format!("{result}: {name} is {}", status.as_str()))?;
             if let Some(notice) = notice {
-                say(format!("  note: {notice}"))?;
+                print_line(format!("  note: {notice}"))?;
             }
         }
-        Output::Json => say(
+        Output::Json => print_line(
             json!({"result": result, "app": app.as_str(), "party": party.map(|id| id.to_string()), "status": status.as_str(), "notice": notice}),
         )?,
     }

@@ -2,15 +2,15 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes};
-use callgate_core::{EpochSeconds, Fault, Rule};
+use callgate_core::{EpochSeconds, ParseError, Rule};
 use tokio::sync::mpsc;
 
 use crate::connection::Table;
-use crate::items::Named;
+use crate::items::ItemKind;
 
 /// A rule where it stands.
 #[derive(Debug, Clone)]
-pub(crate) struct Stored {
+pub(crate) struct StoredRule {
     pub(crate) app: String,
     pub(crate) from: String,
     pub(crate) to: String,
@@ -18,20 +18,20 @@ pub(crate) struct Stored {
     pub(crate) list: Option<&'static str>,
     /// The entry's key in the list; of a pair the empty string.
     pub(crate) entry: String,
-    pub(crate) rule: Result<Rule, Fault>,
+    pub(crate) rule: Result<Rule, ParseError>,
 }
 
 /// The rules of an item; `None` when it is no item of ours.
-pub(crate) fn rules_of(item: &Attributes) -> Option<Vec<Stored>> {
-    Some(match Named::of(item)? {
-        Named::Pair(app, to, from) => {
+pub(crate) fn rules_of(item: &Attributes) -> Option<Vec<StoredRule>> {
+    Some(match ItemKind::of(item)? {
+        ItemKind::Pair(app, to, from) => {
             let rule = item::read_pair(item.clone());
-            vec![Stored { app, from, to, list: None, entry: String::new(), rule }]
+            vec![StoredRule { app, from, to, list: None, entry: String::new(), rule }]
         }
-        Named::App(app) => entries(item, "callers")
+        ItemKind::App(app) => entries(item, "callers")
             .map(|(from, rule)| listed(app.clone(), from.clone(), "*".to_owned(), "callers", from, rule))
             .collect(),
-        Named::Party(app, id) => {
+        ItemKind::Party(app, id) => {
             let expires_at = item.get(item::EXPIRES_AT).and_then(|it| it.as_n().ok()).and_then(|it| it.parse().ok());
             let incoming = entries(item, "incoming")
                 .map(|(from, rule)| listed(app.clone(), from.clone(), id.clone(), "incoming", from, rule));
@@ -42,12 +42,12 @@ pub(crate) fn rules_of(item: &Attributes) -> Option<Vec<Stored>> {
     })
 }
 
-fn entries(item: &Attributes, list: &str) -> impl Iterator<Item = (String, Result<Rule, Fault>)> {
+fn entries(item: &Attributes, list: &str) -> impl Iterator<Item = (String, Result<Rule, ParseError>)> {
     let map = item.get(list).and_then(|value: &AttributeValue| value.as_m().ok());
     map.into_iter().flatten().map(|(key, value)| {
         let rule = match value {
             AttributeValue::M(map) => item::read_rule(map.clone()),
-            _ => Err(Fault("it is no map".to_owned())),
+            _ => Err(ParseError("it is no map".to_owned())),
         };
         (key.clone(), rule)
     })
@@ -59,13 +59,13 @@ fn listed(
     to: String,
     list: &'static str,
     entry: String,
-    rule: Result<Rule, Fault>,
-) -> Stored {
-    Stored { app, from, to, list: Some(list), entry, rule }
+    rule: Result<Rule, ParseError>,
+) -> StoredRule {
+    StoredRule { app, from, to, list: Some(list), entry, rule }
 }
 
 /// The rules of a party that expires do so with it.
-fn until(mut stored: Stored, expires_at: Option<EpochSeconds>) -> Stored {
+fn until(mut stored: StoredRule, expires_at: Option<EpochSeconds>) -> StoredRule {
     if let (Ok(rule), Some(at)) = (&mut stored.rule, expires_at) {
         rule.expires_at = Some(rule.expires_at.map_or(at, |own| own.min(at)));
     }

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::connection::{Options as Connection, Output, Table};
 use crate::outcome::Outcome;
-use crate::say::say;
+use crate::say::print_line;
 
 /// How long a new table may take until it can be used; some seconds are usual.
 const MAX_WAIT: Duration = Duration::from_mins(3);
@@ -104,20 +104,20 @@ async fn describe(table: &Table, state: &str) -> anyhow::Result<Outcome> {
     let status = found.table_status().map_or("unknown", TableStatus::as_str);
     match table.output {
         Output::Text => {
-            say(format!("table {}: {state}, {status}", table.name))?;
-            say(format!(
+            print_line(format!("table {}: {state}, {status}", table.name))?;
+            print_line(format!(
                 "  about {} items, {} bytes",
                 found.item_count().unwrap_or(0),
                 found.table_size_bytes().unwrap_or(0)
             ))?;
             for difference in &differences {
-                say(format!("  differs: {difference}"))?;
+                print_line(format!("  differs: {difference}"))?;
             }
             if differences.is_empty() {
-                say("  keys, billing and expiry are as they should be")?;
+                print_line("  keys, billing and expiry are as they should be")?;
             }
         }
-        Output::Json => say(json!({
+        Output::Json => print_line(json!({
             "table": table.name, "result": state, "status": status, "items": found.item_count(),
             "bytes": found.table_size_bytes(), "differences": differences,
         }))?,

@@ -1,40 +1,29 @@
-//! The three doors.
+//! The decision: three doors, each with a list of rules.
 
 use std::fmt;
 
 use crate::pattern::EXACT;
-use crate::record::{App, Effect, Fault, Found, MediaSet, Party, Rule, Rules, Status, has_expired};
+use crate::permissions::{
+    App, Effect, MediaSet, ParseError, ParsedItem, Party, Permissions, Rule, Rules, Status, has_expired,
+};
 use crate::{Call, EpochSeconds, Hours, PartyId, Pattern};
 
-/// What the table says about a call.
-#[derive(Debug, Clone, Copy)]
-pub struct Records<'a> {
-    /// The app's item.
-    pub app: &'a Found<App>,
-    /// The caller's item.
-    pub caller: &'a Found<Party>,
-    /// The callee's item; the caller's, when they are the same.
-    pub callee: &'a Found<Party>,
-    /// The item of exactly this caller and this callee.
-    pub pair: &'a Found<Rule>,
-}
-
-/// The doors a call passes.
+/// A list of rules that every call is checked against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
-    /// The app's: who may call anybody here.
+    /// The app's list, matched against the caller: who may call anyone in this app.
     App,
-    /// The caller's: whom this caller may call.
+    /// The caller's list, matched against the callee: whom this caller may call.
     Caller,
-    /// The callee's: who may call this callee.
+    /// The callee's list, matched against the caller: who may call this callee.
     Callee,
 }
 
 impl Door {
-    /// All of them, in the order in which a call passes them.
+    /// All doors, in the order in which they are checked.
     pub const ALL: [Self; 3] = [Self::App, Self::Caller, Self::Callee];
 
-    /// The word that is logged.
+    /// The stable name used in logs and JSON output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -45,77 +34,77 @@ impl Door {
     }
 }
 
-/// Whom a rule that matches the call is about.
+/// Identifies a rule at a door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Matched<'a> {
-    /// An entry of the door's list.
-    Listed(&'a Pattern),
-    /// The pair item, which stands at door 2 for its callee and at door 3 for its caller.
+pub enum RuleKey<'a> {
+    /// An entry of the door's list, by its pattern.
+    Entry(&'a Pattern),
+    /// The pair item, by the other party: the callee at door `caller`, the caller at door `callee`.
     Pair(&'a PartyId),
 }
 
-impl Matched<'_> {
-    /// A longer rule decides before a shorter one.
-    pub(crate) const fn length(&self) -> usize {
+impl RuleKey<'_> {
+    /// The more specific rule decides.
+    pub(crate) const fn specificity(&self) -> usize {
         match self {
-            Self::Listed(pattern) => pattern.length(),
+            Self::Entry(pattern) => pattern.specificity(),
             Self::Pair(_) => EXACT,
         }
     }
 }
 
-/// The pattern as it is stored; of a pair the other party's id.
-impl fmt::Display for Matched<'_> {
+/// The pattern as it is stored, or for a pair the other party's id.
+impl fmt::Display for RuleKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listed(pattern) => pattern.fmt(f),
+            Self::Entry(pattern) => pattern.fmt(f),
             Self::Pair(id) => id.fmt(f),
         }
     }
 }
 
-/// A record nobody can be sure of, so it refuses the call.
+/// An item or a rule that could not be parsed. It refuses the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Invalid<'a> {
-    /// Where it is.
-    pub place: Place<'a>,
+pub struct InvalidRecord<'a> {
+    /// Where it is stored.
+    pub location: RecordLocation<'a>,
     /// What is wrong with it.
-    pub fault: &'a Fault,
+    pub error: &'a ParseError,
 }
 
-/// An item, or a rule in it.
+/// The item or rule that an [`InvalidRecord`] is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place<'a> {
-    /// The app's item, or the caller's or callee's party.
+pub enum RecordLocation<'a> {
+    /// A whole item: the app's, the caller's or the callee's.
     Item(Door),
     /// An entry of this door's list.
     Entry(Door, &'a Pattern),
-    /// The item of caller and callee.
+    /// The pair item.
     Pair,
 }
 
-/// Why a call goes through or does not.
+/// Whether a call goes through, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decision<'a> {
     /// A rule decided.
     Rule {
-        /// The door it decided at.
+        /// The door whose rule decided.
         door: Door,
-        /// Whom it is about.
-        matched: Matched<'a>,
-        /// What it says.
+        /// The rule.
+        key: RuleKey<'a>,
+        /// The rule's effect.
         effect: Effect,
     },
-    /// App, callee or caller is suspended.
+    /// The app, the callee or the caller is suspended.
     Suspended(Door),
-    /// No door said anything.
+    /// No rule applied at any door.
     NoRule,
-    /// A record could not be understood.
-    InvalidRecord(Invalid<'a>),
+    /// An item or a matching rule could not be parsed.
+    InvalidRecord(InvalidRecord<'a>),
 }
 
 impl Decision<'_> {
-    /// Does the call go through?
+    /// Whether the call goes through.
     #[must_use]
     pub const fn effect(&self) -> Effect {
         match self {
@@ -124,11 +113,11 @@ impl Decision<'_> {
         }
     }
 
-    /// The stable word that logs, metrics and tools use.
+    /// The stable word for the reason, used in logs, metrics and JSON output.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::Rule { matched: Matched::Pair(_), .. } => "pair_rule",
+            Self::Rule { key: RuleKey::Pair(_), .. } => "pair_rule",
             Self::Rule { door: Door::App, .. } => "app_rule",
             Self::Rule { door: Door::Caller, .. } => "caller_rule",
             Self::Rule { door: Door::Callee, .. } => "callee_rule",
@@ -141,36 +130,36 @@ impl Decision<'_> {
     }
 }
 
-/// A call goes through when no door denies it and at least one allows it.
+/// Decides a call: it goes through when no door denies it and at least one allows it.
 #[must_use]
-pub fn decide<'a>(call: &'a Call, records: Records<'a>, now: EpochSeconds) -> Decision<'a> {
-    let doors = match Doors::find(call, records, now) {
-        Ok(doors) => doors,
+pub fn decide<'a>(call: &'a Call, permissions: Permissions<'a>, now: EpochSeconds) -> Decision<'a> {
+    let rules = match CallRules::new(call, permissions, now) {
+        Ok(rules) => rules,
         Err(invalid) => return Decision::InvalidRecord(invalid),
     };
-    if let Some(door) = doors.suspended() {
+    if let Some(door) = rules.suspended() {
         return Decision::Suspended(door);
     }
     let (mut denied, mut allowed) = (None, None);
     for door in Door::ALL {
-        let said = match doors.ask(door, now) {
-            Ok(said) => said,
+        let deciding = match rules.deciding(door, now) {
+            Ok(deciding) => deciding,
             Err(invalid) => return Decision::InvalidRecord(invalid),
         };
-        let Some((matched, rule)) = said else { continue };
-        let decision = Decision::Rule { door, matched, effect: rule.effect };
+        let Some((key, rule)) = deciding else { continue };
+        let decision = Decision::Rule { door, key, effect: rule.effect };
         match rule.effect {
-            // The first door that denies is the reason,
+            // The reason is the first door that denies,
             Effect::Deny => denied = denied.or(Some(decision)),
-            // and the last one that allows.
+            // or else the last one that allows.
             Effect::Allow => allowed = Some(decision),
         }
     }
     denied.or(allowed).unwrap_or(Decision::NoRule)
 }
 
-/// The records that are there and count, as the doors see them.
-pub(crate) struct Doors<'a> {
+/// The items of a call that exist and have not expired.
+pub(crate) struct CallRules<'a> {
     app: Option<&'a App>,
     caller: Option<&'a Party>,
     callee: Option<&'a Party>,
@@ -178,20 +167,27 @@ pub(crate) struct Doors<'a> {
     call: &'a Call,
 }
 
-/// A rule of a door: whom it is about, and what it says or why nobody knows.
-type Entry<'a> = (Matched<'a>, Result<&'a Rule, &'a Fault>);
+/// A rule at a door, or why it could not be parsed.
+type KeyedRule<'a> = (RuleKey<'a>, Result<&'a Rule, &'a ParseError>);
 
-impl<'a> Doors<'a> {
-    pub(crate) fn find(call: &'a Call, records: Records<'a>, now: EpochSeconds) -> Result<Self, Invalid<'a>> {
-        fn there<'a, T>(found: &'a Found<T>, place: Place<'a>) -> Result<Option<&'a T>, Invalid<'a>> {
-            found.as_ref().map(Option::as_ref).map_err(|fault| Invalid { place, fault })
+impl<'a> CallRules<'a> {
+    pub(crate) fn new(
+        call: &'a Call,
+        permissions: Permissions<'a>,
+        now: EpochSeconds,
+    ) -> Result<Self, InvalidRecord<'a>> {
+        fn parsed<'a, T>(
+            item: &'a ParsedItem<T>,
+            location: RecordLocation<'a>,
+        ) -> Result<Option<&'a T>, InvalidRecord<'a>> {
+            item.as_ref().map(Option::as_ref).map_err(|error| InvalidRecord { location, error })
         }
         let not_expired = |party: &&Party| !has_expired(party.expires_at, now);
         Ok(Self {
-            app: there(records.app, Place::Item(Door::App))?,
-            caller: there(records.caller, Place::Item(Door::Caller))?.filter(not_expired),
-            callee: there(records.callee, Place::Item(Door::Callee))?.filter(not_expired),
-            pair: there(records.pair, Place::Pair)?,
+            app: parsed(permissions.app, RecordLocation::Item(Door::App))?,
+            caller: parsed(permissions.caller, RecordLocation::Item(Door::Caller))?.filter(not_expired),
+            callee: parsed(permissions.callee, RecordLocation::Item(Door::Callee))?.filter(not_expired),
+            pair: parsed(permissions.pair, RecordLocation::Pair)?,
             call,
         })
     }
@@ -208,94 +204,104 @@ impl<'a> Doors<'a> {
     }
 
     /// Every rule of a door, in no particular order.
-    pub(crate) fn entries(&self, door: Door) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+    pub(crate) fn at(&self, door: Door) -> impl Iterator<Item = KeyedRule<'a>> + use<'a> {
         let (list, pair) = match door {
             Door::App => (self.app.map(|app| &app.callers), None),
             Door::Caller => (self.caller.map(|party| &party.outgoing), Some(&self.call.callee)),
             Door::Callee => (self.callee.map(|party| &party.incoming), Some(&self.call.caller)),
         };
-        let pair = pair.and_then(|id| self.pair.map(|rule| (Matched::Pair(id), Ok(rule))));
-        let listed = list.into_iter().flat_map(Rules::iter).map(|(pattern, rule)| (Matched::Listed(pattern), rule));
-        listed.chain(pair)
+        let pair = pair.and_then(|id| self.pair.map(|rule| (RuleKey::Pair(id), Ok(rule))));
+        let entries = list.into_iter().flat_map(Rules::iter).map(|(pattern, rule)| (RuleKey::Entry(pattern), rule));
+        entries.chain(pair)
     }
 
-    /// What the door says: the longest rule that applies, if any.
-    pub(crate) fn ask(&self, door: Door, now: EpochSeconds) -> Result<Option<(Matched<'a>, &'a Rule)>, Invalid<'a>> {
-        let mut word = None;
-        for (matched, rule) in self.entries(door) {
-            match self.standing(door, matched, rule, now) {
-                Standing::Applies(rule) if word.is_none_or(|word| precedes((matched, rule), word)) => {
-                    word = Some((matched, rule));
+    /// The most specific rule of a door that applies.
+    pub(crate) fn deciding(
+        &self,
+        door: Door,
+        now: EpochSeconds,
+    ) -> Result<Option<(RuleKey<'a>, &'a Rule)>, InvalidRecord<'a>> {
+        let mut deciding = None;
+        for (key, rule) in self.at(door) {
+            match self.applicability(door, key, rule, now) {
+                Applicability::Applies(rule) if deciding.is_none_or(|other| precedes((key, rule), other)) => {
+                    deciding = Some((key, rule));
                 }
-                Standing::NotUnderstood(fault) => {
-                    let place = match matched {
-                        Matched::Listed(pattern) => Place::Entry(door, pattern),
-                        Matched::Pair(_) => Place::Pair,
+                Applicability::Invalid(error) => {
+                    let location = match key {
+                        RuleKey::Entry(pattern) => RecordLocation::Entry(door, pattern),
+                        RuleKey::Pair(_) => RecordLocation::Pair,
                     };
-                    return Err(Invalid { place, fault });
+                    return Err(InvalidRecord { location, error });
                 }
                 _ => {}
             }
         }
-        Ok(word)
+        Ok(deciding)
     }
 
-    /// How a rule of a door relates to the call, taken by itself.
-    pub(crate) fn standing(
+    /// Whether a rule applies to the call, without regard to the other rules.
+    pub(crate) fn applicability(
         &self,
         door: Door,
-        matched: Matched<'a>,
-        rule: Result<&'a Rule, &'a Fault>,
+        key: RuleKey<'a>,
+        rule: Result<&'a Rule, &'a ParseError>,
         now: EpochSeconds,
-    ) -> Standing<'a> {
+    ) -> Applicability<'a> {
         let other_party = match door {
             Door::App | Door::Callee => &self.call.caller,
             Door::Caller => &self.call.callee,
         };
-        // A broken rule about others does no harm to this call.
-        if matches!(matched, Matched::Listed(pattern) if !pattern.matches(other_party)) {
-            return Standing::AboutOthers;
+        // An invalid rule only harms the calls that its pattern matches.
+        if matches!(key, RuleKey::Entry(pattern) if !pattern.matches(other_party)) {
+            return Applicability::DoesNotMatch;
         }
         let rule = match rule {
             Ok(rule) => rule,
-            Err(fault) => return Standing::NotUnderstood(fault),
+            Err(error) => return Applicability::Invalid(error),
         };
-        if let Some(at) = rule.expires_at.filter(|_| has_expired(rule.expires_at, now)) {
-            return Standing::Expired(at);
+        // Destructured in full, so that a new condition cannot be forgotten here.
+        let Rule { effect, media, hours, expires_at, note: _, updated_at: _, updated_by: _ } = rule;
+        if let Some(at) = expires_at.filter(|_| has_expired(*expires_at, now)) {
+            return Applicability::Expired(at);
         }
-        let media = self.call.media;
-        match (rule.media, rule.effect) {
-            (Some(covered), Effect::Allow) if !media.within(covered) => Standing::OtherMedia(covered),
-            (Some(covered), Effect::Deny) if !media.overlaps(covered) => Standing::OtherMedia(covered),
-            _ => match &rule.hours {
-                Some(hours) if !hours.contain(now) => Standing::OutsideHours(hours),
-                _ => Standing::Applies(rule),
-            },
+        if let Some(rule_media) = *media {
+            let is_covered = match effect {
+                Effect::Allow => self.call.media.is_subset_of(rule_media),
+                Effect::Deny => self.call.media.intersects(rule_media),
+            };
+            if !is_covered {
+                return Applicability::OtherMedia(rule_media);
+            }
+        }
+        match hours {
+            Some(hours) if !hours.contains(now) => Applicability::OutsideHours(hours),
+            _ => Applicability::Applies(rule),
         }
     }
 }
 
-/// The longer rule decides; between two of the same length the one that denies, and else the pair's.
-fn precedes(one: (Matched<'_>, &Rule), other: (Matched<'_>, &Rule)) -> bool {
-    let weight = |(matched, rule): (Matched<'_>, &Rule)| {
-        (matched.length(), rule.effect == Effect::Deny, matches!(matched, Matched::Pair(_)))
+/// The more specific rule comes first; between two that are equally specific the one that denies, then the pair item.
+fn precedes(one: (RuleKey<'_>, &Rule), other: (RuleKey<'_>, &Rule)) -> bool {
+    let rank = |(key, rule): (RuleKey<'_>, &Rule)| {
+        (key.specificity(), rule.effect == Effect::Deny, matches!(key, RuleKey::Pair(_)))
     };
-    weight(one) > weight(other)
+    rank(one) > rank(other)
 }
 
-/// Why a rule did or did not apply, taken by itself.
+/// Whether a rule applies to a call, without regard to the other rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing<'a> {
-    /// It applies; whether it decides depends on the others.
+pub enum Applicability<'a> {
+    /// The pattern matches and all conditions hold.
     Applies(&'a Rule),
-    /// It is about other parties.
-    AboutOthers,
-    /// It applied until this moment.
+    /// The pattern does not match.
+    DoesNotMatch,
+    /// The rule expired at this moment.
     Expired(EpochSeconds),
-    /// It is about these media, and the call's are others.
+    /// The call's media are not those of the rule.
     OtherMedia(MediaSet),
-    /// It is about these times of the week, and the call comes at another.
+    /// The call comes outside these hours.
     OutsideHours(&'a Hours),
-    /// It matches the call and cannot be understood, which refuses the call.
-    NotUnderstood(&'a Fault),
+    /// The pattern matches, but the rule could not be parsed. It refuses the call.
+    Invalid(&'a ParseError),
 }

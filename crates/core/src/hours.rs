@@ -80,15 +80,15 @@ impl Hours {
 
     /// Does this moment lie in one of the windows?
     #[must_use]
-    pub fn contain(&self, now: EpochSeconds) -> bool {
+    pub fn contains(&self, now: EpochSeconds) -> bool {
         let now = timestamp(now);
         self.0.iter().any(|window| window.contains(now))
     }
 
     /// The moments between `from` and `to` at which a window may open or shut, in no particular order. The zones'
     /// own clock changes are not among them.
-    pub fn edges(&self, from: EpochSeconds, to: EpochSeconds) -> impl Iterator<Item = EpochSeconds> {
-        self.0.iter().flat_map(move |window| window.edges(from, to))
+    pub fn transitions(&self, from: EpochSeconds, to: EpochSeconds) -> impl Iterator<Item = EpochSeconds> {
+        self.0.iter().flat_map(move |window| window.transitions(from, to))
     }
 }
 
@@ -123,7 +123,7 @@ impl Window {
         index.is_ok_and(|index| self.days.get(index) == Some(&true))
     }
 
-    fn edges(&self, from: EpochSeconds, to: EpochSeconds) -> impl Iterator<Item = EpochSeconds> + use<'_> {
+    fn transitions(&self, from: EpochSeconds, to: EpochSeconds) -> impl Iterator<Item = EpochSeconds> + use<'_> {
         let first = self.zone.to_datetime(timestamp(from.saturating_sub(TWO_DAYS))).date();
         let last = self.zone.to_datetime(timestamp(to.saturating_add(TWO_DAYS))).date();
         let midnights =
@@ -254,7 +254,7 @@ mod tests {
     #[track_caller]
     fn open(hours: &str, moment: &str, expected: bool) {
         let now: Timestamp = moment.parse().unwrap();
-        assert_eq!(Hours::parse(hours).unwrap().contain(now.as_second()), expected, "{hours} at {moment}");
+        assert_eq!(Hours::parse(hours).unwrap().contains(now.as_second()), expected, "{hours} at {moment}");
     }
 
     #[test]
@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn any_moment_can_be_asked_about() {
         for now in [EpochSeconds::MIN, -1, 0, EpochSeconds::MAX] {
-            assert!(Hours::parse("Mon-Sun 00:00-24:00 Pacific/Apia").unwrap().contain(now));
+            assert!(Hours::parse("Mon-Sun 00:00-24:00 Pacific/Apia").unwrap().contains(now));
         }
     }
 
@@ -345,7 +345,7 @@ mod tests {
         for day in DAYS {
             let hours = Hours::parse(&format!("{day} 00:00-24:00 UTC")).unwrap();
             for (beyond, end) in [(EpochSeconds::MIN, Timestamp::MIN), (EpochSeconds::MAX, Timestamp::MAX)] {
-                assert_eq!(hours.contain(beyond), hours.contain(end.as_second()), "{day}, {beyond}");
+                assert_eq!(hours.contains(beyond), hours.contains(end.as_second()), "{day}, {beyond}");
             }
         }
         assert_ne!(timestamp(EpochSeconds::MIN), timestamp(EpochSeconds::MAX));
@@ -356,9 +356,9 @@ mod tests {
         let hours = Hours::parse("Fri-Mon 22:00-06:00 Asia/Kathmandu; Wed 12:30-24:00 UTC").unwrap();
         let from = 1_795_500_000;
         let to = from + 8 * 24 * 60 * 60;
-        let edges: Vec<_> = hours.edges(from, to).collect();
+        let edges: Vec<_> = hours.transitions(from, to).collect();
         for now in (from + 60..to).step_by(60) {
-            let changed = hours.contain(now) != hours.contain(now - 60);
+            let changed = hours.contains(now) != hours.contains(now - 60);
             assert!(!changed || edges.iter().any(|edge| (now - 59..=now).contains(edge)), "{now}");
         }
     }

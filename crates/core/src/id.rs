@@ -89,7 +89,7 @@ impl PartyId {
     ///
     /// # Errors
     /// As for [`Self::new`], and when nothing is left.
-    pub fn named(text: &str, plan: &DialPlan) -> Result<Self, IdError> {
+    pub fn required(text: &str, plan: &DialPlan) -> Result<Self, IdError> {
         let id = Self::new(text, plan)?;
         // Only nothing and the words for it become this.
         if id.0 == ANONYMOUS && user_part(address(text.trim()))?.is_empty() {
@@ -356,12 +356,12 @@ mod tests {
 
     #[test]
     fn who_must_be_named_cannot_be_left_out() {
-        let named = |text| PartyId::named(text, &DialPlan::default());
+        let required = |text| PartyId::required(text, &DialPlan::default());
         for text in ["", " ", "<>", "sip:", "tel:", "@host", "sip:@host", "sip:%20@host", "sip::secret@host"] {
-            assert_eq!(named(text), Err(IdError::Empty), "{text}");
+            assert_eq!(required(text), Err(IdError::Empty), "{text}");
         }
-        assert_eq!(named("anonymous"), Ok(PartyId::anonymous()));
-        assert_eq!(named("sip:b@c").unwrap().as_str(), "b");
+        assert_eq!(required("anonymous"), Ok(PartyId::anonymous()));
+        assert_eq!(required("sip:b@c").unwrap().as_str(), "b");
     }
 
     #[test]

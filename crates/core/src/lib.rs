@@ -1,33 +1,35 @@
-//! callgate's decision: may this caller ring this callee?
+//! callgate's decision: may this caller call this callee?
 //!
-//! A call passes three doors: the app's, the caller's and the callee's. It goes through when no door denies
-//! it and at least one allows it. [`decide`] is that sentence as a function of the call, the records and the
-//! time; [`trace`] explains it rule by rule. Nothing here reads, writes, logs or looks at a clock.
+//! A call is checked at three doors: the app's, the caller's and the callee's. It goes through when no door denies it and
+//! at least one allows it. [`decide`] computes this from the call, the permissions and the time; [`trace`] explains it rule
+//! by rule. This crate does no I/O, writes no log and reads no clock.
 
 mod decide;
 mod hours;
 mod id;
 mod pattern;
-mod record;
+mod permissions;
 mod trace;
 
-pub use decide::{Decision, Door, Invalid, Matched, Place, Records, Standing, decide};
+pub use decide::{Applicability, Decision, Door, InvalidRecord, RecordLocation, RuleKey, decide};
 pub use hours::{Hours, HoursError, Window};
 pub use id::{AppKey, DialPlan, DialPlanError, IdError, PartyId};
 pub use pattern::{Pattern, PatternError};
-pub use record::{App, Effect, Fault, Found, MediaSet, Party, Rule, Rules, Status, has_expired};
-pub use trace::{Considered, Trace, trace};
+pub use permissions::{
+    App, Effect, MediaSet, ParseError, ParsedItem, Party, Permissions, Rule, Rules, Status, has_expired,
+};
+pub use trace::{EvaluatedRule, Trace, trace};
 
-/// What the event asks: may `caller` ring `callee` inside `app`, with these media?
+/// A call to decide: may `caller` call `callee` inside `app`, with these media?
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     /// The app both parties belong to.
     pub app: AppKey,
-    /// Who rings.
+    /// The calling party.
     pub caller: PartyId,
-    /// Who is rung.
+    /// The called party.
     pub callee: PartyId,
-    /// What the call carries.
+    /// The media of the call.
     pub media: MediaSet,
 }
 

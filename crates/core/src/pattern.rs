@@ -86,7 +86,7 @@ impl Pattern {
 
     /// How much the pattern says: of several that match, the longest decides.
     #[must_use]
-    pub(crate) const fn length(&self) -> usize {
+    pub(crate) const fn specificity(&self) -> usize {
         match self {
             Self::Everyone => 0,
             Self::Prefix(prefix) => prefix.len(),
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_longer_pattern_says_more() {
-        let lengths = ["*", "9*", "PPP*", "PPP00*", "A"].map(|key| Pattern::from_stored(key).length());
-        assert!(lengths.is_sorted_by(|a, b| a < b));
+        let specificities = ["*", "9*", "PPP*", "PPP00*", "A"].map(|key| Pattern::from_stored(key).specificity());
+        assert!(specificities.is_sorted_by(|a, b| a < b));
     }
 }

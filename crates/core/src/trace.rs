@@ -1,56 +1,56 @@
-//! Why a decision came about: every rule of every door, and why it did or did not apply.
+//! The explanation of a decision: every rule of every door, and why it did or did not apply.
 
 use std::cmp::Reverse;
 
-use crate::decide::{Decision, Door, Doors, Matched, Records, Standing, decide};
-use crate::record::{Fault, Rule};
+use crate::decide::{Applicability, CallRules, Decision, Door, RuleKey, decide};
+use crate::permissions::{ParseError, Permissions, Rule};
 use crate::{Call, EpochSeconds};
 
-/// A decision with everything that was considered for it.
+/// A decision with every rule that was evaluated for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace<'a> {
-    /// What [`decide`] says.
+    /// The result of [`decide`].
     pub decision: Decision<'a>,
-    /// The rules of each door, longest first; no doors when an item could not be understood.
-    pub doors: Vec<(Door, Vec<Considered<'a>>)>,
+    /// The rules of each door, most specific first. Empty when an item could not be parsed.
+    pub doors: Vec<(Door, Vec<EvaluatedRule<'a>>)>,
 }
 
-/// A rule and what became of it.
+/// A rule, and why it did or did not apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Considered<'a> {
-    /// Whom it is about.
-    pub matched: Matched<'a>,
-    /// What it says, where it could be understood.
-    pub rule: Result<&'a Rule, &'a Fault>,
-    /// Why it did or did not apply.
-    pub standing: Standing<'a>,
-    /// It is the one whose word the door takes; another that applies is shorter, or weaker at the same length.
+pub struct EvaluatedRule<'a> {
+    /// Which rule of the door it is.
+    pub key: RuleKey<'a>,
+    /// The rule, if it could be parsed.
+    pub rule: Result<&'a Rule, &'a ParseError>,
+    /// Whether it applies.
+    pub applicability: Applicability<'a>,
+    /// Whether it decides at its door. Another rule that applies is less specific, or loses to a `deny`.
     pub decides: bool,
 }
 
-/// Decides, and says of every rule of every door why it did or did not apply.
+/// Decides a call and explains the decision rule by rule.
 #[must_use]
-pub fn trace<'a>(call: &'a Call, records: Records<'a>, now: EpochSeconds) -> Trace<'a> {
-    let decision = decide(call, records, now);
-    let doors = match Doors::find(call, records, now) {
-        Ok(doors) => Door::ALL.into_iter().map(|door| (door, consider(&doors, door, now))).collect(),
+pub fn trace<'a>(call: &'a Call, permissions: Permissions<'a>, now: EpochSeconds) -> Trace<'a> {
+    let decision = decide(call, permissions, now);
+    let doors = match CallRules::new(call, permissions, now) {
+        Ok(rules) => Door::ALL.into_iter().map(|door| (door, evaluate(&rules, door, now))).collect(),
         Err(_) => Vec::new(),
     };
     Trace { decision, doors }
 }
 
-fn consider<'a>(doors: &Doors<'a>, door: Door, now: EpochSeconds) -> Vec<Considered<'a>> {
-    let word = doors.ask(door, now).ok().flatten().map(|(matched, _)| matched);
-    let mut rules: Vec<_> = doors
-        .entries(door)
-        .map(|(matched, rule)| Considered {
-            matched,
+fn evaluate<'a>(rules: &CallRules<'a>, door: Door, now: EpochSeconds) -> Vec<EvaluatedRule<'a>> {
+    let deciding = rules.deciding(door, now).ok().flatten().map(|(key, _)| key);
+    let mut evaluated: Vec<_> = rules
+        .at(door)
+        .map(|(key, rule)| EvaluatedRule {
+            key,
             rule,
-            standing: doors.standing(door, matched, rule, now),
-            decides: word == Some(matched),
+            applicability: rules.applicability(door, key, rule, now),
+            decides: deciding == Some(key),
         })
         .collect();
-    // The text last, so that equal tables give equal traces.
-    rules.sort_by_cached_key(|rule| (Reverse(rule.matched.length()), Reverse(rule.decides), rule.matched.to_string()));
-    rules
+    // The text comes last in the sort key, so that equal tables give equal traces.
+    evaluated.sort_by_cached_key(|it| (Reverse(it.key.specificity()), Reverse(it.decides), it.key.to_string()));
+    evaluated
 }

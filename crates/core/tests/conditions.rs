@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use callgate_core::{
-    App, AppKey, Call, Decision, DialPlan, Door, Effect, EpochSeconds, Found, Hours, Matched, MediaSet, Party, PartyId,
-    Pattern, Records, Rule, Standing, Status, decide, trace,
+    App, AppKey, Applicability, Call, Decision, DialPlan, Door, Effect, EpochSeconds, Hours, MediaSet, ParsedItem,
+    Party, PartyId, Pattern, Permissions, Rule, RuleKey, Status, decide, trace,
 };
 
 /// 2026-11-23, a Monday, 12:00 UTC.
@@ -20,14 +20,14 @@ fn ringing() -> Call {
 
 /// What an open app says when the pair's rule is this one.
 fn decided(pair: Rule, now: EpochSeconds) -> (Effect, &'static str) {
-    let app: Found<App> = Ok(Some(App {
+    let app: ParsedItem<App> = Ok(Some(App {
         callers: [(Pattern::Everyone, Ok(Rule::new(Effect::Allow)))].into_iter().collect(),
         ..App::default()
     }));
-    let nobody: Found<Party> = Ok(None);
+    let nobody: ParsedItem<Party> = Ok(None);
     let pair = Ok(Some(pair));
     let call = ringing();
-    let decision = decide(&call, Records { app: &app, caller: &nobody, callee: &nobody, pair: &pair }, now);
+    let decision = decide(&call, Permissions { app: &app, caller: &nobody, callee: &nobody, pair: &pair }, now);
     (decision.effect(), decision.reason())
 }
 
@@ -59,8 +59,8 @@ fn the_words_of_a_decision_are_stable() {
     assert_eq!([Effect::Allow, Effect::Deny].map(Effect::as_str), ["allow", "deny"]);
     assert_eq!([Status::Active, Status::Suspended].map(Status::as_str), ["active", "suspended"]);
     let id = PartyId::anonymous();
-    assert_eq!(Matched::Pair(&id).to_string(), "anonymous");
-    assert_eq!(Matched::Listed(&Pattern::from_stored("+7495*")).to_string(), "+7495*");
+    assert_eq!(RuleKey::Pair(&id).to_string(), "anonymous");
+    assert_eq!(RuleKey::Entry(&Pattern::from_stored("+7495*")).to_string(), "+7495*");
     assert_eq!(AppKey::new("shop").unwrap().to_string(), "shop");
 }
 
@@ -75,21 +75,22 @@ fn windows_are_those_that_were_given() {
 fn a_trace_tells_every_rule_of_every_door_longest_first() {
     let allow = |key: &str| (Pattern::from_stored(key), Ok(Rule::new(Effect::Allow)));
     let deny = |key: &str| (Pattern::from_stored(key), Ok(Rule::new(Effect::Deny)));
-    let app: Found<App> = Ok(Some(App { callers: [allow("*"), deny("x*")].into_iter().collect(), ..App::default() }));
-    let caller: Found<Party> = Ok(None);
+    let app: ParsedItem<App> =
+        Ok(Some(App { callers: [allow("*"), deny("x*")].into_iter().collect(), ..App::default() }));
+    let caller: ParsedItem<Party> = Ok(None);
     let incoming = [allow("*"), deny("ca*"), allow("call*"), allow("caller")].into_iter().collect();
-    let callee: Found<Party> = Ok(Some(Party { incoming, ..Party::default() }));
+    let callee: ParsedItem<Party> = Ok(Some(Party { incoming, ..Party::default() }));
     let pair = Ok(Some(Rule::new(Effect::Allow)));
     let call = ringing();
-    let told = trace(&call, Records { app: &app, caller: &caller, callee: &callee, pair: &pair }, MONDAY_NOON);
-    let expected = Decision::Rule { door: Door::Callee, matched: Matched::Pair(&call.caller), effect: Effect::Allow };
+    let told = trace(&call, Permissions { app: &app, caller: &caller, callee: &callee, pair: &pair }, MONDAY_NOON);
+    let expected = Decision::Rule { door: Door::Callee, key: RuleKey::Pair(&call.caller), effect: Effect::Allow };
     assert_eq!(told.decision, expected);
     let rules: Vec<Vec<_>> = told
         .doors
         .iter()
         .map(|(_, rules)| {
-            let applies = |standing| matches!(standing, Standing::Applies(_));
-            rules.iter().map(|it| (it.matched.to_string(), applies(it.standing), it.decides)).collect()
+            let applies = |applicability| matches!(applicability, Applicability::Applies(_));
+            rules.iter().map(|it| (it.key.to_string(), applies(it.applicability), it.decides)).collect()
         })
         .collect();
     let rule = |text: &str, applies, decides| (text.to_owned(), applies, decides);

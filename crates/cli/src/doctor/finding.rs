@@ -5,7 +5,7 @@ use callgate_core::{Hours, Rule};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::items::{Named, keys};
+use crate::items::{ItemKind, keys};
 use crate::moment;
 use crate::statement::media_words;
 
@@ -50,11 +50,11 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn item(named: &Named) -> Self {
+    pub(super) fn item(named: &ItemKind) -> Self {
         match named {
-            Named::App(app) => Self { app: app.clone(), name: format!("app `{app}`") },
-            Named::Party(app, id) => Self::party(app, id),
-            Named::Pair(app, callee, caller) => Self::rule(app, caller, callee),
+            ItemKind::App(app) => Self { app: app.clone(), name: format!("app `{app}`") },
+            ItemKind::Party(app, id) => Self::party(app, id),
+            ItemKind::Pair(app, callee, caller) => Self::rule(app, caller, callee),
         }
     }
 
@@ -68,10 +68,10 @@ impl Place {
 }
 
 /// `callgatectl COMMAND` for an app or a party.
-pub(super) fn item_command(command: &str, named: &Named) -> String {
+pub(super) fn item_command(command: &str, named: &ItemKind) -> String {
     match named {
-        Named::App(app) => format!("callgatectl {command} --app {}", quote(app)),
-        Named::Party(app, id) | Named::Pair(app, id, _) => {
+        ItemKind::App(app) => format!("callgatectl {command} --app {}", quote(app)),
+        ItemKind::Party(app, id) | ItemKind::Pair(app, id, _) => {
             format!("callgatectl {command} --app {} {}", quote(app), quote(id))
         }
     }

@@ -2,11 +2,11 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes, EXPIRES_AT, PK, SK};
-use callgate_core::Fault;
+use callgate_core::ParseError;
 
 use super::Doctor;
 use super::finding::{Finding, Place, delete_command, item_command, key_of, remove_attribute_command};
-use crate::items::{Named, keys};
+use crate::items::{ItemKind, keys};
 
 /// A strongly consistent read costs one unit for each of these.
 const UNIT_BYTES: usize = 4 * 1024;
@@ -26,16 +26,16 @@ impl Doctor {
         ));
     }
 
-    pub(super) fn item(&mut self, named: &Named, item: &Attributes) {
+    pub(super) fn item(&mut self, named: &ItemKind, item: &Attributes) {
         self.size(named, item);
         match named {
-            Named::App(app) => {
+            ItemKind::App(app) => {
                 let found = item::read_app(item.clone());
                 self.whole(named, found.as_ref().err());
                 self.attributes(named, item, &["callers"]);
                 self.apps.insert(app.clone(), found.map(Some));
             }
-            Named::Party(app, id) => {
+            ItemKind::Party(app, id) => {
                 let found = item::read_party(item.clone());
                 self.whole(named, found.as_ref().err());
                 self.attributes(named, item, &["incoming", "outgoing", EXPIRES_AT]);
@@ -50,15 +50,15 @@ impl Doctor {
                 }
                 self.parties.insert((app.clone(), id.clone()), found.map(Some));
             }
-            Named::Pair(app, callee, caller) => {
+            ItemKind::Pair(app, callee, caller) => {
                 self.ids.entry(app.clone()).or_default().extend([callee.clone(), caller.clone()]);
             }
         }
     }
 
     /// An item that cannot be understood as a whole refuses every call it is read for.
-    fn whole(&mut self, named: &Named, fault: Option<&Fault>) {
-        let Some(Fault(what)) = fault else { return };
+    fn whole(&mut self, named: &ItemKind, fault: Option<&ParseError>) {
+        let Some(ParseError(what)) = fault else { return };
         self.find(Finding::new(
             "invalid_record",
             &Place::item(named),
@@ -68,7 +68,7 @@ impl Doctor {
         ));
     }
 
-    fn attributes(&mut self, named: &Named, item: &Attributes, own: &[&str]) {
+    fn attributes(&mut self, named: &ItemKind, item: &Attributes, own: &[&str]) {
         let common = [PK, SK, "status", "note"];
         for name in item.keys().filter(|name| !common.contains(&name.as_str()) && !own.contains(&name.as_str())) {
             let why = if name == EXPIRES_AT {
@@ -88,7 +88,7 @@ impl Doctor {
         }
     }
 
-    fn size(&mut self, named: &Named, item: &Attributes) {
+    fn size(&mut self, named: &ItemKind, item: &Attributes) {
         let bytes: usize = item.iter().map(|(name, value)| name.len() + bytes_of(value)).sum();
         let units = bytes.div_ceil(UNIT_BYTES);
         if units > 1 {
@@ -105,7 +105,7 @@ impl Doctor {
     }
 }
 
-/// About what `DynamoDB` counts, `DynamoDB` Developer Guide, "Item sizes and formats".
+/// RuleTarget what `DynamoDB` counts, `DynamoDB` Developer Guide, "Item sizes and formats".
 fn bytes_of(value: &AttributeValue) -> usize {
     match value {
         AttributeValue::S(text) => text.len(),

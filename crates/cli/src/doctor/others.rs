@@ -1,13 +1,13 @@
 //! What a rule means depends on the others.
 
-use callgate_core::{App, Effect, Found, Party, Pattern, Status};
+use callgate_core::{App, Effect, ParsedItem, Party, Pattern, Status};
 
 use super::Doctor;
 use super::finding::{Finding, Place, item_command, rule_command};
-use crate::items::Named;
+use crate::items::ItemKind;
+use crate::redundancy::{Context, why_redundant};
 use crate::say::count;
-use crate::shadow::{Surroundings, idle};
-use crate::statement::{About, in_words};
+use crate::statement::{RuleTarget, in_words};
 
 /// Fewer known parties than these say nothing about what most of them are.
 const MIN_PARTIES: usize = 20;
@@ -16,18 +16,18 @@ impl Doctor {
     /// Finds what only all items together show.
     pub(super) fn look_around(&mut self) {
         let mut found = Vec::new();
-        for (about, rule, is_listed) in &self.sound {
-            let (app, from, to) = (about.app.as_str(), about.from.to_string(), about.to.to_string());
+        for (target, rule, is_listed) in &self.sound {
+            let (app, from, to) = (target.app.as_str(), target.from.to_string(), target.to.to_string());
             let place = Place::rule(app, &from, &to);
             let revoke = rule_command("revoke", app, &from, &to);
-            let misplaced = *is_listed && !about.is_open();
-            if !misplaced && let Some(why) = idle(about, rule, &self.around(about), self.now) {
+            let misplaced = *is_listed && !target.has_pattern();
+            if !misplaced && let Some(why) = why_redundant(target, rule, &self.around(target), self.now) {
                 let contradicts = rule.effect == Effect::Allow && why.contains("denies");
                 let kind = if contradicts { "contradicted" } else { "shadowed" };
                 let what = format!("{} cannot change any answer", in_words(&from, &to, rule));
                 found.push(Finding::new(kind, &place, what, why, Some(revoke.clone())));
             }
-            for pattern in [&about.from, &about.to] {
+            for pattern in [&target.from, &target.to] {
                 if let Some((share, all)) = self.share(app, pattern) {
                     let what =
                         format!("`{pattern}` is so short that it covers {share} of the {all} parties known here");
@@ -42,7 +42,7 @@ impl Doctor {
             if is_suspended && rules > 0 {
                 let what = format!("it is suspended and has {}", count(rules, "rule"));
                 let why = "none of its rules has an effect until it is resumed";
-                let mend = Some(item_command("resume", &Named::Party(app.clone(), id.clone())));
+                let mend = Some(item_command("resume", &ItemKind::Party(app.clone(), id.clone())));
                 found.push(Finding::new("suspended", &Place::party(app, id), what, why, mend));
             }
         }
@@ -50,18 +50,18 @@ impl Doctor {
     }
 
     /// What stands around a rule, as if nobody were suspended: that is a finding of its own.
-    fn around(&self, about: &About) -> Surroundings {
-        let app = about.app.as_str();
-        let party = |pattern: &Pattern| -> Found<Party> {
+    fn around(&self, target: &RuleTarget) -> Context {
+        let app = target.app.as_str();
+        let party = |pattern: &Pattern| -> ParsedItem<Party> {
             let Pattern::Exact(id) = pattern else { return Ok(None) };
             let found = self.parties.get(&(app.to_owned(), id.clone())).cloned().unwrap_or(Ok(None));
             found.map(|party| party.map(|party| Party { status: Status::Active, ..party }))
         };
         let found = self.apps.get(app).cloned().unwrap_or(Ok(None));
-        Surroundings {
+        Context {
             app: found.map(|app| app.map(|app| App { status: Status::Active, ..app })),
-            caller: party(&about.from),
-            callee: party(&about.to),
+            caller: party(&target.from),
+            callee: party(&target.to),
             pair: Ok(None),
         }
     }

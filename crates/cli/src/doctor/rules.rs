@@ -2,16 +2,16 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{Attributes, EXPIRES_AT, Key};
-use callgate_core::{AppKey, EpochSeconds, Fault, PartyId, Pattern, Rule, has_expired};
+use callgate_core::{AppKey, EpochSeconds, ParseError, PartyId, Pattern, Rule, has_expired};
 
 use super::Doctor;
 use super::finding::{Finding, Place, key_of, rule_command, say_command};
 use super::mend::{Action, Fix};
-use crate::dialled::Dialled;
+use crate::dialled::DialPlanWarning;
 use crate::items::canonical;
 use crate::moment::{self, MILLISECONDS_FROM};
-use crate::statement::About;
-use crate::stored::Stored;
+use crate::statement::RuleTarget;
+use crate::stored::StoredRule;
 
 /// The command that mends what has one safe mend.
 const FIX: &str = "callgatectl doctor --fix";
@@ -36,15 +36,15 @@ impl Unreachable {
 }
 
 impl Doctor {
-    pub(super) fn rule(&mut self, item: &Attributes, stored: &Stored) {
-        let Stored { app, from, to, list, entry, rule } = stored;
+    pub(super) fn rule(&mut self, item: &Attributes, stored: &StoredRule) {
+        let StoredRule { app, from, to, list, entry, rule } = stored;
         let place = Place::rule(app, from, to);
         let revoke = rule_command("revoke --exactly", app, from, to);
         let own = if *list == Some("outgoing") { from } else { to };
         *self.loads.entry((app.clone(), own.clone())).or_default() += 1;
         let rule = match rule {
             Ok(rule) => rule,
-            Err(Fault(what)) => {
+            Err(ParseError(what)) => {
                 let is_unknown = what.ends_with("is no attribute of a rule");
                 let kind = if is_unknown { "unknown_attribute" } else { "invalid_record" };
                 let why = "the function refuses every call it matches, as `invalid_record`";
@@ -80,8 +80,8 @@ impl Doctor {
             self.find(Finding::new("misplaced", &place, what, why, mend));
         }
         if is_sound && let Ok(key) = AppKey::new(app) {
-            let about = About { app: key, from: Pattern::from_stored(from), to: Pattern::from_stored(to) };
-            self.sound.push((about, rule.clone(), list.is_some()));
+            let target = RuleTarget { app: key, from: Pattern::from_stored(from), to: Pattern::from_stored(to) };
+            self.sound.push((target, rule.clone(), list.is_some()));
         }
     }
 
@@ -115,8 +115,8 @@ impl Doctor {
             }
             Err(error) => return Some(Unreachable::never(format!("`{pattern}` {error}"))),
         }
-        let dialled = Dialled::of(&stored, &self.table.plan)?;
-        let Dialled { prefix, instead } = &dialled;
+        let dialled = DialPlanWarning::of(&stored, &self.table.plan)?;
+        let DialPlanWarning { prefix, instead } = &dialled;
         Some(Unreachable {
             what: format!("under this dial plan numbers that were dialled as {prefix}… start with {instead}…"),
             why: dialled.consequence(),
@@ -126,7 +126,7 @@ impl Doctor {
     }
 
     /// The rule has expired.
-    fn rule_expiry(&mut self, place: &Place, item: &Attributes, stored: &Stored) -> bool {
+    fn rule_expiry(&mut self, place: &Place, item: &Attributes, stored: &StoredRule) -> bool {
         // The item of a pair is the rule; in a list the entry is.
         let whole = stored.list.and_then(|list| item.get(list)?.as_m().ok()?.get(&stored.entry));
         let expires_at = match whole {
@@ -176,7 +176,7 @@ impl Doctor {
     fn never_opens(&self, rule: &Rule) -> Option<String> {
         let hours = rule.hours.as_ref()?;
         let end = rule.expires_at.filter(|&end| end < self.now.saturating_add(EIGHT_DAYS))?;
-        let opens = hours.contain(self.now) || hours.edges(self.now, end - 1).any(|edge| hours.contain(edge));
+        let opens = hours.contains(self.now) || hours.transitions(self.now, end - 1).any(|edge| hours.contains(edge));
         (!opens).then(|| format!("none of {hours} comes before it expires"))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use callgate_core::{Call, Effect, EpochSeconds, Fault, Hours, MediaSet, Rule};
+use callgate_core::{Call, Effect, EpochSeconds, Hours, MediaSet, ParseError, Rule};
 use proptest::prelude::*;
 
 use crate::oracle::{DAY, midnight, offset};
@@ -90,7 +90,7 @@ pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
         media,
         ..Rule::new(effect)
     });
-    prop_oneof![30 => rule.prop_map(Ok), 1 => Just(Err(Fault("broken".to_owned())))]
+    prop_oneof![30 => rule.prop_map(Ok), 1 => Just(Err(ParseError("broken".to_owned())))]
 }
 
 pub(crate) fn any_list_of(

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use callgate_core::{
-    App, AppKey, Call, Decision, DialPlan, Effect, EpochSeconds, Fault, Found, MediaSet, Party, PartyId, Pattern,
-    Records, Rule, Status, decide, trace,
+    App, AppKey, Call, Decision, DialPlan, Effect, EpochSeconds, MediaSet, ParseError, ParsedItem, Party, PartyId,
+    Pattern, Permissions, Rule, Status, decide, trace,
 };
 
 pub(crate) const NOW: EpochSeconds = 1_000;
@@ -23,7 +23,7 @@ pub(crate) struct Table {
     pub(crate) now: Option<EpochSeconds>,
 }
 
-pub(crate) type Entry = Result<Rule, Fault>;
+pub(crate) type Entry = Result<Rule, ParseError>;
 
 /// The name under which the app is suspended or broken.
 pub(crate) const APP: &str = "(app)";
@@ -34,7 +34,7 @@ pub(crate) fn rule(words: &str) -> Entry {
     let mut rule = match words.next() {
         Some("allow") => Rule::new(Effect::Allow),
         Some("deny") => Rule::new(Effect::Deny),
-        other => return Err(Fault(format!("unknown effect {other:?}"))),
+        other => return Err(ParseError(format!("unknown effect {other:?}"))),
     };
     for word in words {
         let media = rule.media.unwrap_or(MediaSet { audio: false, video: false });
@@ -109,15 +109,15 @@ impl Table {
         if self.suspended.iter().any(|name| name == who) { Status::Suspended } else { Status::Active }
     }
 
-    pub(crate) fn found<T>(&self, who: &str, item: T) -> Found<T> {
-        if self.broken.iter().any(|name| name == who) { Err(Fault("broken".to_owned())) } else { Ok(Some(item)) }
+    pub(crate) fn found<T>(&self, who: &str, item: T) -> ParsedItem<T> {
+        if self.broken.iter().any(|name| name == who) { Err(ParseError("broken".to_owned())) } else { Ok(Some(item)) }
     }
 
-    pub(crate) fn app_item(&self) -> Found<App> {
+    pub(crate) fn app_item(&self) -> ParsedItem<App> {
         self.found(APP, App { status: self.status(APP), callers: Self::list(Some(&self.app)), note: None })
     }
 
-    pub(crate) fn party(&self, id: &str) -> Found<Party> {
+    pub(crate) fn party(&self, id: &str) -> ParsedItem<Party> {
         let party = Party {
             status: self.status(id),
             incoming: Self::list(self.incoming.get(id)),
@@ -128,7 +128,7 @@ impl Table {
         self.found(id, party)
     }
 
-    pub(crate) fn pair(&self, call: &Call) -> Found<Rule> {
+    pub(crate) fn pair(&self, call: &Call) -> ParsedItem<Rule> {
         self.pairs.get(&(call.caller.to_string(), call.callee.to_string())).cloned().transpose()
     }
 
@@ -138,15 +138,15 @@ impl Table {
         let (app, caller, callee) =
             (self.app_item(), self.party(call.caller.as_str()), self.party(call.callee.as_str()));
         let pair = self.pair(call);
-        let records = Records { app: &app, caller: &caller, callee: &callee, pair: &pair };
+        let records = Permissions { app: &app, caller: &caller, callee: &callee, pair: &pair };
         let decision = decide(call, records, self.now());
         let trace = trace(call, records, self.now());
         assert_eq!(trace.decision, decision);
-        if let Decision::Rule { door, matched, effect } = decision {
+        if let Decision::Rule { door, key, effect } = decision {
             let (_, rules) = trace.doors.iter().find(|(name, _)| *name == door).unwrap();
             let deciding: Vec<_> = rules.iter().filter(|rule| rule.decides).collect();
             assert_eq!(deciding.len(), 1, "{rules:?}");
-            assert_eq!((deciding[0].matched, deciding[0].rule.unwrap().effect), (matched, effect));
+            assert_eq!((deciding[0].key, deciding[0].rule.unwrap().effect), (key, effect));
         }
         judge(&decision)
     }

@@ -4,22 +4,22 @@
 use std::collections::BTreeSet;
 
 use callgate_core::{
-    App, Call, Decision, DialPlan, Door, Effect, EpochSeconds, Fault, Found, Matched, MediaSet, Party, PartyId,
-    Pattern, Records, Rule, Rules, decide,
+    App, Call, Decision, DialPlan, Door, Effect, EpochSeconds, MediaSet, ParseError, ParsedItem, Party, PartyId,
+    Pattern, Permissions, Rule, RuleKey, Rules, decide,
 };
 
-use crate::statement::{About, Home};
+use crate::statement::{RuleOwner, RuleTarget};
 
 /// What stands in the table around a rule: its app, and the parties it names.
 #[derive(Debug, Clone)]
-pub(crate) struct Surroundings {
-    pub(crate) app: Found<App>,
+pub(crate) struct Context {
+    pub(crate) app: ParsedItem<App>,
     /// The caller, where the rule names one.
-    pub(crate) caller: Found<Party>,
+    pub(crate) caller: ParsedItem<Party>,
     /// The callee, where the rule names one.
-    pub(crate) callee: Found<Party>,
+    pub(crate) callee: ParsedItem<Party>,
     /// The rule of exactly these two, where it names both.
-    pub(crate) pair: Found<Rule>,
+    pub(crate) pair: ParsedItem<Rule>,
 }
 
 /// A moment a week long window must open in, and a day to spare.
@@ -29,24 +29,24 @@ const EIGHT_DAYS: EpochSeconds = 8 * 24 * 60 * 60;
 const MAX_RELATED: usize = 200;
 
 /// Why no call is answered differently with this rule than without it; `None` when some call may be.
-pub(crate) fn idle(about: &About, rule: &Rule, around: &Surroundings, now: EpochSeconds) -> Option<String> {
-    let home = about.home().ok()?;
-    let with = related(&around.with(about, &home, Some(rule)), about, &home);
-    let without = related(&around.with(about, &home, None), about, &home);
+pub(crate) fn why_redundant(target: &RuleTarget, rule: &Rule, around: &Context, now: EpochSeconds) -> Option<String> {
+    let owner = target.owner().ok()?;
+    let with = related(&around.with(target, &owner, Some(rule)), target, &owner);
+    let without = related(&around.with(target, &owner, None), target, &owner);
     if with.len() > MAX_RELATED {
         return None;
     }
     let mut reasons = BTreeSet::new();
     let moments = with.moments(now);
-    for (caller, callee) in with.calls(about)? {
+    for (caller, callee) in with.calls(target)? {
         // What the party of a caller or callee that the rule does not name says is not known: it may say anything.
-        for (caller_says, callee_says) in unknown_doors(&home) {
+        for (caller_says, callee_says) in unknown_doors(&owner) {
             let [with, without] = [&with, &without].map(|it| it.clone().saying(caller_says, callee_says));
             for media in MEDIA {
-                let call = Call { app: about.app.clone(), caller: caller.clone(), callee: callee.clone(), media };
+                let call = Call { app: target.app.clone(), caller: caller.clone(), callee: callee.clone(), media };
                 for &moment in &moments {
                     let (before, after) =
-                        (decide(&call, without.records(), moment), decide(&call, with.records(), moment));
+                        (decide(&call, without.permissions(), moment), decide(&call, with.permissions(), moment));
                     if before.effect() != after.effect() {
                         return None;
                     }
@@ -75,12 +75,12 @@ const MEDIA: [MediaSet; 4] = [
 /// What decides the calls that the rule is about.
 fn explain(decision: &Decision<'_>) -> String {
     match decision {
-        Decision::Rule { door, matched, effect } => {
-            let list = match (door, matched) {
-                (_, Matched::Pair(_)) => "the pair's own rule".to_owned(),
-                (Door::App, _) => format!("the app's rule `{matched}`"),
-                (Door::Caller, _) => format!("the caller's rule `{matched}`"),
-                (Door::Callee, _) => format!("the callee's rule `{matched}`"),
+        Decision::Rule { door, key, effect } => {
+            let list = match (door, key) {
+                (_, RuleKey::Pair(_)) => "the pair's own rule".to_owned(),
+                (Door::App, _) => format!("the app's rule `{key}`"),
+                (Door::Caller, _) => format!("the caller's rule `{key}`"),
+                (Door::Callee, _) => format!("the callee's rule `{key}`"),
             };
             match effect {
                 Effect::Allow => format!("{list} allows these calls already"),
@@ -89,61 +89,61 @@ fn explain(decision: &Decision<'_>) -> String {
         }
         Decision::Suspended(door) => format!("the {} is suspended", door.as_str()),
         Decision::NoRule => "nothing allows these calls anyway".to_owned(),
-        Decision::InvalidRecord(invalid) => format!("a record cannot be understood: {}", invalid.fault),
+        Decision::InvalidRecord(invalid) => format!("a record cannot be understood: {}", invalid.error),
     }
 }
 
 /// Every combination of what the doors say that the rule's item tells nothing about.
-fn unknown_doors(home: &Home) -> Vec<(Option<Effect>, Option<Effect>)> {
+fn unknown_doors(owner: &RuleOwner) -> Vec<(Option<Effect>, Option<Effect>)> {
     const ANYTHING: [Option<Effect>; 3] = [None, Some(Effect::Allow), Some(Effect::Deny)];
-    match home {
-        Home::Pair(..) => vec![(None, None)],
-        Home::Caller(_) => ANYTHING.map(|says| (None, says)).to_vec(),
-        Home::Callee(_) => ANYTHING.map(|says| (says, None)).to_vec(),
+    match owner {
+        RuleOwner::Pair(..) => vec![(None, None)],
+        RuleOwner::Caller(_) => ANYTHING.map(|says| (None, says)).to_vec(),
+        RuleOwner::Callee(_) => ANYTHING.map(|says| (says, None)).to_vec(),
         // No door beyond the first undoes a deny, and one allow is as good as two.
-        Home::App => ANYTHING.map(|says| (says, None)).to_vec(),
+        RuleOwner::App => ANYTHING.map(|says| (says, None)).to_vec(),
     }
 }
 
-impl Surroundings {
+impl Context {
     /// The same with this rule in its place, or with none there.
-    fn with(&self, about: &About, home: &Home, rule: Option<&Rule>) -> Self {
+    fn with(&self, target: &RuleTarget, owner: &RuleOwner, rule: Option<&Rule>) -> Self {
         let mut around = self.clone();
         let replace = |rules: &mut Rules, at: &Pattern| {
             let others = rules.iter().filter(|(pattern, _)| *pattern != at);
             let others = others.map(|(pattern, rule)| (pattern.clone(), rule.cloned().map_err(Clone::clone)));
-            let one = rule.map(|rule| (at.clone(), Ok::<_, Fault>(rule.clone())));
+            let one = rule.map(|rule| (at.clone(), Ok::<_, ParseError>(rule.clone())));
             *rules = others.chain(one).collect();
         };
-        match home {
-            Home::Pair(..) => around.pair = Ok(rule.cloned()),
-            Home::App => {
+        match owner {
+            RuleOwner::Pair(..) => around.pair = Ok(rule.cloned()),
+            RuleOwner::App => {
                 if let Ok(app) = &mut around.app {
-                    replace(&mut app.get_or_insert_default().callers, &about.from);
+                    replace(&mut app.get_or_insert_default().callers, &target.from);
                 }
             }
-            Home::Caller(_) => {
+            RuleOwner::Caller(_) => {
                 if let Ok(party) = &mut around.caller {
-                    replace(&mut party.get_or_insert_default().outgoing, &about.to);
+                    replace(&mut party.get_or_insert_default().outgoing, &target.to);
                 }
             }
-            Home::Callee(_) => {
+            RuleOwner::Callee(_) => {
                 if let Ok(party) = &mut around.callee {
-                    replace(&mut party.get_or_insert_default().incoming, &about.from);
+                    replace(&mut party.get_or_insert_default().incoming, &target.from);
                 }
             }
         }
         around
     }
 
-    fn records(&self) -> Records<'_> {
-        Records { app: &self.app, caller: &self.caller, callee: &self.callee, pair: &self.pair }
+    fn permissions(&self) -> Permissions<'_> {
+        Permissions { app: &self.app, caller: &self.caller, callee: &self.callee, pair: &self.pair }
     }
 
     /// Lets the parties nobody knows say something to everybody.
     fn saying(mut self, caller: Option<Effect>, callee: Option<Effect>) -> Self {
         let everyone =
-            |effect| -> Rules { [(Pattern::Everyone, Ok::<_, Fault>(Rule::new(effect)))].into_iter().collect() };
+            |effect| -> Rules { [(Pattern::Everyone, Ok::<_, ParseError>(Rule::new(effect)))].into_iter().collect() };
         if let Some(effect) = caller {
             self.caller = Ok(Some(Party { outgoing: everyone(effect), ..Party::default() }));
         }
@@ -153,7 +153,7 @@ impl Surroundings {
         self
     }
 
-    fn lists(&self) -> impl Iterator<Item = (&Pattern, Result<&Rule, &Fault>)> {
+    fn lists(&self) -> impl Iterator<Item = (&Pattern, Result<&Rule, &ParseError>)> {
         let app = self.app.iter().flatten().flat_map(|app| app.callers.iter());
         let caller = self.caller.iter().flatten().flat_map(|party| party.outgoing.iter());
         let callee = self.callee.iter().flatten().flat_map(|party| party.incoming.iter());
@@ -173,7 +173,7 @@ impl Surroundings {
         let edges = |&step: &EpochSeconds| {
             rules()
                 .filter_map(|rule| rule.hours.as_ref())
-                .flat_map(move |it| it.edges(step, step.saturating_add(EIGHT_DAYS)))
+                .flat_map(move |it| it.transitions(step, step.saturating_add(EIGHT_DAYS)))
         };
         let all: BTreeSet<_> = steps.iter().flat_map(edges).chain(steps.iter().copied()).collect();
         all.into_iter().collect()
@@ -181,7 +181,7 @@ impl Surroundings {
 
     /// Callers and callees that stand for all that the rule is about: whom it or a related rule names, and, for each
     /// prefix, somebody no longer rule knows.
-    fn calls(&self, about: &About) -> Option<Vec<(PartyId, PartyId)>> {
+    fn calls(&self, target: &RuleTarget) -> Option<Vec<(PartyId, PartyId)>> {
         let named: Vec<_> = self.lists().map(|(pattern, _)| pattern.clone()).collect();
         let stand_for = |side: &Pattern| -> Option<Vec<PartyId>> {
             if let Pattern::Exact(id) = side {
@@ -190,7 +190,7 @@ impl Surroundings {
             let within = named.iter().filter(|it| covers(side, it)).chain([side]);
             Some(within.filter_map(|pattern| somebody(pattern, &named)).collect())
         };
-        let (callers, callees) = (stand_for(&about.from)?, stand_for(&about.to)?);
+        let (callers, callees) = (stand_for(&target.from)?, stand_for(&target.to)?);
         if callers.is_empty() || callees.is_empty() {
             return None;
         }
@@ -199,24 +199,24 @@ impl Surroundings {
 }
 
 /// Only the rules that may match a call the rule is about.
-fn related(around: &Surroundings, about: &About, home: &Home) -> Surroundings {
+fn related(around: &Context, target: &RuleTarget, owner: &RuleOwner) -> Context {
     let keep = |rules: &Rules, side: &Pattern| -> Rules {
         let touching = rules.iter().filter(|(pattern, _)| covers(side, pattern) || covers(pattern, side));
         touching.map(|(pattern, rule)| (pattern.clone(), rule.cloned().map_err(Clone::clone))).collect()
     };
     let mut around = around.clone();
     if let Ok(Some(app)) = &mut around.app {
-        app.callers = keep(&app.callers, &about.from);
+        app.callers = keep(&app.callers, &target.from);
     }
     if let Ok(Some(party)) = &mut around.caller {
-        party.outgoing = keep(&party.outgoing, &about.to);
+        party.outgoing = keep(&party.outgoing, &target.to);
         party.incoming = Rules::default();
     }
     if let Ok(Some(party)) = &mut around.callee {
-        party.incoming = keep(&party.incoming, &about.from);
+        party.incoming = keep(&party.incoming, &target.from);
         party.outgoing = Rules::default();
     }
-    if !matches!(home, Home::Pair(..)) {
+    if !matches!(owner, RuleOwner::Pair(..)) {
         around.pair = Ok(None);
     }
     around
@@ -254,11 +254,11 @@ fn id_of(text: &str) -> Option<PartyId> {
 }
 
 /// The items a rule's surroundings are made of.
-pub(crate) fn parties_of(home: &Home) -> (Option<&PartyId>, Option<&PartyId>) {
-    match home {
-        Home::App => (None, None),
-        Home::Caller(caller) => (Some(caller), None),
-        Home::Callee(callee) => (None, Some(callee)),
-        Home::Pair(caller, callee) => (Some(caller), Some(callee)),
+pub(crate) fn parties_of(owner: &RuleOwner) -> (Option<&PartyId>, Option<&PartyId>) {
+    match owner {
+        RuleOwner::App => (None, None),
+        RuleOwner::Caller(caller) => (Some(caller), None),
+        RuleOwner::Callee(callee) => (None, Some(callee)),
+        RuleOwner::Pair(caller, callee) => (Some(caller), Some(callee)),
     }
 }

@@ -1,0 +1,164 @@
+//! The permissions of apps and parties, as parsed from the table.
+
+use crate::{EpochSeconds, Hours, Pattern};
+
+/// The permissions that a call is decided by.
+#[derive(Debug, Clone, Copy)]
+pub struct Permissions<'a> {
+    /// The app's item.
+    pub app: &'a ParsedItem<App>,
+    /// The caller's item.
+    pub caller: &'a ParsedItem<Party>,
+    /// The callee's item. The caller's item when both are the same party.
+    pub callee: &'a ParsedItem<Party>,
+    /// The rule between exactly this caller and this callee.
+    pub pair: &'a ParsedItem<Rule>,
+}
+
+/// A rule's effect on the calls it applies to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// The door allows the call.
+    Allow,
+    /// The door denies the call, and no other door can change that.
+    Deny,
+}
+
+impl Effect {
+    /// The word that is stored and logged.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// A set of media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MediaSet {
+    /// Audio.
+    pub audio: bool,
+    /// Video.
+    pub video: bool,
+}
+
+impl MediaSet {
+    /// Whether every medium of this set is in the other.
+    #[must_use]
+    pub const fn is_subset_of(self, other: Self) -> bool {
+        (!self.audio || other.audio) && (!self.video || other.video)
+    }
+
+    /// Whether the two sets have a medium in common.
+    #[must_use]
+    pub const fn intersects(self, other: Self) -> bool {
+        (self.audio && other.audio) || (self.video && other.video)
+    }
+}
+
+/// `allow` or `deny`, and the conditions under which it applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// What the rule does when it applies.
+    pub effect: Effect,
+    /// The media the rule is limited to. `None` means any.
+    pub media: Option<MediaSet>,
+    /// The hours the rule is limited to. `None` means always.
+    pub hours: Option<Hours>,
+    /// The moment from which the rule no longer applies. `None` means never.
+    pub expires_at: Option<EpochSeconds>,
+    /// A comment for people.
+    pub note: Option<String>,
+    /// When the rule was last written.
+    pub updated_at: Option<EpochSeconds>,
+    /// Who last wrote the rule.
+    pub updated_by: Option<String>,
+}
+
+impl Rule {
+    /// A rule without conditions.
+    #[must_use]
+    pub const fn new(effect: Effect) -> Self {
+        Self { effect, media: None, hours: None, expires_at: None, note: None, updated_at: None, updated_by: None }
+    }
+}
+
+/// Why an item or a rule could not be parsed: the attribute, its value, and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ParseError(pub String);
+
+/// An item that was looked up: absent, parsed, or invalid.
+pub type ParsedItem<T> = Result<Option<T>, ParseError>;
+
+/// A list of rules by pattern. Each rule is parsed by itself, so an invalid one leaves the others usable.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules(Vec<(Pattern, Result<Rule, ParseError>)>);
+
+impl Rules {
+    /// Every rule, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&Pattern, Result<&Rule, &ParseError>)> {
+        self.0.iter().map(|(pattern, rule)| (pattern, rule.as_ref()))
+    }
+}
+
+impl FromIterator<(Pattern, Result<Rule, ParseError>)> for Rules {
+    fn from_iter<I: IntoIterator<Item = (Pattern, Result<Rule, ParseError>)>>(rules: I) -> Self {
+        Self(rules.into_iter().collect())
+    }
+}
+
+/// Whether an app or a party takes part in calls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Status {
+    /// Its rules decide.
+    #[default]
+    Active,
+    /// All its calls are refused, whatever the rules.
+    Suspended,
+}
+
+impl Status {
+    /// The word that is stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+/// An app: one WCS application with its own parties.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct App {
+    /// Whether the app takes part in calls.
+    pub status: Status,
+    /// The rules of door `app`, matched against the caller.
+    pub callers: Rules,
+    /// A comment for people.
+    pub note: Option<String>,
+}
+
+/// A party of an app: a caller or a callee.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Party {
+    /// Whether the party takes part in calls.
+    pub status: Status,
+    /// The rules of door `callee` for the calls it receives, matched against the caller.
+    pub incoming: Rules,
+    /// The rules of door `caller` for the calls it makes, matched against the callee.
+    pub outgoing: Rules,
+    /// The moment from which the party counts as absent. `None` means never.
+    pub expires_at: Option<EpochSeconds>,
+    /// A comment for people.
+    pub note: Option<String>,
+}
+
+/// Whether the moment has passed. `None` never has. DynamoDB deletes expired items hours late, so readers must check.
+#[must_use]
+pub fn has_expired(expires_at: Option<EpochSeconds>, now: EpochSeconds) -> bool {
+    expires_at.is_some_and(|at| at <= now)
+}
