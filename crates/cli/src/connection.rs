@@ -58,7 +58,7 @@ pub(crate) struct Options {
     pub(crate) international_prefix: Option<String>,
 }
 
-/// PartyArgs the output is for.
+/// The audience of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// For people.

@@ -34,7 +34,7 @@ impl DialPlanWarning {
         self.prefix.len() >= DialPlan::MIN_DIGITS
     }
 
-    /// PartyArgs the prefix is about all the same.
+    /// Which ids still match the prefix.
     pub(crate) fn consequence(&self) -> &'static str {
         if self.is_never() {
             "no call can match it, so it has no effect"

@@ -257,7 +257,7 @@ fn consequence(target: &RuleTarget, effect: Effect) -> String {
     }
 }
 
-/// PartyArgs a rule with a pattern is about.
+/// Describes the parties that a rule with a pattern is about.
 fn whom(target: &RuleTarget) -> String {
     let side = |pattern: &Pattern, verb: &str| match pattern {
         Pattern::Everyone => format!("everybody {verb}"),

@@ -40,7 +40,7 @@ struct Shown {
     item: Result<Item, ParseError>,
     /// Who may call: anybody here, or the party.
     incoming: Vec<StoredRule>,
-    /// PartyArgs the party may call.
+    /// Whom the party may call.
     outgoing: Vec<StoredRule>,
 }
 

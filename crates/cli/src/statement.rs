@@ -10,7 +10,7 @@ use crate::moment;
 use crate::outcome::{Usage, usage};
 use crate::say::visible;
 
-/// PartyArgs a rule is about, from caller to callee.
+/// The parties a rule is about, from caller to callee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RuleTarget {
     pub(crate) app: AppKey,

@@ -105,7 +105,7 @@ impl Doctor {
     }
 }
 
-/// RuleTarget what `DynamoDB` counts, `DynamoDB` Developer Guide, "Item sizes and formats".
+/// Roughly what `DynamoDB` counts, `DynamoDB` Developer Guide, "Item sizes and formats".
 fn bytes_of(value: &AttributeValue) -> usize {
     match value {
         AttributeValue::S(text) => text.len(),
