@@ -1,47 +1,51 @@
-//! Can a rule change any answer, as things stand? Asked of the function's own decision, with the rule and without
-//! it, for calls that stand for all it is about.
+//! Rules that cannot change any decision. The function's own decision is compared with and without the rule, for calls that
+//! represent all calls the rule is about.
 
 use std::collections::BTreeSet;
 
 use callgate_core::{
-    App, Call, Decision, DialPlan, Door, Effect, EpochSeconds, MediaSet, ParseError, ParsedItem, Party, PartyId,
+    App, Call, Decision, DialPlan, Door, Effect, EpochSeconds, Hours, MediaSet, ParseError, ParsedItem, Party, PartyId,
     Pattern, Permissions, Rule, RuleKey, Rules, decide,
 };
 
-use crate::statement::{RuleOwner, RuleTarget};
+use crate::rule_target::{RuleOwner, RuleTarget};
 
-/// What stands in the table around a rule: its app, and the parties it names.
+/// The permissions that decide, together with a rule, the calls that the rule is about.
 #[derive(Debug, Clone)]
-pub(crate) struct Context {
-    pub(crate) app: ParsedItem<App>,
-    /// The caller, where the rule names one.
-    pub(crate) caller: ParsedItem<Party>,
-    /// The callee, where the rule names one.
-    pub(crate) callee: ParsedItem<Party>,
-    /// The rule of exactly these two, where it names both.
-    pub(crate) pair: ParsedItem<Rule>,
+pub struct Context {
+    /// The app.
+    pub app: ParsedItem<App>,
+    /// The caller, if the rule names one.
+    pub caller: ParsedItem<Party>,
+    /// The callee, if the rule names one.
+    pub callee: ParsedItem<Party>,
+    /// The pair item, if the rule names both.
+    pub pair: ParsedItem<Rule>,
 }
 
-/// A moment a week long window must open in, and a day to spare.
+/// Every weekly window opens within this time, with a day to spare.
 const EIGHT_DAYS: EpochSeconds = 8 * 24 * 60 * 60;
 
-/// More rules of a list than these are not looked at one by one.
+/// With more related rules than this the check is skipped.
 const MAX_RELATED: usize = 200;
 
-/// Why no call is answered differently with this rule than without it; `None` when some call may be.
-pub(crate) fn why_redundant(target: &RuleTarget, rule: &Rule, around: &Context, now: EpochSeconds) -> Option<String> {
+/// Explains why no call is decided differently with this rule than without it. `None` when some call may be.
+///
+/// The answer is conservative: parties that the rule does not name may have any rules of their own.
+#[must_use]
+pub fn why_redundant(target: &RuleTarget, rule: &Rule, context: &Context, now: EpochSeconds) -> Option<String> {
     let owner = target.owner().ok()?;
-    let with = related(&around.with(target, &owner, Some(rule)), target, &owner);
-    let without = related(&around.with(target, &owner, None), target, &owner);
+    let with = related(&context.with(target, &owner, Some(rule)), target, &owner);
+    let without = related(&context.with(target, &owner, None), target, &owner);
     if with.len() > MAX_RELATED {
         return None;
     }
     let mut reasons = BTreeSet::new();
     let moments = with.moments(now);
     for (caller, callee) in with.calls(target)? {
-        // What the party of a caller or callee that the rule does not name says is not known: it may say anything.
-        for (caller_says, callee_says) in unknown_doors(&owner) {
-            let [with, without] = [&with, &without].map(|it| it.clone().saying(caller_says, callee_says));
+        // A caller or callee that the rule does not name may have any rules.
+        for (caller_effect, callee_effect) in unknown_doors(&owner) {
+            let [with, without] = [&with, &without].map(|it| it.clone().assuming(caller_effect, callee_effect));
             for media in MEDIA {
                 let call = Call { app: target.app.clone(), caller: caller.clone(), callee: callee.clone(), media };
                 for &moment in &moments {
@@ -50,8 +54,8 @@ pub(crate) fn why_redundant(target: &RuleTarget, rule: &Rule, around: &Context, 
                     if before.effect() != after.effect() {
                         return None;
                     }
-                    // Doors nobody knows anything about explain nothing.
-                    if caller_says.is_none() && callee_says.is_none() {
+                    // Only what is stored explains the decision.
+                    if caller_effect.is_none() && callee_effect.is_none() {
                         reasons.insert(explain(&before));
                     }
                 }
@@ -72,12 +76,12 @@ const MEDIA: [MediaSet; 4] = [
     MediaSet { audio: false, video: false },
 ];
 
-/// What decides the calls that the rule is about.
+/// What decides these calls without the rule.
 fn explain(decision: &Decision<'_>) -> String {
     match decision {
         Decision::Rule { door, key, effect } => {
             let list = match (door, key) {
-                (_, RuleKey::Pair(_)) => "the pair's own rule".to_owned(),
+                (_, RuleKey::Pair(_)) => "the rule between these two".to_owned(),
                 (Door::App, _) => format!("the app's rule `{key}`"),
                 (Door::Caller, _) => format!("the caller's rule `{key}`"),
                 (Door::Callee, _) => format!("the callee's rule `{key}`"),
@@ -88,27 +92,27 @@ fn explain(decision: &Decision<'_>) -> String {
             }
         }
         Decision::Suspended(door) => format!("the {} is suspended", door.as_str()),
-        Decision::NoRule => "nothing allows these calls anyway".to_owned(),
-        Decision::InvalidRecord(invalid) => format!("a record cannot be understood: {}", invalid.error),
+        Decision::NoRule => "no rule allows these calls anyway".to_owned(),
+        Decision::InvalidRecord(invalid) => format!("a record is invalid: {}", invalid.error),
     }
 }
 
-/// Every combination of what the doors say that the rule's item tells nothing about.
+/// Every combination of effects at the doors of parties that the rule does not name.
 fn unknown_doors(owner: &RuleOwner) -> Vec<(Option<Effect>, Option<Effect>)> {
     const ANYTHING: [Option<Effect>; 3] = [None, Some(Effect::Allow), Some(Effect::Deny)];
     match owner {
         RuleOwner::Pair(..) => vec![(None, None)],
-        RuleOwner::Caller(_) => ANYTHING.map(|says| (None, says)).to_vec(),
-        RuleOwner::Callee(_) => ANYTHING.map(|says| (says, None)).to_vec(),
-        // No door beyond the first undoes a deny, and one allow is as good as two.
-        RuleOwner::App => ANYTHING.map(|says| (says, None)).to_vec(),
+        RuleOwner::Caller(_) => ANYTHING.map(|effect| (None, effect)).to_vec(),
+        RuleOwner::Callee(_) => ANYTHING.map(|effect| (effect, None)).to_vec(),
+        // One unknown door is enough: another door cannot undo a deny, and one allow has the effect of two.
+        RuleOwner::App => ANYTHING.map(|effect| (effect, None)).to_vec(),
     }
 }
 
 impl Context {
-    /// The same with this rule in its place, or with none there.
+    /// This context with the rule in its place, or without one.
     fn with(&self, target: &RuleTarget, owner: &RuleOwner, rule: Option<&Rule>) -> Self {
-        let mut around = self.clone();
+        let mut context = self.clone();
         let replace = |rules: &mut Rules, at: &Pattern| {
             let others = rules.iter().filter(|(pattern, _)| *pattern != at);
             let others = others.map(|(pattern, rule)| (pattern.clone(), rule.cloned().map_err(Clone::clone)));
@@ -116,32 +120,32 @@ impl Context {
             *rules = others.chain(one).collect();
         };
         match owner {
-            RuleOwner::Pair(..) => around.pair = Ok(rule.cloned()),
+            RuleOwner::Pair(..) => context.pair = Ok(rule.cloned()),
             RuleOwner::App => {
-                if let Ok(app) = &mut around.app {
+                if let Ok(app) = &mut context.app {
                     replace(&mut app.get_or_insert_default().callers, &target.from);
                 }
             }
             RuleOwner::Caller(_) => {
-                if let Ok(party) = &mut around.caller {
+                if let Ok(party) = &mut context.caller {
                     replace(&mut party.get_or_insert_default().outgoing, &target.to);
                 }
             }
             RuleOwner::Callee(_) => {
-                if let Ok(party) = &mut around.callee {
+                if let Ok(party) = &mut context.callee {
                     replace(&mut party.get_or_insert_default().incoming, &target.from);
                 }
             }
         }
-        around
+        context
     }
 
     fn permissions(&self) -> Permissions<'_> {
         Permissions { app: &self.app, caller: &self.caller, callee: &self.callee, pair: &self.pair }
     }
 
-    /// Lets the parties nobody knows say something to everybody.
-    fn saying(mut self, caller: Option<Effect>, callee: Option<Effect>) -> Self {
+    /// Gives the parties that the rule does not name a rule for everyone.
+    fn assuming(mut self, caller: Option<Effect>, callee: Option<Effect>) -> Self {
         let everyone =
             |effect| -> Rules { [(Pattern::Everyone, Ok::<_, ParseError>(Rule::new(effect)))].into_iter().collect() };
         if let Some(effect) = caller {
@@ -164,33 +168,33 @@ impl Context {
         self.lists().count()
     }
 
-    /// Now, and every later moment at which one of the rules may begin or cease to apply.
+    /// Now, and every later moment at which a rule may start or stop to apply.
     fn moments(&self, now: EpochSeconds) -> Vec<EpochSeconds> {
         let rules = || self.lists().filter_map(|(_, rule)| rule.ok()).chain(self.pair.iter().flatten());
-        let expiries = rules().filter_map(|rule| rule.expires_at);
+        let expiries = rules().filter_map(|rule| time_conditions(rule).1);
         let parties = [&self.caller, &self.callee].into_iter().flatten().flatten().filter_map(|it| it.expires_at);
         let steps: BTreeSet<_> = expiries.chain(parties).filter(|&at| at > now).chain([now]).collect();
-        let edges = |&step: &EpochSeconds| {
+        let transitions = |&step: &EpochSeconds| {
             rules()
-                .filter_map(|rule| rule.hours.as_ref())
+                .filter_map(|rule| time_conditions(rule).0)
                 .flat_map(move |it| it.transitions(step, step.saturating_add(EIGHT_DAYS)))
         };
-        let all: BTreeSet<_> = steps.iter().flat_map(edges).chain(steps.iter().copied()).collect();
+        let all: BTreeSet<_> = steps.iter().flat_map(transitions).chain(steps.iter().copied()).collect();
         all.into_iter().collect()
     }
 
-    /// Callers and callees that stand for all that the rule is about: whom it or a related rule names, and, for each
-    /// prefix, somebody no longer rule knows.
+    /// Callers and callees that represent all calls the rule is about: those that the rule or a related one names, and for
+    /// each prefix an id that no more specific rule matches.
     fn calls(&self, target: &RuleTarget) -> Option<Vec<(PartyId, PartyId)>> {
         let named: Vec<_> = self.lists().map(|(pattern, _)| pattern.clone()).collect();
-        let stand_for = |side: &Pattern| -> Option<Vec<PartyId>> {
+        let representatives = |side: &Pattern| -> Option<Vec<PartyId>> {
             if let Pattern::Exact(id) = side {
                 return Some(vec![id_of(id)?]);
             }
             let within = named.iter().filter(|it| covers(side, it)).chain([side]);
-            Some(within.filter_map(|pattern| somebody(pattern, &named)).collect())
+            Some(within.filter_map(|pattern| example_id(pattern, &named)).collect())
         };
-        let (callers, callees) = (stand_for(&target.from)?, stand_for(&target.to)?);
+        let (callers, callees) = (representatives(&target.from)?, representatives(&target.to)?);
         if callers.is_empty() || callees.is_empty() {
             return None;
         }
@@ -198,31 +202,31 @@ impl Context {
     }
 }
 
-/// Only the rules that may match a call the rule is about.
-fn related(around: &Context, target: &RuleTarget, owner: &RuleOwner) -> Context {
+/// Keeps only the rules that may match a call the rule is about.
+fn related(context: &Context, target: &RuleTarget, owner: &RuleOwner) -> Context {
     let keep = |rules: &Rules, side: &Pattern| -> Rules {
         let touching = rules.iter().filter(|(pattern, _)| covers(side, pattern) || covers(pattern, side));
         touching.map(|(pattern, rule)| (pattern.clone(), rule.cloned().map_err(Clone::clone))).collect()
     };
-    let mut around = around.clone();
-    if let Ok(Some(app)) = &mut around.app {
+    let mut context = context.clone();
+    if let Ok(Some(app)) = &mut context.app {
         app.callers = keep(&app.callers, &target.from);
     }
-    if let Ok(Some(party)) = &mut around.caller {
+    if let Ok(Some(party)) = &mut context.caller {
         party.outgoing = keep(&party.outgoing, &target.to);
         party.incoming = Rules::default();
     }
-    if let Ok(Some(party)) = &mut around.callee {
+    if let Ok(Some(party)) = &mut context.callee {
         party.incoming = keep(&party.incoming, &target.from);
         party.outgoing = Rules::default();
     }
     if !matches!(owner, RuleOwner::Pair(..)) {
-        around.pair = Ok(None);
+        context.pair = Ok(None);
     }
-    around
+    context
 }
 
-/// Everybody the second matches, the first matches too.
+/// Whether every id that `narrow` matches also matches `wide`.
 fn covers(wide: &Pattern, narrow: &Pattern) -> bool {
     match (wide, narrow) {
         (Pattern::Everyone, _) => true,
@@ -232,8 +236,8 @@ fn covers(wide: &Pattern, narrow: &Pattern) -> bool {
     }
 }
 
-/// An id that the pattern matches and no longer pattern knows.
-fn somebody(pattern: &Pattern, named: &[Pattern]) -> Option<PartyId> {
+/// An id that matches the pattern and no more specific one.
+fn example_id(pattern: &Pattern, named: &[Pattern]) -> Option<PartyId> {
     let stem = match pattern {
         Pattern::Exact(id) => return id_of(id),
         Pattern::Everyone => "",
@@ -245,7 +249,7 @@ fn somebody(pattern: &Pattern, named: &[Pattern]) -> Option<PartyId> {
         let is_known = longer.into_iter().any(|it| covers(it, &Pattern::Exact(id.clone())));
         (!is_known).then_some(id)
     };
-    // A digit for numbers, a letter for names; one of them is free unless the list names all of them.
+    // A digit for numbers, a letter for names. One of them is free unless the list names all of them.
     ["0000000", "1111111", "5555555", "9999999", "zzz", "ZZZ", "~", ""].iter().find_map(|end| id_of(&unknown(end)?))
 }
 
@@ -253,12 +257,8 @@ fn id_of(text: &str) -> Option<PartyId> {
     PartyId::new(text, &DialPlan::default()).ok().filter(|id| id.as_str() == text)
 }
 
-/// The items a rule's surroundings are made of.
-pub(crate) fn parties_of(owner: &RuleOwner) -> (Option<&PartyId>, Option<&PartyId>) {
-    match owner {
-        RuleOwner::App => (None, None),
-        RuleOwner::Caller(caller) => (Some(caller), None),
-        RuleOwner::Callee(callee) => (None, Some(callee)),
-        RuleOwner::Pair(caller, callee) => (Some(caller), Some(callee)),
-    }
+/// The conditions of a rule that depend on the time.
+fn time_conditions(rule: &Rule) -> (Option<&Hours>, Option<EpochSeconds>) {
+    let Rule { effect: _, media: _, hours, expires_at, note: _, updated_at: _, updated_by: _ } = rule;
+    (hours.as_ref(), *expires_at)
 }

@@ -5,24 +5,28 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ZonedDateTime};
 
-use crate::outcome::usage;
+use crate::error::{Error, Result};
 
-/// From here on a number of seconds is rather one of milliseconds: the year 5138.
+/// From here on a number is milliseconds rather than seconds, which would lie in the year 5138.
 pub(crate) const MILLISECONDS_FROM: EpochSeconds = 100_000_000_000;
 
-/// Reads `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, a date (when it begins in UTC), or a time
-/// from now such as `90m`, `12h`, `30d`.
-pub(crate) fn parse(text: &str, now: EpochSeconds) -> anyhow::Result<EpochSeconds> {
-    absolute(text).or_else(|| from_now(text, now)).ok_or_else(|| {
-        usage(format!(
-            "`{text}` is no moment; expected `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, \
-             `2026-12-31` (when it begins in UTC), or a time from now such as `12h` or `30d`"
+/// Parses `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, a date (its start in UTC), or a time from now
+/// such as `90m`, `12h`, `30d`.
+///
+/// # Errors
+/// [`Error::InvalidInput`] for anything else.
+pub fn parse(text: &str, now: EpochSeconds) -> Result<EpochSeconds> {
+    parse_absolute(text).or_else(|| from_now(text, now)).ok_or_else(|| {
+        Error::InvalidInput(format!(
+            "`{text}` is not a moment; expected `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, \
+             `2026-12-31` (its start in UTC), or a time from now such as `12h` or `30d`"
         ))
     })
 }
 
-/// As [`parse`], without the times that depend on when they are read; seconds since 1970 are moments too.
-pub(crate) fn absolute(text: &str) -> Option<EpochSeconds> {
+/// As [`parse`], without times from now, which depend on when they are read. Seconds since 1970 are moments too.
+#[must_use]
+pub fn parse_absolute(text: &str) -> Option<EpochSeconds> {
     let text = text.trim();
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
         && !text.get(1..).is_some_and(|it| it.contains('-'))
@@ -44,8 +48,9 @@ fn from_now(text: &str, now: EpochSeconds) -> Option<EpochSeconds> {
     Some(now.checked_add(span).ok()?.timestamp().as_second())
 }
 
-/// As it is shown: in UTC, to the second. What no calendar holds is shown as it is stored.
-pub(crate) fn format(moment: EpochSeconds) -> String {
+/// A moment in UTC, to the second. Seconds beyond the calendar are shown as the number that is stored.
+#[must_use]
+pub fn format(moment: EpochSeconds) -> String {
     Timestamp::from_second(moment).map_or_else(|_| moment.to_string(), |it| it.to_string())
 }
 
@@ -72,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_moment_is_refused() {
+    fn other_texts_are_refused() {
         for bad in [
             "",
             "tomorrow",

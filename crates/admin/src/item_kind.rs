@@ -1,0 +1,51 @@
+//! What an item is, read back from its key.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use callgate::store::item::{Attributes, Key, PK, SK};
+use callgate_core::{AppKey, DialPlan, PartyId};
+
+/// The kind of an item and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ItemKind {
+    /// An app's item.
+    App(String),
+    /// A party's item: app and id.
+    Party(String, String),
+    /// A rule between two parties: app, callee and caller.
+    Pair(String, String, String),
+}
+
+impl ItemKind {
+    /// Reads an item's key. `None` when it is not a key of callgate's.
+    #[must_use]
+    pub fn of(item: &Attributes) -> Option<Self> {
+        let (pk, sk) = keys(item)?;
+        if let Some(app) = pk.strip_prefix("APP#") {
+            return (sk == "APP").then(|| unescape(app)).flatten().map(Self::App);
+        }
+        let (app, id) = pk.strip_prefix("PARTY#")?.split_once('#')?;
+        let (app, id) = (unescape(app)?, id.to_owned());
+        match sk.strip_prefix("CALLER#") {
+            Some(caller) => Some(Self::Pair(app, id, caller.to_owned())),
+            None => (sk == "PARTY").then_some(Self::Party(app, id)),
+        }
+    }
+}
+
+/// The partition key and the sort key of an item, if both are strings.
+pub(crate) fn keys(item: &Attributes) -> Option<(&str, &str)> {
+    let text = |name| item.get(name).and_then(|value: &AttributeValue| value.as_s().ok()).map(String::as_str);
+    Some((text(PK)?, text(SK)?))
+}
+
+/// The app's key in a partition key, if it is escaped as the function escapes it.
+fn unescape(text: &str) -> Option<String> {
+    let app = text.replace("%23", "#").replace("%25", "%");
+    let key = AppKey::new(&app).ok().filter(|key| key.as_str() == app)?;
+    (Key::app(&key).pk.strip_prefix("APP#") == Some(text)).then_some(app)
+}
+
+/// The id in a stored key, if it is canonical under this dial plan, so that the function can look it up.
+pub(crate) fn canonical_id(id: &str, dial_plan: &DialPlan) -> Option<PartyId> {
+    PartyId::new(id, dial_plan).ok().filter(|party| party.as_str() == id)
+}

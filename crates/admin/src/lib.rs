@@ -1,0 +1,24 @@
+//! callgate's permissions as people manage them: rules written and revoked, files imported and exported, mistakes found.
+//!
+//! A [`Table`] is the entry point. This crate prints nothing, asks nothing and parses no arguments: it returns values, and one
+//! closed set of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
+
+pub mod dial_plan_warning;
+mod error;
+pub mod item_kind;
+pub mod redundancy;
+pub mod rule_row;
+pub mod rule_target;
+pub mod rules;
+pub mod status;
+pub mod stored_rule;
+pub mod table;
+pub mod time;
+pub mod wording;
+
+pub use error::{Error, Result};
+pub use rule_row::RuleRow;
+pub use rule_target::{RuleLocation, RuleOwner, RuleTarget};
+pub use rules::{Author, Revocation, RuleChange};
+pub use stored_rule::StoredRule;
+pub use table::Table;

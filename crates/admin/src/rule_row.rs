@@ -1,0 +1,99 @@
+//! A rule as a row of a file, which is also its JSON form.
+
+use callgate_core::{Hours, Rule, Window};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::rule_target::RuleTarget;
+use crate::time;
+use crate::wording::{conditions_text, escape, media_words, parse_effect, parse_media};
+
+/// A rule in the words of `import`, `export` and `--output json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleRow {
+    /// The app's key.
+    pub app: String,
+    /// The callers' pattern.
+    pub from: String,
+    /// The callees' pattern.
+    pub to: String,
+    /// `allow` or `deny`.
+    pub effect: String,
+    /// `audio`, `video`. Empty means any.
+    pub media: Vec<String>,
+    /// Windows, `DAYS HH:MM-HH:MM ZONE`. Empty means always.
+    pub hours: Vec<String>,
+    /// RFC 3339 in UTC.
+    pub expires_at: Option<String>,
+    /// A comment for people.
+    pub note: Option<String>,
+}
+
+/// The effect of a row whose rule could not be parsed.
+const INVALID: &str = "(invalid)";
+
+impl RuleRow {
+    /// The row of a rule.
+    #[must_use]
+    pub fn new(target: &RuleTarget, rule: &Rule) -> Self {
+        Self::of(target.app.as_str(), &target.from.to_string(), &target.to.to_string(), rule)
+    }
+
+    /// The row of a rule between parties as they are stored.
+    #[must_use]
+    pub fn of(app: &str, from: &str, to: &str, rule: &Rule) -> Self {
+        let Rule { effect, media, hours, expires_at, note, updated_at: _, updated_by: _ } = rule;
+        Self {
+            app: app.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            effect: effect.as_str().to_owned(),
+            media: media.map(media_words).unwrap_or_default().into_iter().map(str::to_owned).collect(),
+            hours: hours.iter().flat_map(Hours::windows).map(ToString::to_string).collect(),
+            expires_at: expires_at.map(time::format),
+            note: note.clone(),
+        }
+    }
+
+    /// The row of a rule that could not be parsed.
+    #[must_use]
+    pub fn invalid(app: &str, from: &str, to: &str) -> Self {
+        Self {
+            app: app.to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            effect: INVALID.to_owned(),
+            media: Vec::new(),
+            hours: Vec::new(),
+            expires_at: None,
+            note: None,
+        }
+    }
+
+    /// The rule of this row.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] when a value is not valid.
+    pub fn rule(&self) -> Result<Rule> {
+        let Self { app: _, from: _, to: _, effect, media, hours, expires_at, note } = self;
+        let windows = hours.iter().map(|text| text.parse::<Window>()).collect::<std::result::Result<Vec<_>, _>>();
+        let windows = windows.map_err(|error| Error::InvalidInput(error.to_string()))?;
+        Ok(Rule {
+            effect: parse_effect(effect)?,
+            media: if media.is_empty() { None } else { Some(parse_media(&media.join(" "))?) },
+            hours: Hours::new(windows),
+            expires_at: expires_at.as_deref().and_then(time::parse_absolute),
+            note: note.clone(),
+            updated_at: None,
+            updated_by: None,
+        })
+    }
+
+    /// The rule on one line, with its app.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let [app, from, to] = [&self.app, &self.from, &self.to].map(|text| escape(text));
+        let conditions = self.rule().map(|rule| conditions_text(&rule)).unwrap_or_default();
+        format!("{} {from} to {to}{conditions} in app {app}", self.effect)
+    }
+}

@@ -1,0 +1,89 @@
+//! Every rule of an item, as it is stored.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use callgate::store::item::{self, Attributes};
+use callgate_core::{EpochSeconds, ParseError, Rule};
+
+use crate::item_kind::ItemKind;
+use crate::rule_row::RuleRow;
+
+/// A rule, the parties it is about in the table's spelling, and where it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRule {
+    /// The app's key.
+    pub app: String,
+    /// The callers' pattern.
+    pub from: String,
+    /// The callees' pattern.
+    pub to: String,
+    /// The list that holds it: `callers`, `incoming` or `outgoing`. `None` for a pair item.
+    pub list: Option<&'static str>,
+    /// The entry's key in the list. Empty for a pair item.
+    pub entry: String,
+    /// The rule, or why it could not be parsed.
+    pub rule: Result<Rule, ParseError>,
+}
+
+impl StoredRule {
+    /// The rule as a row. A rule that could not be parsed only names its parties.
+    #[must_use]
+    pub fn row(&self) -> RuleRow {
+        let Self { app, from, to, rule, .. } = self;
+        match rule {
+            Ok(rule) => RuleRow::of(app, from, to, rule),
+            Err(_) => RuleRow::invalid(app, from, to),
+        }
+    }
+}
+
+/// The rules of an item. `None` when its key is not one of callgate's.
+#[must_use]
+pub fn rules_of(item: &Attributes) -> Option<Vec<StoredRule>> {
+    Some(match ItemKind::of(item)? {
+        ItemKind::Pair(app, to, from) => {
+            let rule = item::read_pair(item.clone());
+            vec![StoredRule { app, from, to, list: None, entry: String::new(), rule }]
+        }
+        ItemKind::App(app) => entries(item, "callers")
+            .map(|(from, rule)| listed(app.clone(), from.clone(), "*".to_owned(), "callers", from, rule))
+            .collect(),
+        ItemKind::Party(app, id) => {
+            let expires_at = item.get(item::EXPIRES_AT).and_then(|it| it.as_n().ok()).and_then(|it| it.parse().ok());
+            let incoming = entries(item, "incoming")
+                .map(|(from, rule)| listed(app.clone(), from.clone(), id.clone(), "incoming", from, rule));
+            let outgoing = entries(item, "outgoing")
+                .map(|(to, rule)| listed(app.clone(), id.clone(), to.clone(), "outgoing", to, rule));
+            incoming.chain(outgoing).map(|stored| expiring_with_party(stored, expires_at)).collect()
+        }
+    })
+}
+
+fn entries(item: &Attributes, list: &str) -> impl Iterator<Item = (String, Result<Rule, ParseError>)> {
+    let map = item.get(list).and_then(|value: &AttributeValue| value.as_m().ok());
+    map.into_iter().flatten().map(|(key, value)| {
+        let rule = match value {
+            AttributeValue::M(map) => item::read_rule(map.clone()),
+            _ => Err(ParseError("it is not a map".to_owned())),
+        };
+        (key.clone(), rule)
+    })
+}
+
+fn listed(
+    app: String,
+    from: String,
+    to: String,
+    list: &'static str,
+    entry: String,
+    rule: Result<Rule, ParseError>,
+) -> StoredRule {
+    StoredRule { app, from, to, list: Some(list), entry, rule }
+}
+
+/// The rules of a party expire with it at the latest.
+fn expiring_with_party(mut stored: StoredRule, expires_at: Option<EpochSeconds>) -> StoredRule {
+    if let (Ok(rule), Some(at)) = (&mut stored.rule, expires_at) {
+        rule.expires_at = Some(rule.expires_at.map_or(at, |own| own.min(at)));
+    }
+    stored
+}

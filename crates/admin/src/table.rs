@@ -1,0 +1,94 @@
+//! The permission table: a connection to it, and what people type translated into its terms.
+
+use std::error::Error as StdError;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use callgate_core::{AppKey, DialPlan, PartyId, Pattern};
+
+use crate::error::{Error, Result};
+
+pub(crate) mod items;
+mod scan;
+mod schema;
+
+pub use schema::{TableSummary, create};
+
+/// A permission table.
+#[derive(Debug, Clone)]
+pub struct Table {
+    client: Client,
+    name: String,
+    dial_plan: DialPlan,
+    endpoint: Option<String>,
+}
+
+impl Table {
+    /// A table by its name. Nothing is sent yet.
+    ///
+    /// `dial_plan` must be the function's, because it decides how numbers are stored. `endpoint` is only named in errors.
+    #[must_use]
+    pub fn new(client: Client, name: &str, dial_plan: DialPlan, endpoint: Option<&str>) -> Self {
+        Self { client, name: name.to_owned(), dial_plan, endpoint: endpoint.map(str::to_owned) }
+    }
+
+    /// The table's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The DynamoDB client.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// How numbers are completed.
+    #[must_use]
+    pub fn dial_plan(&self) -> &DialPlan {
+        &self.dial_plan
+    }
+
+    /// Parses an app's key as a person typed it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] when it is not a valid key.
+    pub fn parse_app(&self, text: &str) -> Result<AppKey> {
+        AppKey::new(text).map_err(|error| Error::InvalidInput(format!("the app `{text}` {error}")))
+    }
+
+    /// Parses a party as a person typed it, in any spelling.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] when it is not a valid id.
+    pub fn parse_party(&self, text: &str) -> Result<PartyId> {
+        if text.trim().is_empty() {
+            return Err(Error::InvalidInput("a party is empty; write `anonymous` for a withheld number".to_owned()));
+        }
+        PartyId::new(text, &self.dial_plan).map_err(|error| Error::InvalidInput(format!("the party `{text}` {error}")))
+    }
+
+    /// Parses a pattern as a person typed it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] when it is not a valid pattern.
+    pub fn parse_pattern(&self, text: &str) -> Result<Pattern> {
+        if text.trim().is_empty() {
+            return Err(Error::InvalidInput(
+                "a pattern is empty; write `*` for everyone and `anonymous` for withheld callers".to_owned(),
+            ));
+        }
+        Pattern::new(text, &self.dial_plan)
+            .map_err(|error| Error::InvalidInput(format!("the pattern `{text}` {error}")))
+    }
+
+    /// The error of a request about this table.
+    pub(crate) fn request_error<E>(&self, action: &str, error: &SdkError<E, HttpResponse>) -> Error
+    where
+        E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+    {
+        Error::request(action, error, &self.name, self.endpoint.as_deref())
+    }
+}

@@ -1,0 +1,142 @@
+//! Items read and written one at a time, each change on the condition that nothing else changed meanwhile.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use callgate::store::item::{Attributes, Key, PK};
+
+use super::Table;
+use crate::error::{Error, Result};
+
+impl Table {
+    /// Reads one item, strongly consistent.
+    pub(crate) async fn get(&self, key: &Key) -> Result<Option<Attributes>> {
+        let request =
+            self.client.get_item().table_name(&self.name).set_key(Some(key.attributes())).consistent_read(true);
+        let output = request.send().await.map_err(|error| self.request_error("cannot read the table", &error))?;
+        Ok(output.item)
+    }
+
+    /// Reads the items that exist under up to 100 keys, which is the limit of `BatchGetItem`.
+    pub(crate) async fn get_many(&self, keys: &[Key]) -> Result<Vec<Attributes>> {
+        let mut items = Vec::new();
+        let mut keys: Vec<_> = keys.iter().map(Key::attributes).collect();
+        while !keys.is_empty() {
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(keys))
+                .consistent_read(true)
+                .build()
+                .map_err(|error| Error::InvalidItem(error.to_string()))?;
+            let output = self.client.batch_get_item().request_items(&self.name, request).send().await;
+            let output = output.map_err(|error| self.request_error("cannot read the table", &error))?;
+            items.extend(output.responses.unwrap_or_default().into_values().flatten());
+            let unprocessed = output.unprocessed_keys.unwrap_or_default();
+            keys = unprocessed.into_values().flat_map(|table| table.keys).collect();
+        }
+        Ok(items)
+    }
+
+    /// Reads all items under a partition key: a party, and the rules of single callers to it.
+    pub(crate) async fn query(&self, key: &Key) -> Result<Vec<Attributes>> {
+        let pages = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("#pk = :pk")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_values(":pk", AttributeValue::S(key.pk.clone()))
+            .into_paginator()
+            .items()
+            .send();
+        let items = pages.collect::<std::result::Result<Vec<_>, _>>().await;
+        items.map_err(|error| self.request_error("cannot read the table", &error))
+    }
+
+    /// Updates an item. `false` when the condition no longer holds; nothing is written then.
+    pub(crate) async fn update(&self, update: Update<'_>) -> Result<bool> {
+        let Update { key, update, condition, expression } = update;
+        let request = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(key.attributes()))
+            .update_expression(update)
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(expression.names())
+            .set_expression_attribute_values(expression.values());
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(self.request_error("cannot write to the table", &error)),
+        }
+    }
+
+    /// Deletes an item. `false` when the condition no longer holds; nothing is deleted then.
+    pub(crate) async fn delete(&self, key: &Key, condition: String, expression: Expression) -> Result<bool> {
+        let request = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(key.attributes()))
+            .condition_expression(condition)
+            .set_expression_attribute_names(expression.names())
+            .set_expression_attribute_values(expression.values());
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error)
+                if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(self.request_error("cannot write to the table", &error)),
+        }
+    }
+}
+
+/// An update of one item, in DynamoDB's expression language.
+pub(crate) struct Update<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) update: String,
+    /// Without one, the item is written whatever it holds.
+    pub(crate) condition: Option<String>,
+    pub(crate) expression: Expression,
+}
+
+/// The placeholders of an expression, for names and values.
+#[derive(Debug, Default)]
+pub(crate) struct Expression {
+    names: HashMap<String, String>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Expression {
+    /// The placeholder of an attribute's name.
+    pub(crate) fn name(&mut self, name: &str) -> String {
+        let placeholder = format!("#n{}", self.names.len());
+        self.names.insert(placeholder.clone(), name.to_owned());
+        placeholder
+    }
+
+    /// The placeholder of a value.
+    pub(crate) fn value(&mut self, value: AttributeValue) -> String {
+        let placeholder = format!(":v{}", self.values.len());
+        self.values.insert(placeholder.clone(), value);
+        placeholder
+    }
+
+    // DynamoDB refuses empty maps.
+    fn names(&self) -> Option<HashMap<String, String>> {
+        (!self.names.is_empty()).then(|| self.names.clone())
+    }
+
+    fn values(self) -> Option<HashMap<String, AttributeValue>> {
+        (!self.values.is_empty()).then_some(self.values)
+    }
+}

@@ -1,0 +1,50 @@
+//! Every item of the table.
+
+use callgate::store::item::Attributes;
+use tokio::sync::mpsc;
+
+use super::Table;
+use crate::error::Result;
+
+impl Table {
+    /// Reads every item, page by page and in no particular order, with several scans at once. A slow reader slows the
+    /// scans down, so that only a few pages are in memory at any time.
+    #[must_use]
+    pub fn scan(&self, segments: u16) -> mpsc::Receiver<Result<Vec<Attributes>>> {
+        let (pages, reader) = mpsc::channel(usize::from(segments));
+        for segment in 0..segments {
+            let (table, pages) = (self.clone(), pages.clone());
+            tokio::spawn(async move {
+                if let Err(error) = table.scan_segment(segment, segments, &pages).await {
+                    // The reader may be gone, and then needs no error.
+                    let _ = pages.send(Err(error)).await;
+                }
+            });
+        }
+        reader
+    }
+
+    async fn scan_segment(
+        &self,
+        segment: u16,
+        segments: u16,
+        pages: &mpsc::Sender<Result<Vec<Attributes>>>,
+    ) -> Result<()> {
+        let mut scan = self
+            .client
+            .scan()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .segment(i32::from(segment))
+            .total_segments(i32::from(segments))
+            .into_paginator()
+            .send();
+        while let Some(page) = scan.next().await {
+            let page = page.map_err(|error| self.request_error("cannot read the table", &error))?;
+            if pages.send(Ok(page.items.unwrap_or_default())).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
