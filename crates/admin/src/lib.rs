@@ -5,11 +5,15 @@
 
 pub mod dial_plan_warning;
 mod error;
+pub mod export;
+pub mod import;
 pub mod item_kind;
 pub mod redundancy;
+pub mod rule_file;
 pub mod rule_row;
 pub mod rule_target;
 pub mod rules;
+mod sorted_rules;
 pub mod status;
 pub mod stored_rule;
 pub mod table;
