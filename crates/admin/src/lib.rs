@@ -4,12 +4,14 @@
 //! closed set of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
 
 pub mod dial_plan_warning;
+mod check;
 mod error;
 pub mod item_kind;
 pub mod redundancy;
 pub mod rule_row;
 pub mod rule_target;
 pub mod rules;
+pub mod show;
 pub mod status;
 pub mod stored_rule;
 pub mod table;
