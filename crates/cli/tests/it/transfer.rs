@@ -76,7 +76,7 @@ fn a_bad_line_keeps_every_line_out() {
     refused("app,from,to,effect\nshop,a*,b*,allow\n", &["line 2, column `to`: `b*`", "two patterns"]);
     refused(
         "app,from,to,effect,expires_at\nshop,a,b,allow,1795500000000\n",
-        &["column `expires_at`: `1795500000000` is no moment"],
+        &["column `expires_at`: `1795500000000` is not a moment"],
     );
     refused(
         "app,from,to,effect,hours\nshop,a,b,allow,Mon 09:00-18:00 Mars/X\n",
@@ -104,8 +104,11 @@ fn a_bad_line_keeps_every_line_out() {
             "2 problems",
         ],
     );
-    refused("app;from;to;effect\nshop;a;b;allow\n", &["line 1: `app;from;to;effect` is no column", "with commas"]);
-    refused("app,from,from,effect\n", &["line 1: `from` stands twice"]);
+    refused(
+        "app;from;to;effect\nshop;a;b;allow\n",
+        &["line 1: `app;from;to;effect` is not a column", "separated by commas"],
+    );
+    refused("app,from,from,effect\n", &["line 1: `from` appears twice"]);
     refused("", &["line 1: the file is empty"]);
     refused(
         "app,from,to,effect\nshop,tel:+7495*,b,allow\n",
@@ -113,20 +116,20 @@ fn a_bad_line_keeps_every_line_out() {
     );
     refused("app,from,to,effect\nshop,a,b\n", &["line 2: there are 3 fields, and 4 columns"]);
     refused("app,from,to\nshop,a,b\n", &["line 1, column `effect`: is missing"]);
-    refused("app,from,to,effect,colour\n", &["`colour` is no column"]);
+    refused("app,from,to,effect,colour\n", &["`colour` is not a column"]);
     refused(
         "{\"app\":\"shop\",\"from\":\"a\",\"to\":\"b\",\"effect\":\"allow\"}\n{\"app\":1}\n",
         &["line 2, column `app`: `1` must be text"],
     );
-    refused("{\"app\":\"shop\",\"until\":\"x\"}\n", &["line 1, column `until`", "is no member of a rule"]);
-    refused("{\"app\":\n", &["line 1: `{\"app\":` is no JSON object"]);
+    refused("{\"app\":\"shop\",\"until\":\"x\"}\n", &["line 1, column `until`", "is not a member of a rule"]);
+    refused("{\"app\":\n", &["line 1: `{\"app\":` is not a JSON object"]);
     refused(
         "\n{\"app\":\"shop\",\"from\":\"a\",\"to\":\"b\",\"effect\":\"allow\",\"from\":\"c\"}\n",
-        &["line 2, column `from`: `\"c\"` stands twice in this object"],
+        &["line 2, column `from`: `\"c\"` appears twice in this object"],
     );
     refused(
         "[{\"app\":\"shop\"}]\n",
-        &["line 1: `[{\"app\":\"shop\"}]` is no JSON object", "expected one object a line"],
+        &["line 1: `[{\"app\":\"shop\"}]` is not a JSON object", "expected one object a line"],
     );
     let long = "x".repeat(1 << 20);
     refused(&format!("app,from,to,effect,note\nshop,a,b,allow,{long}\n"), &["line 2 is longer than 1048576 bytes"]);
@@ -147,7 +150,7 @@ fn a_dry_run_shows_the_difference_and_writes_nothing() {
         .says("+ allow new to PPP005 in app shop")
         .says("~ deny PPP002 to * in app shop [it is: allow PPP002 to * in app shop]");
     let run = run.says("- allow extra to PPP005 in app shop").keeps_quiet_about("app other");
-    run.says("1 rule would be added, 1 changed, 1 removed; 6 stay as they are");
+    run.says("1 rule would be added, 1 changed, 1 removed; 6 would stay as they are");
     assert_eq!(place.items(), before);
 }
 
@@ -158,7 +161,7 @@ fn replace_makes_the_table_equal_to_the_file() {
     place.run("suspend --app shop PPP005").done();
     place.run("allow --app other --from a --to b").done();
     let one = "app,from,to,effect\nshop,PPP009,PPP005,allow\n";
-    place.pipe("import - --replace", one).ends(1).says("- deny * to PPP005 in app shop").says("say --yes");
+    place.pipe("import - --replace", one).ends(1).says("- deny * to PPP005 in app shop").says("confirm with --yes");
     assert_eq!(place.run("export --app shop").out.lines().count(), 7);
     place.pipe("import - --replace --yes", one).done().says("1 rule written, 5 removed");
     let header = "app,from,to,effect,media,hours,expires_at,note\n";
