@@ -96,7 +96,8 @@ pub struct FileRule {
 /// use callgate_core::DialPlan;
 ///
 /// let file = "app,from,to,effect\nshop,PPP009,PPP005,allow\nshop,PPP009,PPP005,alow\n";
-/// let mut reader = Reader::new(file.as_bytes(), None, &DialPlan::default())?;
+/// let dial_plan = DialPlan::default();
+/// let mut reader = Reader::new(file.as_bytes(), None, &dial_plan)?;
 /// assert!(reader.next_line()?.is_some_and(|line| line.rule.is_ok()));
 /// let problems = reader.next_line()?.and_then(|line| line.rule.err()).unwrap_or_default();
 /// assert_eq!(problems[0].to_string(), "line 3, column `effect`: `alow` must be `allow` or `deny`");

@@ -90,7 +90,7 @@ fn a_bad_line_keeps_every_line_out() {
     refused("\n\napp,from,to,effect\n\nshop,a,b,alow\n", &["line 5, column `effect`: `alow`"]);
     refused(
         "app,from,to,effect,note\nshop,a,b,allow,\"two\nlines\"\nshop,c,d,alow,\n",
-        &["line 4, column `effect`: `alow`", "1 problem in"],
+        &["line 4, column `effect`: `alow`", "has 1 problem"],
     );
     refused(
         "app,from,to,effect,note\nshop,a,b,allow,\"open\nshop,c,d,deny,\n",
