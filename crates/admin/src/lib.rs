@@ -3,8 +3,8 @@
 //! A [`Table`] is the entry point. This crate prints nothing, asks nothing and parses no arguments: it returns values, and one
 //! closed set of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
 
-pub mod dial_plan_warning;
 mod check;
+pub mod dial_plan_warning;
 mod error;
 pub mod item_kind;
 pub mod redundancy;
