@@ -1,5 +1,7 @@
 //! `docs/src/reference/commands.md` is the tool's own help. `UPDATE_DOCS=1` writes it.
 
+use std::fmt::Write as _;
+
 use crate::support::{Run, tool};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/reference/commands.md");
@@ -48,7 +50,8 @@ fn split_global_options(help: &str) -> (String, String) {
 fn add(page: &mut String, command: &[String], global: &str) {
     let (options, help) = split_global_options(&help(command));
     assert_eq!(options, global, "{command:?}");
-    *page += &format!("\n## callgatectl {}\n\n```text\n{}\n```\n", command.join(" "), help.trim_end());
+    let (name, text) = (command.join(" "), help.trim_end());
+    write!(page, "\n## callgatectl {name}\n\n```text\n{text}\n```\n").unwrap();
     for subcommand in subcommands(&help) {
         add(page, &[command, &[subcommand]].concat(), global);
     }
