@@ -1,4 +1,4 @@
-//! `docs/callgatectl.md`: what programs are promised is what every command prints.
+//! `docs/src/reference/json.md`: what programs are promised is what every command prints.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Place;
 
-const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/callgatectl.md"));
+const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/reference/json.md"));
 
 type Names = BTreeSet<String>;
 
