@@ -67,7 +67,7 @@ fn a_bad_line_keeps_every_line_out() {
     refused(
         "app,from,to,effect\nshop,a,b,allow\nshop,+7*5,b,alow\nshop,c,d,deny\n",
         &[
-            "line 3, column `from`: `+7*5` holds a `*`",
+            "line 3, column `from`: `+7*5` contains a `*`",
             "line 3, column `effect`: `alow` must be",
             "2 problems",
             "nothing was written",
@@ -80,7 +80,7 @@ fn a_bad_line_keeps_every_line_out() {
     );
     refused(
         "app,from,to,effect,hours\nshop,a,b,allow,Mon 09:00-18:00 Mars/X\n",
-        &["column `hours`", "`Mars/X` is no time zone"],
+        &["column `hours`", "`Mars/X` is not a time zone"],
     );
     refused(
         "app,from,to,effect\nshop,a,b,allow\nshop,a,b,deny\n",
