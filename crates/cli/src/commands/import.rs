@@ -108,7 +108,7 @@ fn refuse(problems: &Problems, output: Output) -> anyhow::Result<Outcome> {
             }
         }
     }
-    print_error(format!("the file has {}; nothing was written", count(*all, "problem")));
+    print_error(format!("{} in the file; nothing was written", count(*all, "problem")));
     Ok(Outcome::Failed)
 }
 
@@ -131,7 +131,7 @@ async fn print_difference(import: &mut Import, output: Output) -> anyhow::Result
     let DifferenceCounts { added, changed, removed, unchanged } = counts.await?;
     match output {
         Output::Text => print_line(format!(
-            "{} would be added, {changed} changed, {removed} removed; {unchanged} would stay as they are",
+            "{} would be added, {changed} changed, {removed} removed; {unchanged} stay as they are",
             count(added, "rule")
         ))?,
         Output::Json => print_line(json!({

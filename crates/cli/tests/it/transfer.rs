@@ -90,7 +90,7 @@ fn a_bad_line_keeps_every_line_out() {
     refused("\n\napp,from,to,effect\n\nshop,a,b,alow\n", &["line 5, column `effect`: `alow`"]);
     refused(
         "app,from,to,effect,note\nshop,a,b,allow,\"two\nlines\"\nshop,c,d,alow,\n",
-        &["line 4, column `effect`: `alow`", "has 1 problem"],
+        &["line 4, column `effect`: `alow`", "1 problem in"],
     );
     refused(
         "app,from,to,effect,note\nshop,a,b,allow,\"open\nshop,c,d,deny,\n",
@@ -150,7 +150,7 @@ fn a_dry_run_shows_the_difference_and_writes_nothing() {
         .says("+ allow new to PPP005 in app shop")
         .says("~ deny PPP002 to * in app shop [it is: allow PPP002 to * in app shop]");
     let run = run.says("- allow extra to PPP005 in app shop").keeps_quiet_about("app other");
-    run.says("1 rule would be added, 1 changed, 1 removed; 6 would stay as they are");
+    run.says("1 rule would be added, 1 changed, 1 removed; 6 stay as they are");
     assert_eq!(place.items(), before);
 }
 
@@ -242,6 +242,23 @@ fn problems_of_the_header_are_problems_of_a_line_to_programs_too() {
     assert_eq!((&said["result"], &said["count"]), (&json!("refused"), &json!(2)));
     let problem = json!({"line": 1, "column": "to", "value": "", "reason": said["problems"][0]["reason"]});
     assert_eq!(said["problems"][0], problem);
+}
+
+#[test]
+fn the_first_thousand_problems_are_listed_and_all_are_counted() {
+    let place = Place::new();
+    let text = csv(0..1_500, |number| format!("shop,caller{number},callee,alow"));
+    place
+        .pipe("import -", &text)
+        .ends(1)
+        .says("line 1001, column `effect`: `alow`")
+        .keeps_quiet_about("line 1002")
+        .says("... and 500 more")
+        .says("1500 problems in the file");
+    let run = place.pipe("import - --output json", &text).ends(1);
+    let refused: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!((refused["problems"].as_array().unwrap().len(), &refused["count"]), (1_000, &json!(1_500)));
+    assert!(place.items().is_empty());
 }
 
 #[test]
