@@ -4,6 +4,7 @@
 //! closed set of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
 
 pub mod dial_plan_warning;
+pub mod doctor;
 mod error;
 pub mod item_kind;
 pub mod redundancy;
