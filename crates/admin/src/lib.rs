@@ -3,6 +3,7 @@
 //! A [`Table`] is the entry point. This crate prints nothing, asks nothing and parses no arguments: it returns values, and one
 //! closed set of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
 
+mod check;
 pub mod dial_plan_warning;
 pub mod doctor;
 mod error;
@@ -11,6 +12,7 @@ pub mod redundancy;
 pub mod rule_row;
 pub mod rule_target;
 pub mod rules;
+pub mod show;
 pub mod status;
 pub mod stored_rule;
 pub mod table;

@@ -1,22 +1,31 @@
-//! How a command ends: what it found out, or why it could not.
+//! How a command ends: its exit code, and for a failure the error with a hint.
 
+use std::error::Error as StdError;
+use std::io;
 use std::process::ExitCode;
 
-/// A command that did what it was asked to.
+use callgate_admin::Error;
+
+use crate::output::print_error;
+
+/// How to get credentials.
+const SIGN_IN: &str = "give a profile with --profile or AWS_PROFILE, or sign in with `aws sso login`";
+
+/// The result of a command that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Done, or permitted.
+    /// Done, or the call is permitted.
     Done,
-    /// What should be done could not be, and has been said.
+    /// The command failed; the error is already printed.
     Failed,
     /// The call is refused.
     Refused,
-    /// There is something to mend.
+    /// Something needs attention.
     Findings,
 }
 
 impl Outcome {
-    /// The contract's exit code.
+    /// The exit code.
     pub(crate) fn code(self) -> ExitCode {
         ExitCode::from(match self {
             Self::Done => 0,
@@ -27,12 +36,54 @@ impl Outcome {
     }
 }
 
-/// The command line says something that cannot be: exit code 2, as for what the parser of the options refuses.
+/// Wrong usage that the argument parser cannot see. It ends with the same exit code as the parser's errors, 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Usage(pub(crate) String);
+pub(crate) struct UsageError(String);
 
-/// A `Usage` in the type commands return.
+/// A [`UsageError`] as commands return it.
 pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
-    Usage(message.into()).into()
+    UsageError(message.into()).into()
+}
+
+/// Prints why a command failed, with a hint what to do, and returns the exit code.
+#[must_use]
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    // A closed pipe needs no message: the reader, such as `head`, has read enough.
+    let is_closed_pipe = |cause: &(dyn StdError + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(is_closed_pipe) {
+        return ExitCode::FAILURE;
+    }
+    let cause = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
+    let hint = cause.and_then(hint).map(|hint| format!("; {hint}")).unwrap_or_default();
+    print_error(format!("{error:#}{hint}"));
+    let is_usage = error.is::<UsageError>() || matches!(cause, Some(Error::InvalidInput(_)));
+    if is_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
+}
+
+/// What to do about an error.
+fn hint(error: &Error) -> Option<String> {
+    match error {
+        Error::TableNotFound(table) => Some(format!("create it with `callgatectl table create --table {table}`")),
+        Error::WrongKeys(_) => Some("`callgatectl table describe` shows how they differ".to_owned()),
+        Error::NoCredentials(_) => Some(SIGN_IN.to_owned()),
+        Error::Request { code, message, .. } => match code.as_deref()? {
+            "ExpiredTokenException" | "UnrecognizedClientException" | "InvalidSignatureException" => {
+                Some(SIGN_IN.to_owned())
+            }
+            "AccessDeniedException" => {
+                Some("docs/src/operations/access.md lists the rights that each command needs".to_owned())
+            }
+            // The table's keys are not the ones in the request.
+            "ValidationException" if message.contains("schema") => {
+                Some("`callgatectl table describe` shows how the table differs".to_owned())
+            }
+            _ => None,
+        },
+        Error::InvalidInput(_) | Error::InvalidItem(_) | Error::Conflict(_) | Error::Local(_) | Error::Stopped(_) => {
+            None
+        }
+    }
 }

@@ -1,6 +1,6 @@
-//! Ctrl-C, or what a service manager sends.
+//! Ctrl-C, and the signal a service manager stops a process with.
 
-/// Heard from the moment it is made: a signal that comes earlier than anybody waits for it is kept.
+/// The signals that stop a command. A signal that arrives before [`Self::recv`] is not lost.
 pub(crate) struct Interrupts {
     #[cfg(unix)]
     signals: [tokio::signal::unix::Signal; 2],

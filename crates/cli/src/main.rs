@@ -1,4 +1,4 @@
-//! The command line of `callgatectl`; what its commands do is the library.
+//! The command line of `callgatectl`.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use clap::Parser as _;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // What all commands need together is much for a stack.
+    // Boxed: the future of all commands together is large for a stack.
     match Box::pin(run(Cli::parse())).await {
         Ok(code) => code,
         Err(error) => report(&error),

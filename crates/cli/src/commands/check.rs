@@ -1,75 +1,64 @@
 //! `check`: would this call go through, and why?
 
 use std::fmt::{self, Write as _};
-use std::time::{Duration, SystemTime};
 
 use anstyle::AnsiColor;
-use anyhow::Context as _;
-use callgate::store::{Settings, Store};
+use callgate_admin::time;
+use callgate_admin::wording::{conditions_text, media_text};
 use callgate_core::{
     Applicability, Call, Decision, Door, Effect, EpochSeconds, EvaluatedRule, InvalidRecord, MediaSet, ParsedItem,
     Party, PartyId, Pattern, Permissions, RecordLocation, RuleKey, Status, Trace, has_expired, trace,
 };
-use clap::Args;
 use serde_json::{Value, json};
 
-use crate::connection::{Options as Connection, Output, Table, now};
-use crate::moment;
-use crate::outcome::Outcome;
-use crate::say::print_line;
-use crate::statement::{conditions, media_in_words};
+use crate::connection::{Connection, GlobalArgs};
+use crate::exit::Outcome;
+use crate::output::{Output, print_line};
+use crate::time::now;
 
-/// How long the look-up may take: a person waits, not a call.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// Decide a call as the function would, and explain the decision
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+Examples:
+  callgatectl check --app shop --from '8 (495) 123-45-67' --to PPP005
+  callgatectl check --app shop --from PPP009 --to PPP005 --video --at 2026-12-31T18:00:00+03:00
 
-/// The call to judge.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Options {
+The exit code is 0 if the call goes through, and 3 if it is refused.")]
+pub(crate) struct Args {
     /// The app (WCS's appKey)
     #[arg(long, value_name = "APP")]
     app: String,
-    /// Who calls, in any spelling; 'anonymous' for a withheld number
+    /// The caller, in any spelling; 'anonymous' for a withheld number
     #[arg(long, value_name = "PARTY", allow_hyphen_values = true)]
     from: String,
-    /// Who is called, in any spelling
+    /// The callee, in any spelling
     #[arg(long, value_name = "PARTY", allow_hyphen_values = true)]
     to: String,
-    /// The call carries video too
+    /// The call has video too
     #[arg(long)]
     video: bool,
-    /// Judge the call as if it came at this moment, such as 2026-12-31T18:00:00+03:00
+    /// Decide the call as if it came at this moment, such as 2026-12-31T18:00:00+03:00
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     at: Option<String>,
 }
 
-/// Decides the call as the function would, and says why.
-pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::Result<Outcome> {
-    let table = connection.open().await?;
+/// Decides the call and explains the decision.
+pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
+    let Connection { table, output, .. } = global.open().await?;
     let call = Call {
-        app: Table::app(&options.app)?,
-        // An event without a caller is one of somebody who withholds the number.
-        caller: if options.from.trim().is_empty() { PartyId::anonymous() } else { table.party(&options.from)? },
-        callee: table.party(&options.to)?,
-        media: MediaSet { audio: true, video: options.video },
+        app: table.parse_app(&args.app)?,
+        // An event without a caller has a withheld number.
+        caller: if args.from.trim().is_empty() { PartyId::anonymous() } else { table.parse_party(&args.from)? },
+        callee: table.parse_party(&args.to)?,
+        media: MediaSet { audio: true, video: args.video },
     };
-    let at = options.at.as_deref().map(|text| moment::parse(text, now())).transpose()?.unwrap_or_else(now);
-    let settings =
-        Settings { table: table.name.clone(), strong_reads: true, app_cache: Duration::ZERO, deadline: DEADLINE };
-    let store = Store::new(table.client.clone(), settings);
-    let found = store.look_up(&call, SystemTime::now()).await;
-    // The look-up tells the log what failed; a person also wants to know what to do.
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            table.probe().await?;
-            return Err(error).context("the permissions could not be read");
-        }
-    };
-    let trace = trace(&call, found.permissions(), at);
-    let at_the_door = |door| AtTheDoor::of(door, found.permissions(), at);
-    match table.output {
-        Output::Text => print_line(text(&call, &trace, at_the_door, at))?,
-        Output::Json => print_line(as_json(&call, &trace, at_the_door, at))?,
+    let at = args.at.as_deref().map(|text| time::parse(text, now())).transpose()?.unwrap_or_else(now);
+    let lookup = table.look_up(&call).await?;
+    let trace = trace(&call, lookup.permissions(), at);
+    let state = |door| ItemState::at(door, lookup.permissions(), at);
+    match output {
+        Output::Text => print_line(text(&call, &trace, state, at))?,
+        Output::Json => print_line(as_json(&call, &trace, state, at))?,
     }
     Ok(match trace.decision.effect() {
         Effect::Allow => Outcome::Done,
@@ -77,40 +66,39 @@ pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::R
     })
 }
 
-/// What stands beside the rules of the item at a door.
-struct AtTheDoor {
+/// The state of a door's item besides its rules.
+struct ItemState {
     is_suspended: bool,
-    /// The moment from which the party counts as absent, where that has come.
-    expired: Option<EpochSeconds>,
+    /// The moment at which the party expired, if it has.
+    expired_at: Option<EpochSeconds>,
 }
 
-impl AtTheDoor {
-    fn of(door: Door, records: Permissions<'_>, at: EpochSeconds) -> Self {
-        let party = |found: &ParsedItem<Party>| {
-            found.as_ref().ok().and_then(Option::as_ref).map(|it| (it.status, it.expires_at))
-        };
+impl ItemState {
+    fn at(door: Door, permissions: Permissions<'_>, at: EpochSeconds) -> Self {
+        let party =
+            |item: &ParsedItem<Party>| item.as_ref().ok().and_then(Option::as_ref).map(|it| (it.status, it.expires_at));
         let (status, expires_at) = match door {
-            Door::App => records.app.as_ref().ok().and_then(Option::as_ref).map(|app| (app.status, None)),
-            Door::Caller => party(records.caller),
-            Door::Callee => party(records.callee),
+            Door::App => permissions.app.as_ref().ok().and_then(Option::as_ref).map(|app| (app.status, None)),
+            Door::Caller => party(permissions.caller),
+            Door::Callee => party(permissions.callee),
         }
         .unwrap_or_default();
-        let expired = expires_at.filter(|_| has_expired(expires_at, at));
-        Self { is_suspended: status == Status::Suspended && expired.is_none(), expired }
+        let expired_at = expires_at.filter(|_| has_expired(expires_at, at));
+        Self { is_suspended: status == Status::Suspended && expired_at.is_none(), expired_at }
     }
 }
 
-impl fmt::Display for AtTheDoor {
+impl fmt::Display for ItemState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.expired {
-            Some(at) => write!(f, " (expired at {}, so it counts as absent)", moment::format(at)),
+        match self.expired_at {
+            Some(at) => write!(f, " (expired at {}, so it counts as absent)", time::format(at)),
             None if self.is_suspended => f.write_str(" (suspended)"),
             None => Ok(()),
         }
     }
 }
 
-fn text(call: &Call, trace: &Trace<'_>, at_the_door: impl Fn(Door) -> AtTheDoor, at: EpochSeconds) -> String {
+fn text(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: EpochSeconds) -> String {
     let mut out = String::new();
     let (word, colour) = match trace.decision.effect() {
         Effect::Allow => ("permitted", AnsiColor::Green.on_default()),
@@ -118,33 +106,33 @@ fn text(call: &Call, trace: &Trace<'_>, at_the_door: impl Fn(Door) -> AtTheDoor,
     };
     let media = if call.media.video { "audio and video" } else { "audio" };
     let _ = writeln!(out, "{colour}{word}{colour:#}: {} ({})", trace.decision.reason(), because(&trace.decision));
-    let _ = write!(out, "  {} to {} in app {}, {media}, at {}", call.caller, call.callee, call.app, moment::format(at));
+    let _ = write!(out, "  {} to {} in app {}, {media}, at {}", call.caller, call.callee, call.app, time::format(at));
     for (door, rules) in &trace.doors {
-        let _ = write!(out, "\n{}", heading(*door, call, &at_the_door(*door)));
+        let _ = write!(out, "\n{}{}", heading(*door, call), state(*door));
         if rules.is_empty() {
-            out.push_str("\n  no rules: says nothing");
+            out.push_str("\n  no rules");
             continue;
         }
-        let decides = rules.iter().find(|rule| rule.decides);
-        if decides.is_none() {
-            out.push_str("\n  no rule applies: says nothing");
+        let deciding = rules.iter().find(|rule| rule.decides);
+        if deciding.is_none() {
+            out.push_str("\n  no rule applies");
         }
         let width = rules.iter().map(|rule| rule.key.to_string().chars().count()).max().unwrap_or_default();
         for rule in rules {
             let mark = if rule.decides { '>' } else { ' ' };
             let key = rule.key.to_string();
-            let says = rule.rule.map_or("?", |rule| rule.effect.as_str());
-            let _ = write!(out, "\n{mark} {key:width$}  {says:5}  {}", why(rule, decides));
+            let effect = rule.rule.map_or("?", |rule| rule.effect.as_str());
+            let _ = write!(out, "\n{mark} {key:width$}  {effect:5}  {}", why(rule, deciding));
         }
     }
     out
 }
 
-fn heading(door: Door, call: &Call, state: &AtTheDoor) -> String {
+fn heading(door: Door, call: &Call) -> String {
     match door {
-        Door::App => format!("door 1, app {}{state}: who may call anybody", call.app),
-        Door::Caller => format!("door 2, caller {}{state}: whom it may call", call.caller),
-        Door::Callee => format!("door 3, callee {}{state}: who may call it", call.callee),
+        Door::App => format!("door app: who may call anyone in app {}", call.app),
+        Door::Caller => format!("door caller: whom {} may call", call.caller),
+        Door::Callee => format!("door callee: who may call {}", call.callee),
     }
 }
 
@@ -152,73 +140,61 @@ fn heading(door: Door, call: &Call, state: &AtTheDoor) -> String {
 fn because(decision: &Decision<'_>) -> String {
     match decision {
         Decision::Rule { door, key, effect } => {
-            let rule = match key {
-                RuleKey::Pair(_) => "the rule of exactly these two".to_owned(),
-                RuleKey::Entry(pattern) => format!("`{pattern}`"),
-            };
             let verb = match effect {
                 Effect::Allow => "allows",
                 Effect::Deny => "denies",
             };
-            format!("{rule} {verb} at door {}", number(*door))
+            match key {
+                RuleKey::Pair(_) => format!("the rule between these two {verb} the call"),
+                RuleKey::Entry(pattern) => format!("the rule `{pattern}` at door {} {verb} the call", door.as_str()),
+            }
         }
         Decision::Suspended(door) => format!("the {} is suspended", door.as_str()),
-        Decision::NoRule => "no door says anything".to_owned(),
-        Decision::InvalidRecord(invalid) => format!("{}: {}", place(invalid), invalid.error),
+        Decision::NoRule => "no rule applies at any door".to_owned(),
+        Decision::InvalidRecord(invalid) => format!("{}: {}", location(invalid), invalid.error),
     }
 }
 
-const fn number(door: Door) -> u8 {
-    match door {
-        Door::App => 1,
-        Door::Caller => 2,
-        Door::Callee => 3,
-    }
-}
-
-fn place(invalid: &InvalidRecord<'_>) -> String {
+fn location(invalid: &InvalidRecord<'_>) -> String {
     match invalid.location {
-        RecordLocation::Item(door) => format!("the {}'s item cannot be understood", door.as_str()),
-        RecordLocation::Entry(door, pattern) => {
-            format!("the rule `{pattern}` at door {} cannot be understood", number(door))
-        }
-        RecordLocation::Pair => "the rule of exactly these two cannot be understood".to_owned(),
+        RecordLocation::Item(door) => format!("the {}'s item is invalid", door.as_str()),
+        RecordLocation::Entry(door, pattern) => format!("the rule `{pattern}` at door {} is invalid", door.as_str()),
+        RecordLocation::Pair => "the rule between these two is invalid".to_owned(),
     }
 }
 
-/// Why a rule did or did not apply, and what became of it if it did.
-fn why(considered: &EvaluatedRule<'_>, decides: Option<&EvaluatedRule<'_>>) -> String {
-    let kind = if matches!(considered.key, RuleKey::Pair(_)) { "rule of exactly these two, " } else { "" };
-    // A condition that does not hold has been said already.
-    let extra = match considered.applicability {
-        Applicability::Applies(rule) => conditions(rule),
+/// Why a rule did or did not decide.
+fn why(rule: &EvaluatedRule<'_>, deciding: Option<&EvaluatedRule<'_>>) -> String {
+    let kind = if matches!(rule.key, RuleKey::Pair(_)) { "rule between these two, " } else { "" };
+    // The reason why a rule does not apply names the condition that does not hold.
+    let conditions = match rule.applicability {
+        Applicability::Applies(rule) => conditions_text(rule),
         _ => String::new(),
     };
-    let applicability = match (considered.applicability, decides) {
-        (Applicability::Applies(_), _) if considered.decides => "decides here".to_owned(),
+    let why = match (rule.applicability, deciding) {
+        (Applicability::Applies(_), _) if rule.decides => "decides".to_owned(),
         (Applicability::Applies(_), Some(other)) => {
-            let length = |rule: &EvaluatedRule<'_>| match rule.key {
+            let specificity = |rule: &EvaluatedRule<'_>| match rule.key {
                 RuleKey::Pair(_) | RuleKey::Entry(Pattern::Exact(_)) => usize::MAX,
                 RuleKey::Entry(pattern) => pattern.to_string().len(),
             };
-            if length(other) > length(considered) {
-                format!("applies, but is shorter than `{}`", other.key)
+            if specificity(other) > specificity(rule) {
+                format!("applies, but `{}` is more specific", other.key)
             } else {
-                "applies, but between two of the same length deny decides, then the rule of exactly these two"
-                    .to_owned()
+                "applies, but of two equally specific rules deny decides, then the rule between these two".to_owned()
             }
         }
-        (Applicability::Applies(_), None) => "applies, but another rule cannot be understood".to_owned(),
-        (Applicability::DoesNotMatch, _) => "is about others".to_owned(),
-        (Applicability::Expired(at), _) => format!("expired at {}", moment::format(at)),
-        (Applicability::OtherMedia(media), _) => format!("is about {}", media_in_words(media)),
-        (Applicability::OutsideHours(hours), _) => format!("now is outside {hours}"),
-        (Applicability::Invalid(fault), _) => format!("cannot be understood, so it refuses the call: {fault}"),
+        (Applicability::Applies(_), None) => "applies, but another rule is invalid".to_owned(),
+        (Applicability::DoesNotMatch, _) => "does not match".to_owned(),
+        (Applicability::Expired(at), _) => format!("expired at {}", time::format(at)),
+        (Applicability::OtherMedia(media), _) => format!("is for {}", media_text(media)),
+        (Applicability::OutsideHours(hours), _) => format!("the call is outside {hours}"),
+        (Applicability::Invalid(error), _) => format!("is invalid, so it refuses the call: {error}"),
     };
-    format!("{kind}{applicability}{extra}")
+    format!("{kind}{why}{conditions}")
 }
 
-fn as_json(call: &Call, trace: &Trace<'_>, at_the_door: impl Fn(Door) -> AtTheDoor, at: EpochSeconds) -> Value {
+fn as_json(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: EpochSeconds) -> Value {
     let (door, rule) = match trace.decision {
         Decision::Rule { door, key, .. } => (Some(door.as_str()), Some(key.to_string())),
         _ => (None, None),
@@ -227,25 +203,26 @@ fn as_json(call: &Call, trace: &Trace<'_>, at_the_door: impl Fn(Door) -> AtTheDo
         .doors
         .iter()
         .map(|(door, rules)| {
-            let decides = rules.iter().find(|rule| rule.decides);
-            let says = decides.and_then(|rule| rule.rule.ok()).map(|rule| rule.effect.as_str());
-            let rules: Vec<_> = rules.iter().map(|rule| considered(rule, decides)).collect();
-            let AtTheDoor { is_suspended, expired } = at_the_door(*door);
+            let deciding = rules.iter().find(|rule| rule.decides);
+            let effect = deciding.and_then(|rule| rule.rule.ok()).map(|rule| rule.effect.as_str());
+            let rules: Vec<_> = rules.iter().map(|rule| rule_as_json(rule, deciding)).collect();
+            let ItemState { is_suspended, expired_at } = state(*door);
             json!({
-                "door": door.as_str(), "suspended": is_suspended, "expired_at": expired.map(moment::format),
-                "says": says, "rules": rules,
+                "door": door.as_str(), "suspended": is_suspended, "expired_at": expired_at.map(time::format),
+                "says": effect, "rules": rules,
             })
         })
         .collect();
     json!({
         "decision": trace.decision.effect().as_str(), "reason": trace.decision.reason(), "door": door, "rule": rule,
         "because": because(&trace.decision), "app": call.app.as_str(), "caller": call.caller.as_str(),
-        "callee": call.callee.as_str(), "video": call.media.video, "at": moment::format(at), "doors": doors,
+        "callee": call.callee.as_str(), "video": call.media.video, "at": time::format(at), "doors": doors,
     })
 }
 
-fn considered(rule: &EvaluatedRule<'_>, decides: Option<&EvaluatedRule<'_>>) -> Value {
-    let applicability = match rule.applicability {
+fn rule_as_json(rule: &EvaluatedRule<'_>, deciding: Option<&EvaluatedRule<'_>>) -> Value {
+    // Stable words for programs.
+    let standing = match rule.applicability {
         Applicability::Applies(_) => "applies",
         Applicability::DoesNotMatch => "about_others",
         Applicability::Expired(_) => "expired",
@@ -255,7 +232,7 @@ fn considered(rule: &EvaluatedRule<'_>, decides: Option<&EvaluatedRule<'_>>) -> 
     };
     json!({
         "pattern": rule.key.to_string(), "is_pair": matches!(rule.key, RuleKey::Pair(_)),
-        "effect": rule.rule.ok().map(|rule| rule.effect.as_str()), "standing": applicability, "decides": rule.decides,
-        "why": why(rule, decides),
+        "effect": rule.rule.ok().map(|rule| rule.effect.as_str()), "standing": standing, "decides": rule.decides,
+        "why": why(rule, deciding),
     })
 }

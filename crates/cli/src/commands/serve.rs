@@ -1,57 +1,37 @@
-//! The hook on a laptop: HTTP becomes an event of API Gateway, and goes through the function's own handler.
+//! `serve`: the hook on this machine.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Credentials;
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use callgate::config::{Config, process_environment};
 use callgate::handler::Gate;
 use callgate::store::Store;
-use callgate::store::client::{self, Connection};
-use clap::Args;
-use serde::Deserialize;
-use serde_json::json;
-use serde_json::value::to_raw_value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::connection::GlobalArgs;
+use crate::exit::Outcome;
 use crate::interrupts::Interrupts;
-use crate::say::{print_error, print_line};
-use crate::{connection, sample, table};
+use crate::output::print_line;
+use crate::serve::embedded::{self, EmbeddedStore};
+use crate::serve::{http, samples, stopped};
 
-/// The embedded table's name, which is the one the samples are for.
-const LOCAL_TABLE: &str = "callgate";
-
-/// Longer than the hook takes, so that the hook can say so; API Gateway's own limit (10 MB) is not far.
-const MAX_BODY: usize = 10 * 1024 * 1024;
-
-/// How long an answer may take besides reading, when everything is to stop.
+/// How long an answer may take after Ctrl-C, besides reading.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Run the hook on this machine
 ///
-/// Without --table or --endpoint-url, permissions are kept in an embedded DynamoDB-compatible store with samples
-/// in it, and no AWS account is needed. The hook takes the environment variables of the function.
-#[derive(Debug, Args)]
+/// Without --table or --endpoint-url, an embedded DynamoDB-compatible store holds sample permissions, and no AWS account
+/// is needed. The hook takes the environment variables of the function.
+#[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
   callgatectl serve
   callgatectl serve --data permissions.db --store-listen 127.0.0.1:8000    # keep what other commands change
   callgatectl serve --table callgate --region eu-central-1                 # the permissions in AWS")]
-pub(crate) struct Options {
+pub(crate) struct Args {
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -63,46 +43,49 @@ pub(crate) struct Options {
     store_listen: SocketAddr,
 }
 
-pub(crate) async fn run(options: &Options, connection: &connection::Options) -> anyhow::Result<()> {
-    let is_embedded = connection.table().is_none() && connection.endpoint()?.is_none();
+/// Serves until Ctrl-C.
+pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
+    let is_embedded = global.table_name().is_none() && global.endpoint()?.is_none();
     anyhow::ensure!(
-        is_embedded || options.data.is_none(),
+        is_embedded || args.data.is_none(),
         "--data keeps the embedded store, which --table and --endpoint-url replace; leave one of them out"
     );
-    let table = connection.table().unwrap_or(LOCAL_TABLE);
+    let table = global.table_name().unwrap_or(embedded::TABLE);
     let config = Config::read(|name: &str| match name {
         "TABLE_NAME" => Some(table.into()),
-        "COUNTRY_CODE" => connection.country_code.as_ref().map(Into::into),
-        "TRUNK_PREFIX" => connection.trunk_prefix.as_ref().map(Into::into),
-        "INTERNATIONAL_PREFIX" => connection.international_prefix.as_ref().map(Into::into),
+        "COUNTRY_CODE" => global.country_code.as_ref().map(Into::into),
+        "TRUNK_PREFIX" => global.trunk_prefix.as_ref().map(Into::into),
+        "INTERNATIONAL_PREFIX" => global.international_prefix.as_ref().map(Into::into),
         name => process_environment(name),
     })?;
-    let listener =
-        TcpListener::bind(options.listen).await.with_context(|| format!("cannot listen on {}", options.listen))?;
+    let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr()?;
     let deadline = config.store.deadline;
 
-    // PreviousRule anything is announced: whoever reads the announcement may stop it at once.
+    // Before the first line of output: a reader of it may send Ctrl-C at once.
     let mut interrupts = Interrupts::listen()?;
-    let (stop, stopped) = watch::channel(());
-    let embedded = if is_embedded { Some(Embedded::start(options, deadline, stopped.clone()).await?) } else { None };
+    let (stop, stop_receiver) = watch::channel(());
+    let embedded = if is_embedded {
+        let data = args.data.as_deref();
+        Some(EmbeddedStore::start(data, args.store_listen, deadline, stop_receiver.clone()).await?)
+    } else {
+        None
+    };
     let client = match &embedded {
         Some(embedded) => embedded.client.clone(),
-        None => connection.client(deadline).await?,
+        None => global.client(deadline).await?,
     };
-    let permissions = embedded.as_ref().map_or_else(|| format!("the table `{table}`"), Embedded::describe);
-    print_line(format!("Permissions: {permissions}\n\n{}\n", invitation(address, &config)))?;
-    if let Some(Embedded { endpoint, .. }) = &embedded {
+    let permissions = embedded.as_ref().map_or_else(|| format!("the table `{table}`"), EmbeddedStore::description);
+    print_line(format!("Permissions: {permissions}\n\n{}\n", examples(address, &config)))?;
+    if let Some(EmbeddedStore { endpoint, .. }) = &embedded {
         print_line(format!(
             "Manage them from another terminal, after:\n    export TABLE_NAME={table} AWS_ENDPOINT_URL_DYNAMODB={endpoint}\n"
         ))?;
     }
 
     let store = Store::new(client, config.store.clone());
-    let gateway = Arc::new(Gateway { gate: Gate::new(config, store), requests: AtomicU64::new(0) });
-    let app = Router::new().fallback(Gateway::handle).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(gateway);
-    let server = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(ended(stopped));
+    let routes = http::routes(Gate::new(config, store)).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, routes).with_graceful_shutdown(stopped(stop_receiver));
     let server = tokio::spawn(server.into_future());
 
     interrupts.recv().await;
@@ -114,21 +97,16 @@ pub(crate) async fn run(options: &Options, connection: &connection::Options) -> 
         }
         anyhow::Ok(())
     };
-    // Calls that are being decided are answered; who never finishes a request is not waited for.
+    // Calls that are being decided get their answer. A client that does not finish its request is not waited for.
     tokio::time::timeout(deadline + GRACE, last_answers).await.unwrap_or(Ok(()))?;
     print_line("stopped")?;
-    Ok(())
+    Ok(Outcome::Done)
 }
 
-/// Waits until the sender is gone.
-async fn ended(mut stopped: watch::Receiver<()>) {
-    while stopped.changed().await.is_ok() {}
-}
-
-/// Two commands to try: a call of the samples that goes through, and one that does not.
-fn invitation(address: SocketAddr, config: &Config) -> String {
+/// Two commands to try: a call that the samples permit, and one that they refuse.
+fn examples(address: SocketAddr, config: &Config) -> String {
     let curl = |callee: &str| {
-        let body = format!(r#"{{"appKey":"{}","caller":"PPP009","callee":"{callee}"}}"#, sample::APP);
+        let body = format!(r#"{{"appKey":"{}","caller":"PPP009","callee":"{callee}"}}"#, samples::APP);
         let signature = config.secrets.first().map(|secret| secret.authorization(body.as_bytes()));
         let header = signature.map(|value| format!(" -H 'Authorization: {value}'")).unwrap_or_default();
         format!(
@@ -136,140 +114,4 @@ fn invitation(address: SocketAddr, config: &Config) -> String {
         )
     };
     format!("Try it:\n    200  {}\n    403  {}", curl("PPP005"), curl("PPP006"))
-}
-
-/// A DynamoDB-compatible store in this process, asked over HTTP like the real one.
-struct Embedded {
-    client: Client,
-    /// Where other programs reach it.
-    endpoint: String,
-    server: tokio::task::JoinHandle<Result<(), String>>,
-    data: Option<PathBuf>,
-    is_new: bool,
-}
-
-impl Embedded {
-    async fn start(options: &Options, deadline: Duration, stopped: watch::Receiver<()>) -> anyhow::Result<Self> {
-        let data = options.data.as_deref();
-        let database = match data {
-            None => dynoxide::Database::memory(),
-            Some(path) => dynoxide::Database::new(path.to_str().context("--data is no UTF-8 path")?),
-        };
-        let place = data.map_or_else(|| "memory".to_owned(), |path| format!("`{}`", path.display()));
-        let database = database.with_context(|| format!("cannot keep the store in {place}"))?;
-        let listener = TcpListener::bind(options.store_listen).await;
-        let listener = listener.with_context(|| format!("cannot listen on {}", options.store_listen))?;
-        let endpoint = format!("http://{}", listener.local_addr()?);
-        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database.clone(), ended(stopped)));
-        let connection = Connection {
-            region: "local".to_owned(),
-            credentials: Credentials::new("local", "local", None, None, "callgatectl serve"),
-            endpoint_url: Some(endpoint.clone()),
-            use_fips: false,
-            use_dual_stack: false,
-        };
-        let client = client::connect(connection, deadline);
-        let is_new = client.list_tables().send().await?.table_names().is_empty();
-        if is_new {
-            table::create(&client, LOCAL_TABLE).await?;
-            sample::seed(&database)?;
-        }
-        Ok(Self { client, endpoint, server, data: data.map(Path::to_owned), is_new })
-    }
-
-    fn describe(&self) -> String {
-        let place = match &self.data {
-            None => "samples in memory, gone when this stops".to_owned(),
-            Some(path) if self.is_new => format!("samples, kept in `{}`", path.display()),
-            Some(path) => return format!("those kept in `{}`", path.display()),
-        };
-        format!("{place}; app `{}`:\n    {}", sample::APP, sample::IN_WORDS)
-    }
-}
-
-/// What stands between HTTP and the function in AWS.
-struct Gateway {
-    gate: Gate,
-    requests: AtomicU64,
-}
-
-/// The function's answer, whichever payload version it is for.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Reply {
-    status_code: u16,
-    headers: HashMap<String, String>,
-    body: Option<String>,
-}
-
-impl Gateway {
-    async fn handle(
-        State(gateway): State<Arc<Self>>,
-        ConnectInfo(client): ConnectInfo<SocketAddr>,
-        method: Method,
-        uri: Uri,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> Response {
-        let request_id = format!("local-{}", gateway.requests.fetch_add(1, Ordering::Relaxed) + 1);
-        let event = event(client, &method, &uri, &headers, &body, &request_id);
-        match gateway.reply(&event, &request_id).await {
-            Ok(response) => response,
-            // What API Gateway says when the function fails.
-            Err(error) => {
-                print_error(format!("{error:#}"));
-                StatusCode::INTERNAL_SERVER_ERROR.into_response()
-            }
-        }
-    }
-
-    async fn reply(&self, event: &serde_json::Value, request_id: &str) -> anyhow::Result<Response> {
-        let reply = self.gate.answer(&to_raw_value(event)?, request_id).await?;
-        let reply: Reply = serde_json::from_value(serde_json::to_value(reply)?)?;
-        let mut response = Response::builder().status(reply.status_code);
-        for (name, value) in reply.headers {
-            response = response.header(name, value);
-        }
-        Ok(response.body(Body::from(reply.body.unwrap_or_default()))?)
-    }
-}
-
-/// The request as API Gateway's HTTP API hands it to a function (payload 2.0).
-fn event(
-    client: SocketAddr,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    body: &Bytes,
-    request_id: &str,
-) -> serde_json::Value {
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let headers: HashMap<_, _> = headers
-        .keys()
-        .map(|name| (name.as_str(), headers.get_all(name).iter().map(text).collect::<Vec<_>>().join(",")))
-        .collect();
-    let (body, is_base64) = match std::str::from_utf8(body) {
-        Ok(text) => (text.to_owned(), false),
-        Err(_) => (STANDARD.encode(body), true),
-    };
-    json!({
-        "version": "2.0",
-        "routeKey": "$default",
-        "rawPath": uri.path(),
-        "rawQueryString": uri.query().unwrap_or_default(),
-        "headers": headers,
-        "requestContext": {
-            "http": {
-                "method": method.as_str(),
-                "path": uri.path(),
-                "protocol": "HTTP/1.1",
-                "sourceIp": client.ip().to_string(),
-            },
-            "requestId": request_id,
-            "routeKey": "$default",
-            "stage": "$default",
-        },
-        "body": body,
-        "isBase64Encoded": is_base64,
-    })
 }

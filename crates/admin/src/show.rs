@@ -1,0 +1,89 @@
+//! What is stored for an app or a party.
+
+use std::cmp::Reverse;
+
+use callgate::store::item::{self, Attributes, Key};
+use callgate_core::{App, AppKey, EpochSeconds, ParseError, Party, PartyId, Status};
+
+use crate::error::Result;
+use crate::stored_rule::{StoredRule, rules_of};
+use crate::table::Table;
+
+/// An app or a party as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredItem {
+    /// The app.
+    pub app: AppKey,
+    /// The party. `None` for the app itself.
+    pub party: Option<PartyId>,
+    /// What is stored besides the rules, or why the item cannot be parsed, so that every call of it is refused.
+    pub summary: Result<ItemSummary, ParseError>,
+    /// The rules about who may call: anyone in the app, or the party. Most specific first.
+    pub incoming: Vec<StoredRule>,
+    /// The rules about whom the party may call. Rules to single parties are stored with those parties.
+    pub outgoing: Vec<StoredRule>,
+}
+
+/// An item without its rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ItemSummary {
+    /// Whether the app or party takes part in calls.
+    pub status: Status,
+    /// A comment for people.
+    pub note: Option<String>,
+    /// The moment from which a party counts as absent.
+    pub expires_at: Option<EpochSeconds>,
+}
+
+impl From<App> for ItemSummary {
+    fn from(App { status, callers: _, note }: App) -> Self {
+        Self { status, note, expires_at: None }
+    }
+}
+
+impl From<Party> for ItemSummary {
+    fn from(Party { status, incoming: _, outgoing: _, note, expires_at }: Party) -> Self {
+        Self { status, note, expires_at }
+    }
+}
+
+impl Table {
+    /// Reads an app's item. `None` when nothing is stored for the app itself; its parties may have rules all the same.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn stored_app(&self, app: &AppKey) -> Result<Option<StoredItem>> {
+        let Some(item) = self.get(&Key::app(app)).await? else { return Ok(None) };
+        let incoming = rules_in([&item], "callers");
+        let summary = item::read_app(item).map(ItemSummary::from);
+        Ok(Some(StoredItem { app: app.clone(), party: None, summary, incoming, outgoing: Vec::new() }))
+    }
+
+    /// Reads a party's item and the rules of single callers to it. `None` when nothing is stored for the party; rules of
+    /// callers to a prefix may match it all the same.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn stored_party(&self, app: &AppKey, id: PartyId) -> Result<Option<StoredItem>> {
+        let key = Key::party(app, &id);
+        let items = self.query(&key).await?;
+        if items.is_empty() {
+            return Ok(None);
+        }
+        let (incoming, outgoing) = (rules_in(&items, "incoming"), rules_in(&items, "outgoing"));
+        let own = items.into_iter().find(|item| key.is_of(item)).map(item::read_party).transpose();
+        let summary = own.map(|own| own.map_or_else(ItemSummary::default, ItemSummary::from));
+        Ok(Some(StoredItem { app: app.clone(), party: Some(id), summary, incoming, outgoing }))
+    }
+}
+
+/// The rules of a list, the most specific first. Pair items count as incoming.
+fn rules_in<'a>(items: impl IntoIterator<Item = &'a Attributes>, list: &str) -> Vec<StoredRule> {
+    let all = items.into_iter().filter_map(rules_of).flatten();
+    let mut rules: Vec<_> = all.filter(|rule| rule.list.unwrap_or("incoming") == list).collect();
+    rules.sort_by_cached_key(|rule| {
+        let other = if list == "outgoing" { &rule.to } else { &rule.from };
+        (other.ends_with('*'), Reverse(if other.ends_with('*') { other.len() } else { 0 }), other.clone())
+    });
+    rules
+}

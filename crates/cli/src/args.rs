@@ -1,0 +1,84 @@
+//! Arguments that several commands share.
+
+use callgate_admin::{RuleTarget, Table, time, wording};
+use callgate_core::{Effect, EpochSeconds, Hours, Rule, Window};
+use clap::Args;
+
+use crate::exit::usage;
+
+/// An app, or one of its parties.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PartyArgs {
+    /// The app (WCS's appKey)
+    #[arg(long, value_name = "APP")]
+    pub(crate) app: String,
+    /// The party, in any spelling; without it, the app itself
+    #[arg(value_name = "PARTY", allow_hyphen_values = true)]
+    pub(crate) party: Option<String>,
+}
+
+/// The parties a rule is about.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TargetArgs {
+    /// The app (WCS's appKey)
+    #[arg(long, value_name = "APP")]
+    pub(crate) app: String,
+    /// The callers: an id or number in any spelling, a prefix such as '+7495*', or '*' for everyone
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
+    pub(crate) from: String,
+    /// The callees, in the same forms
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
+    pub(crate) to: String,
+}
+
+impl TargetArgs {
+    pub(crate) fn parse(&self, table: &Table) -> anyhow::Result<RuleTarget> {
+        let Self { app, from, to } = self;
+        Ok(RuleTarget { app: table.parse_app(app)?, from: table.parse_pattern(from)?, to: table.parse_pattern(to)? })
+    }
+}
+
+/// A rule to write.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RuleArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Only for these media: an allow covers calls with no others, a deny calls with any of them
+    #[arg(long, value_name = "audio|video", value_delimiter = ',')]
+    media: Vec<String>,
+    /// Only at these times: 'DAYS HH:MM-HH:MM ZONE', such as 'Mon-Fri 09:00-18:00 Europe/Moscow'; can be repeated
+    #[arg(long, value_name = "WINDOW")]
+    hours: Vec<String>,
+    /// Only until this moment: '2026-12-31T18:00:00+03:00', '2026-12-31', or from now '12h', '30d'
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// A comment for people
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    note: Option<String>,
+    /// Do not ask before writing a rule for more than one caller or callee
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+impl RuleArgs {
+    pub(crate) fn rule(&self, effect: Effect, now: EpochSeconds) -> anyhow::Result<Rule> {
+        let Self { target: _, media, hours, until, note, yes: _ } = self;
+        let mut windows: Vec<Window> = Vec::new();
+        for text in hours {
+            windows.extend_from_slice(Hours::parse(text).map_err(|error| usage(error.to_string()))?.windows());
+        }
+        let expires_at = until.as_deref().map(|text| time::parse(text, now)).transpose()?;
+        if let Some(past) = expires_at.filter(|&at| at <= now) {
+            return Err(usage(format!("--until {} is not in the future", time::format(past))));
+        }
+        Ok(Rule {
+            effect,
+            media: if media.is_empty() { None } else { Some(wording::parse_media(&media.join(" "))?) },
+            hours: Hours::new(windows),
+            expires_at,
+            note: note.clone().filter(|it| !it.is_empty()),
+            updated_at: None,
+            updated_by: None,
+        })
+    }
+}

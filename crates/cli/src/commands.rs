@@ -1,0 +1,15 @@
+//! The subcommands: one file for each, named like it. Each has its arguments and a `run` function.
+
+pub(crate) mod allow;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod deny;
+pub(crate) mod doctor;
+pub(crate) mod man;
+pub(crate) mod resume;
+pub(crate) mod revoke;
+pub(crate) mod serve;
+pub(crate) mod show;
+pub(crate) mod suspend;
+pub(crate) mod table;
+pub(crate) mod wcs_simulator;

@@ -1,0 +1,11 @@
+//! The time of the command. The libraries take it as an argument.
+
+use std::time::SystemTime;
+
+use callgate::handler::epoch_seconds;
+use callgate_core::EpochSeconds;
+
+/// The current time.
+pub(crate) fn now() -> EpochSeconds {
+    epoch_seconds(SystemTime::now())
+}

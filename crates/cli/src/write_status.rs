@@ -1,0 +1,61 @@
+//! The flow of `suspend` and `resume`.
+
+use anyhow::bail;
+use callgate_admin::time;
+use callgate_core::Status;
+use serde_json::json;
+
+use crate::args::PartyArgs;
+use crate::connection::GlobalArgs;
+use crate::exit::Outcome;
+use crate::output::{Output, print_line};
+use crate::prompt::confirm;
+use crate::time::now;
+
+/// Writes the status of an app or a party.
+pub(crate) async fn write_status(
+    status: Status,
+    args: &PartyArgs,
+    is_confirmed: bool,
+    global: &GlobalArgs,
+) -> anyhow::Result<Outcome> {
+    let connection = global.open().await?;
+    let table = &connection.table;
+    let app = table.parse_app(&args.app)?;
+    let party = args.party.as_deref().map(|text| table.parse_party(text)).transpose()?;
+    let name = match &party {
+        None => format!("app `{app}`"),
+        Some(id) => format!("party `{id}` of app `{app}`"),
+    };
+    let change = table.plan_status(&app, party.as_ref(), status, now()).await?;
+    if !change.is_unchanged {
+        let consequence = match status {
+            Status::Suspended => "all its calls will be refused",
+            Status::Active => "its rules will decide again",
+        };
+        if party.is_none() && !is_confirmed && !confirm(&format!("{name}: {consequence}"))? {
+            bail!("nothing was written");
+        }
+        table.write_status(&change).await?;
+    }
+    let expired =
+        change.expired_at.map(|at| format!("the party expired at {}, so it counts as absent", time::format(at)));
+    let star = party.as_ref().filter(|id| id.as_str().ends_with('*'));
+    let star =
+        star.map(|id| format!("`{id}` is the id of one party here, not a pattern: no other party's status changes"));
+    let notice = star.or(expired);
+    let result = if change.is_unchanged { "unchanged" } else { "written" };
+    match connection.output {
+        Output::Text => {
+            print_line(format!("{result}: {name} is {}", status.as_str()))?;
+            if let Some(notice) = notice {
+                print_line(format!("  note: {notice}"))?;
+            }
+        }
+        Output::Json => print_line(json!({
+            "result": result, "app": app.as_str(), "party": party.map(|id| id.to_string()), "status": status.as_str(),
+            "notice": notice,
+        }))?,
+    }
+    Ok(Outcome::Done)
+}
