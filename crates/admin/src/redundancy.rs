@@ -221,7 +221,7 @@ fn related(context: &Context, target: &RuleTarget, owner: &RuleOwner) -> Context
         parsed.as_ref().map(|item| item.as_ref().map(keep)).map_err(Clone::clone)
     }
     let Context { app, caller, callee, pair } = context;
-    let overlapping = |rules: &Rules, side: &Pattern| SortedRules::new(rules).overlapping(side);
+    let overlapping = |rules: &Rules, side: &Pattern| RuleIndex::new(rules).overlapping(side);
     let party = |Party { status, incoming: _, outgoing: _, expires_at, note: _ }: &Party, incoming, outgoing| Party {
         status: *status,
         incoming,
@@ -241,11 +241,12 @@ fn related(context: &Context, target: &RuleTarget, owner: &RuleOwner) -> Context
     }
 }
 
-/// A list of rules, sorted so that the rules that overlap with a pattern are found without reading all of them.
+/// A list of rules, sorted by their texts, so that the rules that overlap with a pattern are found without reading all of
+/// them.
 #[derive(Debug, Default)]
-pub(crate) struct SortedRules(Vec<(Pattern, Result<Rule, ParseError>)>);
+pub(crate) struct RuleIndex(Vec<(Pattern, Result<Rule, ParseError>)>);
 
-impl SortedRules {
+impl RuleIndex {
     pub(crate) fn new(rules: &Rules) -> Self {
         let rules = rules.iter().map(|(pattern, rule)| (pattern.clone(), rule.cloned().map_err(Clone::clone)));
         let mut rules: Vec<_> = rules.collect();
@@ -330,12 +331,12 @@ mod tests {
         let texts = ["*", "+*", "+7*", "+7", "+74*", "+74", "+749*", "+75*", "+8*", "a*", "a", "ab", "é*", "éa*", "ß"];
         let patterns = texts.map(Pattern::from_stored);
         let rules = || patterns.iter().map(|pattern| (pattern.clone(), Ok(Rule::new(Effect::Allow))));
-        let sorted = SortedRules::new(&rules().collect());
+        let index = RuleIndex::new(&rules().collect());
         let texts_of = |patterns: &mut dyn Iterator<Item = &Pattern>| -> BTreeSet<String> {
             patterns.map(ToString::to_string).collect()
         };
         for side in &patterns {
-            let overlapping = sorted.overlapping(side);
+            let overlapping = index.overlapping(side);
             assert_eq!(
                 texts_of(&mut overlapping.iter().map(|(pattern, _)| pattern)),
                 texts_of(&mut patterns.iter().filter(|it| covers(it, side) || covers(side, it))),

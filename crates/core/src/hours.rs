@@ -1,4 +1,4 @@
-//! When a rule applies: weekly windows by the clock on the wall of a time zone.
+//! Weekly hours in which a rule applies, in the local time of a time zone.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,65 +9,65 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::EpochSeconds;
 
-/// The days as they are written, in the order of [`Window::days`].
+/// The names of the days, in the order of [`Window::days`].
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-/// Minutes of a day, and 24:00.
+/// 24:00, in minutes.
 const MIDNIGHT: u16 = 24 * 60;
 
-/// A day and its following night, in seconds: the longest time a window and its zone's clock changes can reach.
+/// A day and the following night, in seconds: longer than any window, clock changes included.
 const TWO_DAYS: EpochSeconds = 172_800;
 
-/// One or more windows, never none, in one of which the call must lie.
+/// One or more windows. A call is inside the hours when it is inside any of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hours(Vec<Window>);
 
-/// `DAYS HH:MM-HH:MM ZONE`: open whenever the clock on the zone's walls shows such a time on such a day. A window
-/// whose end is not after its start goes on into the next morning, and counts as part of the day it starts on.
+/// `DAYS HH:MM-HH:MM ZONE`: open while the local time of the zone is such a time on such a day. A window whose end is not
+/// after its start goes on into the next morning, and belongs to the day it starts on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     /// Monday first.
     days: [bool; 7],
     /// Minutes since midnight.
     start: u16,
-    /// Minutes since midnight; the first that is shut.
+    /// Minutes since midnight; exclusive.
     end: u16,
     zone: TimeZone,
 }
 
-/// Why a text is no window.
+/// Why a text is not a valid window.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HoursError {
     /// Not three words.
-    #[error("`{0}` is no window; expected `DAYS HH:MM-HH:MM ZONE`, such as `Mon-Fri 09:00-18:00 Europe/Moscow`")]
+    #[error("`{0}` is not a window; expected `DAYS HH:MM-HH:MM ZONE`, such as `Mon-Fri 09:00-18:00 Europe/Moscow`")]
     Shape(String),
     /// Not a day, a list or a range of days.
     #[error(
-        "`{0}` is no day; expected `Mon`, `Tue`, `Wed`, `Thu`, `Fri`, `Sat` or `Sun`, as in `Mon-Fri` or `Sat,Sun`"
+        "`{0}` is not a day; expected `Mon`, `Tue`, `Wed`, `Thu`, `Fri`, `Sat` or `Sun`, as in `Mon-Fri` or `Sat,Sun`"
     )]
     Day(String),
     /// Not a time of day.
-    #[error("`{0}` is no time of day; expected `HH:MM` from `00:00` to `24:00`, which only ends a window")]
+    #[error("`{0}` is not a time of day; expected `HH:MM` from `00:00` to `24:00`, which can only end a window")]
     Time(String),
-    /// Nobody could say whether that is never or always.
-    #[error("`{0}` opens and shuts at the same time; the whole day is `00:00-24:00`")]
+    /// Ambiguous: never or always.
+    #[error("`{0}` starts and ends at the same time; write `00:00-24:00` for the whole day")]
     NoLength(String),
     /// Not in the time-zone database.
-    #[error("`{0}` is no time zone; expected a name of the IANA database, such as `Europe/Moscow` or `UTC`")]
+    #[error("`{0}` is not a time zone; expected a name of the IANA database, such as `Europe/Moscow` or `UTC`")]
     Zone(String),
 }
 
 impl Hours {
-    /// Windows in the order given; `None` without any, which might be meant as never or as always.
+    /// Windows in the order given. `None` for an empty list, which could mean never or always.
     #[must_use]
     pub fn new(windows: Vec<Window>) -> Option<Self> {
         (!windows.is_empty()).then_some(Self(windows))
     }
 
-    /// Reads windows as people write them, separated by `;`.
+    /// Parses windows as people write them, separated by `;`.
     ///
     /// # Errors
-    /// When one of them is no window.
+    /// When one of them is not a valid window.
     pub fn parse(text: &str) -> Result<Self, HoursError> {
         text.split(';').map(str::parse).collect::<Result<_, _>>().map(Self)
     }
@@ -78,21 +78,21 @@ impl Hours {
         &self.0
     }
 
-    /// Does this moment lie in one of the windows?
+    /// Whether this moment is inside one of the windows.
     #[must_use]
     pub fn contains(&self, now: EpochSeconds) -> bool {
         let now = timestamp(now);
         self.0.iter().any(|window| window.contains(now))
     }
 
-    /// The moments between `from` and `to` at which a window may open or shut, in no particular order. The zones'
-    /// own clock changes are not among them.
+    /// The moments between `from` and `to` at which a window may open or close, in no particular order. The zones' own
+    /// clock changes are not among them.
     pub fn transitions(&self, from: EpochSeconds, to: EpochSeconds) -> impl Iterator<Item = EpochSeconds> {
         self.0.iter().flat_map(move |window| window.transitions(from, to))
     }
 }
 
-/// The windows as they are written, separated by `; `.
+/// The windows, separated by `; `.
 impl fmt::Display for Hours {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, window) in self.0.iter().enumerate() {
@@ -107,19 +107,19 @@ impl fmt::Display for Hours {
 
 impl Window {
     fn contains(&self, now: Timestamp) -> bool {
-        // What the wall shows, and nothing else: an hour that is skipped never comes, one that is repeated comes twice.
-        let wall = self.zone.to_datetime(now);
-        let minute = minute_of(wall);
-        let today = self.is_day(wall);
+        // Local time only: an hour that a clock change skips never comes, one that it repeats comes twice.
+        let local = self.zone.to_datetime(now);
+        let minute = minute_of(local);
+        let today = self.is_day(local);
         if self.start < self.end {
             return today && (self.start..self.end).contains(&minute);
         }
-        let yesterday = || wall.yesterday().is_ok_and(|yesterday| self.is_day(yesterday));
+        let yesterday = || local.yesterday().is_ok_and(|yesterday| self.is_day(yesterday));
         (today && minute >= self.start) || (minute < self.end && yesterday())
     }
 
-    fn is_day(&self, wall: DateTime) -> bool {
-        let index = usize::try_from(wall.weekday().to_monday_zero_offset());
+    fn is_day(&self, local: DateTime) -> bool {
+        let index = usize::try_from(local.weekday().to_monday_zero_offset());
         index.is_ok_and(|index| self.days.get(index) == Some(&true))
     }
 
@@ -131,9 +131,9 @@ impl Window {
         let times = [self.start, self.end % MIDNIGHT];
         midnights
             .flat_map(move |day| times.map(|time| day.at(hour(time), minute(time), 0, 0)))
-            .filter_map(|wall| self.zone.to_timestamp(wall).ok())
+            .filter_map(|local| self.zone.to_timestamp(local).ok())
             .map(Timestamp::as_second)
-            .filter(move |edge| (from..=to).contains(edge))
+            .filter(move |moment| (from..=to).contains(moment))
     }
 }
 
@@ -155,7 +155,7 @@ impl FromStr for Window {
     }
 }
 
-/// The window as it is stored: ranges of three days and more, times of five characters, the zone's own spelling.
+/// The window as it is stored: days as ranges from three days on, times with five characters, the zone's own spelling.
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_days(self.days, f)?;
@@ -198,9 +198,9 @@ fn time_of(text: &str) -> Result<u16, HoursError> {
     minutes.ok_or_else(|| HoursError::Time(text.to_owned()))
 }
 
-/// From the database in the binary, so that every installation knows the same zones; parsed once and then shared.
+/// A zone of the database in the binary, so that all installations agree. Parsed once and then shared.
 fn zone_of(name: &str) -> Result<TimeZone, HoursError> {
-    // The zone nobody knows has no name.
+    // The unknown zone, `Etc/Unknown`, has no name.
     let zone = TimeZoneDatabase::bundled().get(name).ok().filter(|zone| zone.iana_name().is_some());
     zone.ok_or_else(|| HoursError::Zone(name.to_owned()))
 }
@@ -224,14 +224,14 @@ fn write_days(days: [bool; 7], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// What lies beyond the calendar counts as its end.
+/// Moments beyond the calendar count as its nearer end.
 fn timestamp(seconds: EpochSeconds) -> Timestamp {
     let end = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(seconds).unwrap_or(end)
 }
 
-fn minute_of(wall: DateTime) -> u16 {
-    u16::try_from(i16::from(wall.hour()) * 60 + i16::from(wall.minute())).unwrap_or_default()
+fn minute_of(local: DateTime) -> u16 {
+    u16::try_from(i16::from(local.hour()) * 60 + i16::from(local.minute())).unwrap_or_default()
 }
 
 /// The hour of a time of day, 24 included.
@@ -268,25 +268,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_window_is_refused() {
+    fn other_texts_are_refused() {
         let refused = |text: &str| Hours::parse(text).unwrap_err().to_string();
         for bad in ["", "Mon-Fri", "Mon-Fri 09:00 UTC", "Mon - Fri 09:00-18:00 UTC", "Mon 09:00-18:00 UTC;"] {
-            assert!(refused(bad).contains("is no window"), "{bad}");
+            assert!(refused(bad).contains("is not a window"), "{bad}");
         }
         for bad in ["Mo", "Monday", "Mon-", "Mon,", "Mon-Wed-Fri", "1-5"] {
-            assert!(refused(&format!("{bad} 09:00-18:00 UTC")).contains("is no day"), "{bad}");
+            assert!(refused(&format!("{bad} 09:00-18:00 UTC")).contains("is not a day"), "{bad}");
         }
         for bad in ["9-18", "09:60-18:00", "09:00-24:01", "24:00-09:00", "+9:00-18:00", "9:0-18:00", "009:00-18:00"] {
-            assert!(refused(&format!("Mon {bad} UTC")).contains("is no time of day"), "{bad}");
+            assert!(refused(&format!("Mon {bad} UTC")).contains("is not a time of day"), "{bad}");
         }
         assert!(refused("Mon 09:00-09:00 UTC").contains("00:00-24:00"));
         for bad in ["Mars/Olympus", "+03:00", "MSK", "Etc/Unknown"] {
-            assert!(refused(&format!("Mon 09:00-18:00 {bad}")).contains("is no time zone"), "{bad}");
+            assert!(refused(&format!("Mon 09:00-18:00 {bad}")).contains("is not a time zone"), "{bad}");
         }
     }
 
     #[test]
-    fn a_window_opens_by_its_own_zone() {
+    fn a_window_follows_its_own_zone() {
         let office = "Mon-Fri 09:00-18:00 Europe/Moscow";
         open(office, "2026-11-23T05:59:59Z", false);
         open(office, "2026-11-23T06:00:00Z", true);
@@ -316,12 +316,12 @@ mod tests {
         open(office, "2026-03-07T13:30:00Z", false);
         open(office, "2026-03-08T13:30:00Z", true);
         open(office, "2026-11-01T13:30:00Z", false);
-        // 02:00 becomes 03:00: there is no half past two,
+        // 02:00 becomes 03:00: 02:30 does not exist,
         let gap = "Sun 02:15-02:45 America/New_York";
         open(gap, "2026-03-08T06:30:00Z", false);
         open(gap, "2026-03-08T07:30:00Z", false);
         open(gap, "2026-03-15T06:30:00Z", true);
-        // and 02:00 becomes 01:00: half past one comes twice.
+        // and 02:00 becomes 01:00: 01:30 comes twice.
         let fold = "Sun 01:15-01:45 America/New_York";
         open(fold, "2026-11-01T05:30:00Z", true);
         open(fold, "2026-11-01T06:00:00Z", false);
@@ -329,19 +329,19 @@ mod tests {
     }
 
     #[test]
-    fn hours_without_a_window_are_none() {
+    fn an_empty_list_of_windows_is_not_hours() {
         assert_eq!(Hours::new(Vec::new()), None);
     }
 
     #[test]
-    fn any_moment_can_be_asked_about() {
+    fn any_moment_can_be_checked() {
         for now in [EpochSeconds::MIN, -1, 0, EpochSeconds::MAX] {
             assert!(Hours::parse("Mon-Sun 00:00-24:00 Pacific/Apia").unwrap().contains(now));
         }
     }
 
     #[test]
-    fn what_lies_beyond_the_calendar_is_its_nearer_end() {
+    fn moments_beyond_the_calendar_count_as_its_nearer_end() {
         for day in DAYS {
             let hours = Hours::parse(&format!("{day} 00:00-24:00 UTC")).unwrap();
             for (beyond, end) in [(EpochSeconds::MIN, Timestamp::MIN), (EpochSeconds::MAX, Timestamp::MAX)] {
@@ -352,14 +352,14 @@ mod tests {
     }
 
     #[test]
-    fn every_change_happens_at_an_edge() {
+    fn every_change_is_among_the_transitions() {
         let hours = Hours::parse("Fri-Mon 22:00-06:00 Asia/Kathmandu; Wed 12:30-24:00 UTC").unwrap();
         let from = 1_795_500_000;
         let to = from + 8 * 24 * 60 * 60;
-        let edges: Vec<_> = hours.transitions(from, to).collect();
+        let transitions: Vec<_> = hours.transitions(from, to).collect();
         for now in (from + 60..to).step_by(60) {
             let changed = hours.contains(now) != hours.contains(now - 60);
-            assert!(!changed || edges.iter().any(|edge| (now - 59..=now).contains(edge)), "{now}");
+            assert!(!changed || transitions.iter().any(|moment| (now - 59..=now).contains(moment)), "{now}");
         }
     }
 }

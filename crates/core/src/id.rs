@@ -1,4 +1,4 @@
-//! Who is meant: the one canonical form of a party's id, made by the same function on write and on read.
+//! Ids of apps and parties in their canonical form, which is the same on write and on read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,13 +8,13 @@ use percent_encoding::percent_decode_str;
 /// The longest id or app key, in bytes.
 const MAX_BYTES: usize = 128;
 
-/// The id of everybody who withholds theirs.
+/// The id of callers that withhold their number.
 const ANONYMOUS: &str = "anonymous";
 
-/// What gateways and phones send for a withheld number.
+/// The words that gateways and phones send for a withheld number.
 const WITHHELD: [&str; 6] = [ANONYMOUS, "unknown", "unavailable", "private", "restricted", "blocked"];
 
-/// Why a text is no id.
+/// Why a text is not a valid id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// Nothing is left after trimming.
@@ -26,11 +26,11 @@ pub enum IdError {
     /// More than 128 bytes are left.
     #[error("is {0} bytes long; at most {MAX_BYTES} are allowed")]
     TooLong(usize),
-    /// The percent-encoded part of a URI is no UTF-8.
+    /// The percent-encoded part of a URI is not UTF-8.
     #[error("is percent-encoded, but not as UTF-8")]
     NotUtf8,
-    /// Read a second time it would name somebody else, such as `sip:sip:alice`.
-    #[error("is ambiguous: what its URI holds would itself be read as a URI or a number")]
+    /// Parsing it a second time would give another id, such as `sip:sip:alice`.
+    #[error("is ambiguous: the user part of its URI would itself be read as a URI or a number")]
     Ambiguous,
 }
 
@@ -42,7 +42,7 @@ impl AppKey {
     /// Trims and checks an app key.
     ///
     /// # Errors
-    /// When it is empty, longer than 128 bytes, or holds a character no id may hold.
+    /// When it is empty, longer than 128 bytes, or contains a character that is not allowed.
     pub fn new(text: &str) -> Result<Self, IdError> {
         let text = text.trim();
         if text.is_empty() {
@@ -70,13 +70,13 @@ impl fmt::Display for AppKey {
 pub struct PartyId(String);
 
 impl PartyId {
-    /// Brings any spelling of a party to its canonical form: SIP and `tel` URIs lose scheme, password, parameters,
+    /// Parses any spelling of a party into its canonical form: SIP and `tel` URIs lose scheme, password, parameters,
     /// headers and host (RFC 3261 §19.1, RFC 3966), numbers their visual separators and, with a dial plan,
     /// their national prefix; every word for a withheld number becomes `anonymous`.
     ///
     /// # Errors
-    /// When what is left is longer than 128 bytes, holds a character no id may hold, or would be read
-    /// differently a second time.
+    /// When the result is longer than 128 bytes, contains a character that is not allowed, or would be parsed differently
+    /// a second time.
     pub fn new(text: &str, plan: &DialPlan) -> Result<Self, IdError> {
         let id = canonical(text, plan)?;
         if canonical(&id, plan)? != id {
@@ -85,20 +85,20 @@ impl PartyId {
         Ok(Self(id.into_owned()))
     }
 
-    /// As [`Self::new`], for somebody who must be named: nobody can be rung whose id is not there.
+    /// As [`Self::new`], for a party that must be given, such as a callee.
     ///
     /// # Errors
-    /// As for [`Self::new`], and when nothing is left.
+    /// As for [`Self::new`], and when the id is missing.
     pub fn required(text: &str, plan: &DialPlan) -> Result<Self, IdError> {
         let id = Self::new(text, plan)?;
-        // Only nothing and the words for it become this.
+        // A missing id and the words for a withheld number both become `anonymous`.
         if id.0 == ANONYMOUS && user_part(address(text.trim()))?.is_empty() {
             return Err(IdError::Empty);
         }
         Ok(id)
     }
 
-    /// Everybody who withholds their id.
+    /// The party of callers that withhold their number.
     #[must_use]
     pub fn anonymous() -> Self {
         Self(ANONYMOUS.to_owned())
@@ -117,16 +117,16 @@ impl fmt::Display for PartyId {
     }
 }
 
-/// How national numbers become international ones, e.g. country code `7`, trunk prefix `8`, international
-/// prefix `810`. The default knows no such numbers.
+/// How national numbers become international ones, for example with country code `7`, trunk prefix `8` and international
+/// prefix `810`. The default changes no number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DialPlan {
-    /// Trunk prefix and country code: what a national number starts with, and what replaces it after `+`.
+    /// Trunk prefix and country code: the start of a national number, and its replacement after `+`.
     national: Option<(String, String)>,
     international_prefix: Option<String>,
 }
 
-/// Why three settings are no dial plan.
+/// Why the settings are not a valid dial plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DialPlanError {
     /// Not one to seven digits.
@@ -138,10 +138,10 @@ pub enum DialPlanError {
 }
 
 impl DialPlan {
-    /// Numbers of fewer digits are extensions and service numbers: no dial plan applies to them.
+    /// Numbers with fewer digits are extensions and service numbers, which the dial plan leaves as they are.
     pub const MIN_DIGITS: usize = 8;
 
-    /// Puts a dial plan together; each part may be missing. Without a trunk prefix the country code has no use.
+    /// Each part may be missing. Without a trunk prefix the country code is not used.
     ///
     /// # Errors
     /// When a part is not one to seven digits, or a trunk prefix has no country code to be replaced by.
@@ -150,7 +150,7 @@ impl DialPlan {
         trunk_prefix: Option<&str>,
         international_prefix: Option<&str>,
     ) -> Result<Self, DialPlanError> {
-        // At most seven, so that a prefix never is the whole of a number the plan applies to.
+        // At most seven, so that a prefix is never a whole number.
         let digits = |text: &str| match text.len() {
             1..Self::MIN_DIGITS if text.bytes().all(|byte| byte.is_ascii_digit()) => Ok(text.to_owned()),
             _ => Err(DialPlanError::NotDigits(text.to_owned())),
@@ -163,7 +163,7 @@ impl DialPlan {
         Ok(Self { national, international_prefix: international_prefix.map(digits).transpose()? })
     }
 
-    /// The international form of a number without separators, where the plan has one.
+    /// The international form of a number without separators. `None` when the number stays as it is.
     fn international(&self, number: &str) -> Option<String> {
         if number.starts_with('+') || number.len() < Self::MIN_DIGITS {
             return None;
@@ -176,7 +176,7 @@ impl DialPlan {
     }
 }
 
-/// One application of the canonical form.
+/// Applies the canonical form once.
 fn canonical<'a>(text: &'a str, plan: &DialPlan) -> Result<Cow<'a, str>, IdError> {
     let id = user_part(address(text.trim()))?;
     let id = match number(&id) {
@@ -193,17 +193,17 @@ fn canonical<'a>(text: &'a str, plan: &DialPlan) -> Result<Cow<'a, str>, IdError
     Ok(id)
 }
 
-/// Of `"Name" <uri>;parameters` the uri, of anything else the whole (RFC 3261 §20.10, `name-addr`).
+/// The uri of `"Name" <uri>;parameters`, or else the whole text (RFC 3261 §20.10, `name-addr`).
 fn address(text: &str) -> &str {
     let uri = after_display_name(text).and_then(|rest| rest.split_once('>'));
     match uri {
         Some((uri, rest)) if rest.is_empty() || rest.trim_start().starts_with(';') => uri.trim(),
-        // Left as it is, anything unexpected is refused for its angle brackets.
+        // Anything else keeps its angle brackets, and is refused because of them.
         _ => text,
     }
 }
 
-/// What follows the `<` that ends the display name, which may be quoted, bare or missing.
+/// The text after the `<` that ends the display name, which may be quoted, unquoted or missing.
 fn after_display_name(text: &str) -> Option<&str> {
     let Some(quoted) = text.strip_prefix('"') else {
         return text.split_once('<').filter(|(name, _)| !name.contains(['"', '>'])).map(|(_, rest)| rest);
@@ -217,7 +217,7 @@ fn after_display_name(text: &str) -> Option<&str> {
     rest.trim_start().strip_prefix('<')
 }
 
-/// The user of a SIP, SIPS or tel URI, or of `user@host`; anything else as it is.
+/// The user part of a SIP, SIPS or tel URI, or of `user@host`. Any other text as it is.
 fn user_part(address: &str) -> Result<Cow<'_, str>, IdError> {
     fn before(text: &str, end: char) -> &str {
         text.split_once(end).map_or(text, |(before, _)| before)
@@ -231,7 +231,7 @@ fn user_part(address: &str) -> Result<Cow<'_, str>, IdError> {
     let user = match uri.split_once('@') {
         Some((user, _)) if strip_scheme(user).is_some() => return Err(IdError::Ambiguous),
         Some((_, host)) if bare(host).contains('@') => return Err(IdError::Forbidden('@')),
-        // A password names nobody (RFC 3261 §25.1, `userinfo`). Without a host, what follows the colon is a port.
+        // The password is not part of the id (RFC 3261 §25.1, `userinfo`). Without a host, a port follows the colon.
         Some((user, _)) => before(bare(user), ':'),
         None => bare(uri),
     };
@@ -242,13 +242,13 @@ fn user_part(address: &str) -> Result<Cow<'_, str>, IdError> {
     })
 }
 
-/// What follows the scheme of a SIP, SIPS or tel URI.
+/// A SIP, SIPS or tel URI without its scheme.
 pub(crate) fn strip_scheme(uri: &str) -> Option<&str> {
     let (scheme, rest) = uri.split_once(':')?;
     ["sip", "sips", "tel"].iter().any(|known| scheme.eq_ignore_ascii_case(known)).then_some(rest)
 }
 
-/// Where the text is a number, the number without its visual separators (RFC 3966 §5.1.1, and spaces).
+/// A number without its visual separators (RFC 3966 §5.1.1, and spaces). `None` when the text is not a number.
 pub(crate) fn number(text: &str) -> Option<Cow<'_, str>> {
     let is_separator = |c: char| matches!(c, ' ' | '.' | '-' | '(' | ')');
     let digits = text.strip_prefix('+').unwrap_or(text);
@@ -264,7 +264,7 @@ pub(crate) fn number(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(text))
 }
 
-/// The limits every id, app key and pattern keeps.
+/// Checks the limits of ids, app keys and patterns.
 pub(crate) fn check(id: &str) -> Result<(), IdError> {
     if let Some(c) = id.chars().find(|&c| c.is_control() || matches!(c, '@' | ';' | '?' | '<' | '>' | '"')) {
         return Err(IdError::Forbidden(c));
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn who_must_be_named_cannot_be_left_out() {
+    fn a_required_party_cannot_be_missing() {
         let required = |text| PartyId::required(text, &DialPlan::default());
         for text in ["", " ", "<>", "sip:", "tel:", "@host", "sip:@host", "sip:%20@host", "sip::secret@host"] {
             assert_eq!(required(text), Err(IdError::Empty), "{text}");
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_refused() {
+    fn invalid_ids_are_refused() {
         refuses("a;b", &IdError::Forbidden(';'));
         refuses("a@b@c", &IdError::Forbidden('@'));
         refuses("sip:a@b@c", &IdError::Forbidden('@'));

@@ -1,42 +1,42 @@
-//! Whom a rule is about: one party, all whose id starts alike, or everyone.
+//! Patterns: the parties that a rule matches.
 
 use std::fmt;
 
 use crate::id::{self, DialPlan, IdError, PartyId};
 
-/// Longer than any prefix.
+/// The specificity of an id: more than any prefix.
 pub(crate) const EXACT: usize = usize::MAX;
 
 /// An id, a literal prefix followed by `*`, or `*` alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Pattern {
-    /// `*`: everyone, who withholds their id included.
+    /// `*`: everyone, withheld callers included.
     Everyone,
-    /// `+7495*`: every id that starts so. Never empty.
+    /// `+7495*`: every id that starts with the text before the `*`. Never empty.
     Prefix(String),
-    /// This id and no other.
+    /// Exactly this id.
     Exact(String),
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a valid pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// A `*` anywhere but at the end.
-    #[error("holds a `*` that is not its last character; only a prefix can be open, as in `+7495*`")]
+    /// A `*` that is not the last character.
+    #[error("contains a `*` that is not its last character; only the end can be open, as in `+7495*`")]
     StarInside,
-    /// A prefix with the scheme of a URI, which no id keeps.
-    #[error("starts with a scheme, which no id keeps; write what follows it, as in `+7495*`")]
+    /// A prefix with the scheme of a URI, which ids do not keep.
+    #[error("starts with a scheme, which ids do not keep; leave it out, as in `+7495*`")]
     Scheme,
-    /// What stands before the `*`, or the whole, is no id.
+    /// The text, or the part before the `*`, is not a valid id.
     #[error(transparent)]
     Id(#[from] IdError),
 }
 
 impl Pattern {
-    /// Reads a pattern as people write it, and brings what it says into canonical form.
+    /// Parses a pattern as people write it into its canonical form.
     ///
     /// # Errors
-    /// When a `*` stands anywhere but at the end, or the rest is no id.
+    /// When a `*` is not the last character, or the rest is not a valid id.
     pub fn new(text: &str, plan: &DialPlan) -> Result<Self, PatternError> {
         let text = text.trim();
         let literal = text.strip_suffix('*').unwrap_or(text);
@@ -45,7 +45,7 @@ impl Pattern {
         }
         if literal.len() == text.len() {
             let id = PartyId::new(text, plan)?;
-            // `sip:%2a@host` is the id `*`, and stored it would be everyone.
+            // `sip:%2a@host` is the id `*`, which would mean everyone once it is stored.
             return if id.as_str().contains('*') {
                 Err(PatternError::StarInside)
             } else {
@@ -55,7 +55,7 @@ impl Pattern {
         if literal.is_empty() {
             return Ok(Self::Everyone);
         }
-        // A prefix is a piece of an id, not an id: no URI to undo and no dial plan that could know its length.
+        // A prefix is a part of an id: there is no URI to parse, and the dial plan cannot know the number's length.
         if id::strip_scheme(literal).is_some() {
             return Err(PatternError::Scheme);
         }
@@ -64,7 +64,7 @@ impl Pattern {
         Ok(Self::Prefix(literal))
     }
 
-    /// Reads a pattern as it is stored. Any text is one; what is not canonical matches nobody.
+    /// Parses a pattern as it is stored. Any text is accepted; one that is not canonical never matches.
     #[must_use]
     pub fn from_stored(key: &str) -> Self {
         match key.strip_suffix('*') {
@@ -74,7 +74,7 @@ impl Pattern {
         }
     }
 
-    /// Is this party meant?
+    /// Whether the pattern matches this party.
     #[must_use]
     pub fn matches(&self, id: &PartyId) -> bool {
         match self {
@@ -84,7 +84,7 @@ impl Pattern {
         }
     }
 
-    /// How much the pattern says: of several that match, the longest decides.
+    /// Of several patterns that match, the most specific one decides.
     #[must_use]
     pub(crate) const fn specificity(&self) -> usize {
         match self {
@@ -95,7 +95,7 @@ impl Pattern {
     }
 }
 
-/// The pattern as it is stored and written.
+/// The pattern as it is stored.
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -131,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn invalid_patterns_are_refused() {
         let refused = |text| Pattern::new(text, &DialPlan::default()).unwrap_err();
         assert_eq!(refused("79*5"), PatternError::StarInside);
         assert_eq!(refused("**"), PatternError::StarInside);
         assert_eq!(refused("*98"), PatternError::StarInside);
-        // What is percent-encoded is part of the id, and must not become an open end.
+        // A percent-encoded `*` is part of the id, and must not become a wildcard.
         for star in ["sip:%2a@x", "sip:+7495%2A", "tel:*98", "sip:9*8@x"] {
             assert_eq!(refused(star), PatternError::StarInside, "{star}");
         }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_matches_whom_it_says() {
+    fn a_pattern_matches_its_parties() {
         matching("*", "anonymous", true);
         matching("*", "PPP009", true);
         matching("PPP*", "PPP009", true);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_pattern_says_more() {
+    fn a_longer_pattern_is_more_specific() {
         let specificities = ["*", "9*", "PPP*", "PPP00*", "A"].map(|key| Pattern::from_stored(key).specificity());
         assert!(specificities.is_sorted_by(|a, b| a < b));
     }

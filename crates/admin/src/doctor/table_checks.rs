@@ -7,7 +7,7 @@ use callgate_core::{App, Effect, EpochSeconds, ParseError, ParsedItem, Party, Pa
 use super::commands::{item_command, revoke_command};
 use super::finding::{Finding, FindingKind, Location};
 use crate::item_kind::ItemKind;
-use crate::redundancy::{Context, Redundancy, SortedRules, why_redundant};
+use crate::redundancy::{Context, Redundancy, RuleIndex, why_redundant};
 use crate::rule_target::RuleTarget;
 use crate::wording::{count, rule_text};
 
@@ -18,7 +18,7 @@ const MIN_PARTIES: usize = 20;
 #[derive(Default)]
 pub(super) struct Contents {
     /// By app: the rules of its item.
-    apps: HashMap<String, Result<SortedRules, ParseError>>,
+    apps: HashMap<String, Result<RuleIndex, ParseError>>,
     /// By app and id.
     parties: HashMap<(String, String), Result<PartyRules, ParseError>>,
     /// By app: every id that an item is about.
@@ -32,8 +32,8 @@ pub(super) struct Contents {
 /// A party with its rules.
 struct PartyRules {
     party: Party,
-    incoming: SortedRules,
-    outgoing: SortedRules,
+    incoming: RuleIndex,
+    outgoing: RuleIndex,
 }
 
 /// A valid rule that a call can match.
@@ -46,14 +46,14 @@ pub(super) struct CheckedRule {
 
 impl Contents {
     pub(super) fn add_app(&mut self, app: &str, parsed: Result<App, ParseError>) {
-        self.apps.insert(app.to_owned(), parsed.map(|app| SortedRules::new(&app.callers)));
+        self.apps.insert(app.to_owned(), parsed.map(|app| RuleIndex::new(&app.callers)));
     }
 
     pub(super) fn add_party(&mut self, app: &str, id: &str, parsed: Result<Party, ParseError>) {
         self.ids.entry(app.to_owned()).or_default().insert(id.to_owned());
         let parsed = parsed.map(|party| PartyRules {
-            incoming: SortedRules::new(&party.incoming),
-            outgoing: SortedRules::new(&party.outgoing),
+            incoming: RuleIndex::new(&party.incoming),
+            outgoing: RuleIndex::new(&party.outgoing),
             party: Party { incoming: Rules::default(), outgoing: Rules::default(), ..party },
         });
         self.parties.insert((app.to_owned(), id.to_owned()), parsed);

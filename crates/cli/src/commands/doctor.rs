@@ -13,6 +13,8 @@ use crate::output::{Output, print_line};
 use crate::time::now;
 
 /// Find rules and items that have no effect or refuse calls by mistake
+///
+/// Use the dial plan of the function: under another one, other rules match.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", kinds_help()))]
 pub(crate) struct Args {

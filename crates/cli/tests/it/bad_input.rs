@@ -23,7 +23,7 @@ fn wrong_usage_writes_nothing() {
     refused(&format!("allow --app shop --from {long} --to PPP005"), 2, "129 bytes");
     refused(&format!("allow --app {long} --from a --to b"), 2, "129 bytes");
     refused(&format!("suspend --app shop {long}"), 2, "129 bytes");
-    refused("deny --app shop --from 'tel:+7495*' --to PPP005", 2, "starts with a scheme, which no id keeps");
+    refused("deny --app shop --from 'tel:+7495*' --to PPP005", 2, "starts with a scheme, which ids do not keep");
     refused("show --app shop ' '", 2, "a party is empty");
     refused("allow --app '' --from a --to b", 2, "is empty");
     refused("allow --app shop --from '' --to b", 2, "is empty");
@@ -31,15 +31,15 @@ fn wrong_usage_writes_nothing() {
     refused(
         "allow --app shop --from a --to b --hours 'Mon-Fri 09:00-18:00 Mars/Olympus'",
         2,
-        "`Mars/Olympus` is no time zone",
+        "`Mars/Olympus` is not a time zone",
     );
-    refused("allow --app shop --from a --to b --hours 'Mon-Fry 09:00-18:00 UTC'", 2, "`Fry` is no day");
-    refused("allow --app shop --from a --to b --until 2026-13-45", 2, "is no moment");
-    refused("allow --app shop --from a --to b --until 1795500000000", 2, "is no moment");
-    refused("allow --app shop --from a --to b --until 2001-01-01", 2, "does not lie in the future");
-    refused("allow --app shop --from a --to b --media smell", 2, "`smell` is no medium");
+    refused("allow --app shop --from a --to b --hours 'Mon-Fry 09:00-18:00 UTC'", 2, "`Fry` is not a day");
+    refused("allow --app shop --from a --to b --until 2026-13-45", 2, "is not a moment");
+    refused("allow --app shop --from a --to b --until 1795500000000", 2, "is not a moment");
+    refused("allow --app shop --from a --to b --until 2001-01-01", 2, "is not in the future");
+    refused("allow --app shop --from a --to b --media smell", 2, "`smell` is not a medium");
     refused("allow --app shop --from a", 2, "--to");
-    refused("check --app shop --from a --to b --at someday", 2, "is no moment");
+    refused("check --app shop --from a --to b --at someday", 2, "is not a moment");
     refused("allow --app shop --from a --to b --trunk-prefix 8", 2, "needs a country code");
 }
 
@@ -68,7 +68,9 @@ fn without_a_table_name_or_region_it_says_so() {
     Run::of(tool().args(["show", "--app", "shop"])).ends(2).says("--table or TABLE_NAME");
     Run::of(tool().args(["show", "--app", "shop", "--table", "x"])).ends(2).says("--region or AWS_REGION");
     let profile = ["show", "--app", "shop", "--table", "x", "--profile", "nosuch"];
-    Run::of(tool().args(profile)).ends(2).says("no AWS region is known: profile `nosuch` is not there, or names none");
+    Run::of(tool().args(profile))
+        .ends(2)
+        .says("no AWS region is given: profile `nosuch` does not exist or has no region");
     let run = Run::of(tool().env("AWS_ENDPOINT_URL_DYNAMODB", "").args(["show", "--app", "shop", "--table", "x"]));
     run.ends(2).says("--region or AWS_REGION");
 }
@@ -94,10 +96,10 @@ fn an_endpoint_that_is_down_is_named() {
 fn an_endpoint_that_is_no_url_or_no_table_store_is_named() {
     let show =
         |url: &str| Run::of(tool().args(["show", "--app", "shop", "--table", "permissions", "--endpoint-url", url]));
-    show("nonsense").ends(2).says("the endpoint `nonsense` is no URL");
-    show("ftp://127.0.0.1:1").ends(2).says("the endpoint `ftp://127.0.0.1:1` is no URL");
+    show("nonsense").ends(2).says("the endpoint `nonsense` is not a URL");
+    show("ftp://127.0.0.1:1").ends(2).says("the endpoint `ftp://127.0.0.1:1` is not a URL");
     let hook = Serving::start(&[], &[]);
-    show(&format!("http://{}", hook.address)).ends(1).says("does not answer as DynamoDB does: status 404");
+    show(&format!("http://{}", hook.address)).ends(1).says("does not answer like DynamoDB: status 404");
 }
 
 /// A server that answers everything with one error of DynamoDB.
@@ -126,7 +128,7 @@ fn credentials_that_do_not_serve_are_told() {
         .says("ExpiredTokenException: no; give a profile")
         .says("aws sso login");
     show(&refusing("UnrecognizedClientException")).ends(1).says("aws sso login");
-    show(&refusing("AccessDeniedException")).ends(1).says("AccessDeniedException: no; docs/operations.md");
+    show(&refusing("AccessDeniedException")).ends(1).says("AccessDeniedException: no; docs/src/operations/access.md");
 }
 
 #[test]

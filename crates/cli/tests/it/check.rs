@@ -17,23 +17,25 @@ fn check_tells_every_rule_and_why() {
     assert_eq!(
         work.out,
         "\
-permitted: pair_rule (the rule of exactly these two allows at door 3)
+permitted: pair_rule (the rule between these two allows the call)
   PPP009 to PPP005 in app shop, audio, at 2026-11-23T09:00:00Z
-door 1, app shop: who may call anybody
-  no rule applies: says nothing
-  +881*  deny   is about others
-door 2, caller PPP009: whom it may call
-> PPP005  allow  rule of exactly these two, decides here, until 2090-01-01T00:00:00Z
-door 3, callee PPP005: who may call it
-> PPP009  allow  rule of exactly these two, decides here, until 2090-01-01T00:00:00Z
-  PPP00*  allow  applies, but is shorter than `PPP009`, Mon-Fri 09:00-18:00 Europe/Moscow
-  PPP*    allow  applies, but is shorter than `PPP009`, audio only
-  *       deny   applies, but is shorter than `PPP009`
+door app: who may call anyone in app shop
+  no rule applies
+  +881*  deny   does not match
+door caller: whom PPP009 may call
+> PPP005  allow  rule between these two, decides, until 2090-01-01T00:00:00Z
+door callee: who may call PPP005
+> PPP009  allow  rule between these two, decides, until 2090-01-01T00:00:00Z
+  PPP00*  allow  applies, but `PPP009` is more specific, Mon-Fri 09:00-18:00 Europe/Moscow
+  PPP*    allow  applies, but `PPP009` is more specific, audio only
+  *       deny   applies, but `PPP009` is more specific
 "
     );
     let later = place.run("check --app shop --from PPP009 --to PPP005 --video --at 2095-01-01T12:00:00+03:00").ends(3);
-    let later = later.says("refused: callee_rule (`*` denies at door 3)").says("expired at 2090-01-01T00:00:00Z");
-    later.says("now is outside Mon-Fri 09:00-18:00 Europe/Moscow").says("is about audio only");
+    let later = later
+        .says("refused: callee_rule (the rule `*` at door callee denies the call)")
+        .says("expired at 2090-01-01T00:00:00Z");
+    later.says("the call is outside Mon-Fri 09:00-18:00 Europe/Moscow").says("is for audio only");
     let json = place.json("check --app shop --from +88155 --to PPP005");
     assert_eq!(json["decision"], "deny");
     assert_eq!(json["reason"], "app_rule");
@@ -46,7 +48,7 @@ fn a_broken_rule_is_named() {
     let place = Place::new();
     let rule = json!({"M": {"effect": {"S": "allow"}, "hours": {"L": [{"S": "Mon 9-18 Mars/Olympus"}]}}});
     place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "incoming": {"M": {"*": rule}}}));
-    place.run("check --app shop --from a --to b").ends(3).says("invalid_record").says("no time of day");
+    place.run("check --app shop --from a --to b").ends(3).says("invalid_record").says("not a time of day");
     place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "incoming": {"S": "x"}}));
     place.run("check --app shop --from a --to b").ends(3).says("invalid_record").says("not a map");
 }
@@ -66,10 +68,9 @@ fn who_is_suspended_or_has_expired_is_told_at_the_door() {
         "incoming": {"M": {"*": {"M": {"effect": {"S": "deny"}}}}}});
     place.put(&party);
     let run = place.run("check --app shop --from a --to b").ends(3).says("refused: caller_suspended");
-    let run = run.says("\ndoor 1, app shop: who").says("\ndoor 2, caller a (suspended): whom");
-    run.says(
-        "\ndoor 3, callee b (expired at 1970-01-01T00:16:40Z, so it counts as absent): who may call it\n  no rules",
-    );
+    let run =
+        run.says("\ndoor app: who may call anyone in app shop\n").says("\ndoor caller: whom a may call (suspended)\n");
+    run.says("\ndoor callee: who may call b (expired at 1970-01-01T00:16:40Z, so it counts as absent)\n  no rules");
     let said = place.json("check --app shop --from a --to b");
     let doors: Vec<_> =
         said["doors"].as_array().unwrap().iter().map(|it| (&it["suspended"], &it["expired_at"])).collect();
@@ -77,7 +78,10 @@ fn who_is_suspended_or_has_expired_is_told_at_the_door() {
     assert_eq!(doors, [(&no, &none), (&json!(true), &none), (&no, &json!("1970-01-01T00:16:40Z"))]);
     place.run("check --app shop --from a --to b --at 1970-01-01T00:16:00Z").ends(3).says("callee_suspended");
     place.run("suspend --app shop").done();
-    place.run("check --app shop --from x --to y").ends(3).says("\ndoor 1, app shop (suspended): who");
+    place
+        .run("check --app shop --from x --to y")
+        .ends(3)
+        .says("\ndoor app: who may call anyone in app shop (suspended)\n");
 }
 
 #[test]

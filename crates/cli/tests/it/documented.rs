@@ -1,12 +1,13 @@
-//! `docs/callgatectl.md`: what programs are promised is what every command prints.
+//! `docs/src/reference/json.md`: what programs are promised is what every command prints.
 
 use std::collections::BTreeSet;
 
+use callgate_admin::doctor::FindingKind;
 use serde_json::{Value, json};
 
 use crate::support::Place;
 
-const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/callgatectl.md"));
+const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/reference/json.md"));
 
 type Names = BTreeSet<String>;
 
@@ -103,6 +104,9 @@ fn what_programs_are_promised_is_what_every_command_prints() {
     let kinds = PAGE.split("Kinds of findings: ").nth(1).unwrap();
     for finding in place.json("doctor")["findings"].as_array().unwrap() {
         assert!(kinds.contains(&format!("`{}`", finding["kind"].as_str().unwrap())), "{finding}");
+    }
+    for kind in FindingKind::ALL {
+        assert!(kinds.contains(&format!("`{}`", kind.as_str())), "{kind:?}");
     }
     std::fs::remove_file(file).unwrap();
     std::fs::remove_file(bad).unwrap();

@@ -9,6 +9,7 @@ mod doctor;
 mod documented;
 mod load;
 mod million;
+mod reference;
 mod rules;
 mod serve;
 mod simulator;

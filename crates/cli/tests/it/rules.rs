@@ -69,7 +69,7 @@ fn a_rule_replaces_the_one_about_the_same_parties() {
     let place = Place::new();
     for parties in ["--from PPP009 --to PPP005", "--from '*' --to PPP005"] {
         place.run(&format!("allow --app shop {parties} --media audio --until 30d --note x")).done();
-        place.run(&format!("deny --app shop {parties}")).done().says("replaced: deny").says("it was: allow");
+        place.run(&format!("deny --app shop {parties}")).done().says("replaced: deny").says("before: allow");
     }
     let items = place.items();
     assert_eq!(
@@ -91,7 +91,7 @@ fn who_wrote_a_rule_is_written_down() {
 #[test]
 fn a_rule_that_changes_no_answer_says_so() {
     let place = Place::new();
-    let note = "cannot change any answer";
+    let note = "this rule has no effect at present";
     place.run("deny --app shop --from '+881*' --to '*'").done().keeps_quiet_about(note);
     place.run("allow --app shop --from +8815551 --to PPP005").done().says(note).says("the app's rule `+881*` denies");
     place.run("allow --app shop --from '+881*' --to PPP005").done().says(note);
@@ -123,9 +123,9 @@ fn what_a_pattern_opens_is_said_before_it_is_written() {
     place
         .run("allow --app shop --from '+7495*' --to PPP005")
         .done()
-        .says("this opens a door: everybody whose id starts with +7495 calling PPP005");
-    place.run("deny --app shop --from '*' --to '*'").done().says("this shuts a door: everybody calling anybody");
-    place.run("allow --app shop --from '*' --to PPP001 --yes").done().keeps_quiet_about("opens a door");
+        .says("this allows calls: anyone whose id starts with +7495 calling PPP005");
+    place.run("deny --app shop --from '*' --to '*'").done().says("this refuses calls: anyone calling anyone");
+    place.run("allow --app shop --from '*' --to PPP001 --yes").done().keeps_quiet_about("this allows calls");
 }
 
 #[test]
@@ -171,13 +171,13 @@ fn a_prefix_that_nobody_dials_is_told_when_it_is_written() {
     let place = Place::new();
     let plan = "--country-code 7 --trunk-prefix 8 --international-prefix 810";
     let long = format!("deny --app shop --from '84951234*' --to PPP005 {plan}");
-    place.run(&long).done().says("start with +74951234…: no call can match it").says("say `+74951234*`");
+    place.run(&long).done().says("start with +74951234…: no call can match it").says("write `+74951234*`");
     place.run(&long).done().says("unchanged").says("no call can match it");
     place
         .run(&format!("allow --app shop --from PPP005 --to '8495*' {plan}"))
         .done()
         .says("under this dial plan numbers dialled as 8495… start with +7495…: only numbers of fewer than 8 digits");
-    place.run(&format!("deny --app shop --from '8107*' --to '*' {plan}")).done().says("say `+7*`");
+    place.run(&format!("deny --app shop --from '8107*' --to '*' {plan}")).done().says("write `+7*`");
     place.run(&format!("deny --app shop --from '+7*' --to PPP001 {plan}")).done().keeps_quiet_about("dialled");
     let said = place.json(&format!("deny --app shop --from '8495*' --to PPP005 {plan}"));
     assert!(said["notice"].as_str().unwrap().contains("+7495*"), "{said}");
@@ -186,8 +186,8 @@ fn a_prefix_that_nobody_dials_is_told_when_it_is_written() {
 #[test]
 fn a_pattern_is_nobodys_status() {
     let place = Place::new();
-    place.run("suspend --app shop 'PPP*'").done().says("`PPP*` is one party's id here, not a pattern");
-    place.run("suspend --app shop ''").ends(2).says("a party is empty; `anonymous` is who withholds the number");
+    place.run("suspend --app shop 'PPP*'").done().says("`PPP*` is the id of one party here, not a pattern");
+    place.run("suspend --app shop ''").ends(2).says("a party is empty; write `anonymous` for a withheld number");
     assert_eq!(place.items().len(), 1);
 }
 
@@ -199,13 +199,13 @@ fn show_shows_what_cannot_be_understood() {
     let lists = json!({"M": {"+7*": broken, "*": sound}});
     place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "incoming": lists, "outgoing": lists}));
     let run = place.run("show --app shop b").done().says("party b of app shop: active");
-    run.says("+7* to b: cannot be understood: `effect` is `alow`").says("allow * to b [op, 1970-01-01T00:16:40Z]");
+    run.says("+7* to b: invalid: `effect` is `alow`").says("allow * to b [op, 1970-01-01T00:16:40Z]");
     place.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "status": {"S": "on"}, "incoming": lists}));
-    let run = place.run("show --app shop b").ends(1).says("every call of it is refused: `status` is `on`");
+    let run = place.run("show --app shop b").ends(1).says("invalid, so all its calls are refused: `status` is `on`");
     run.says("allow * to b");
     let said = place.json("show --app shop b");
     assert_eq!((&said["status"], &said["incoming"][1]["updated_by"]), (&json!(null), &json!("op")));
     assert!(said["fault"].as_str().unwrap().starts_with("`status` is `on`"), "{said}");
     place.put(&json!({"pk": {"S": "APP#shop"}, "sk": {"S": "APP"}, "status": {"N": "1"}, "callers": lists}));
-    place.run("show --app shop").ends(1).says("app shop: cannot be understood").says("allow * to *");
+    place.run("show --app shop").ends(1).says("app shop: invalid, so all its calls are refused").says("allow * to *");
 }

@@ -81,7 +81,7 @@ fn a_hook_that_is_never_sent_lets_everybody_in() {
     let text = r#"{"restClientConfig":{"OnCallEvent":{"restOnError":"FAIL","restPolicy":"DISABLE"}}}"#;
     let answer = connect_answer("disable", text);
     let said = simulate(NOBODY, &["--connect-answer", answer.to_str().unwrap(), "--call", "a", "b"], 1);
-    assert!(said.ends_with("a to b: rings (nobody was asked, restPolicy=DISABLE)\n"), "{said}");
+    assert!(said.ends_with("a to b: rings (the hook was not asked, restPolicy=DISABLE)\n"), "{said}");
 }
 
 #[test]
@@ -109,7 +109,9 @@ fn programs_are_told_what_people_are() {
 
 #[test]
 fn what_is_no_url_is_wrong_usage() {
-    assert!(simulate("127.0.0.1:8080/rest", &[], 2).contains("is no URL, such as `http://127.0.0.1:8080/rest/my_api`"));
+    assert!(
+        simulate("127.0.0.1:8080/rest", &[], 2).contains("is not a URL, such as `http://127.0.0.1:8080/rest/my_api`")
+    );
 }
 
 #[test]
@@ -117,7 +119,12 @@ fn the_secret_signs() {
     let serving = Serving::start(&[], &[("WCS_HOOK_SECRET", "right")]);
     simulate(&serving.url(), &["--secret", "right,other"], 0);
     let said = simulate(&serving.url(), &["--secret", "wrong"], 1);
-    assert!(said.contains("connect: 403, so WCS declines the session (is it the right --secret?"), "{said}");
+    assert!(
+        said.contains(
+            "connect: 403, so WCS declines the session (check --secret, and whether this address is allowed)"
+        ),
+        "{said}"
+    );
     assert!(!said.contains("wrong\n"), "{said}");
 }
 

@@ -37,7 +37,9 @@ fn what_is_about_many_is_asked_about() {
     for answer in ["n\n", "\n", "what?\n", "\u{4}"] {
         let (code, shown) = typed(&place, allow, answer);
         assert_eq!(code, Some(1), "{shown}");
-        assert!(shown.contains("opens a door: everybody whose id starts with +7495") && shown.contains("Do it? [y/N]"));
+        assert!(
+            shown.contains("this allows calls: anyone whose id starts with +7495") && shown.contains("Do it? [y/N]")
+        );
         assert!(shown.contains("nothing was written"), "{shown}");
         assert!(place.items().is_empty(), "{answer:?}");
     }
@@ -46,7 +48,7 @@ fn what_is_about_many_is_asked_about() {
     let (code, shown) = typed(&place, &allow.replace("allow", "revoke"), "n\n");
     assert!(code == Some(1) && shown.contains("revoke allow +7495* to PPP005"), "{shown}");
     let (code, shown) = typed(&place, "suspend --app shop", "n\n");
-    assert!(code == Some(1) && shown.contains("no call of it will go through"), "{shown}");
+    assert!(code == Some(1) && shown.contains("all its calls will be refused"), "{shown}");
     assert_eq!(place.items().len(), 1);
     for quiet in
         ["allow --app shop --from a --to b", "suspend --app shop --yes", "deny --app shop --from '*' --to b -y"]

@@ -1,67 +1,88 @@
-//! The README's walk-through, word for word: every command of its section in one shell, beside its output.
+//! The README and the guides: each ```` ```sh ```` block that has a ```` ```text ```` block below it is run, and its output
+//! compared with that block. `UPDATE_DOCS=1` writes the output into the page instead.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::serve::Serving;
 
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// The section of the README that is run here. `.ci/readme.py` runs the others.
 const HEADING: &str = "\n## Manage permissions\n";
 
-/// Where the README lets the store listen, and what stands for it here: somebody else may use that port.
+/// The store's address in the README. The test uses a free port instead.
 const STORE: &str = "127.0.0.1:8000";
 
-/// The fenced blocks of a section: their kind and what is in them.
-fn blocks(section: &str) -> Vec<(String, String)> {
-    let mut parts = section.split("```").skip(1);
+/// The fenced blocks of a page: their kind and their text.
+fn blocks(page: &str) -> Vec<(&str, &str)> {
+    let mut parts = page.split("```").skip(1);
     let mut blocks = Vec::new();
     while let (Some(block), _) = (parts.next(), parts.next()) {
-        let (kind, text) = block.split_once('\n').unwrap();
-        blocks.push((kind.to_owned(), text.to_owned()));
+        blocks.push(block.split_once('\n').unwrap());
     }
     blocks
 }
 
-#[test]
-fn the_readmes_walk_through_says_what_happens() {
-    let readme = std::fs::read_to_string(README).unwrap();
-    let (_, section) = readme.split_once(HEADING).unwrap();
-    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+/// The commands of a page, each with its expected output.
+fn commands(page: &str) -> Vec<(&str, &str)> {
+    let blocks = blocks(page);
+    let pairs = blocks.iter().zip(blocks.iter().skip(1));
+    pairs
+        .filter(|((kind, _), (below, _))| (*kind, *below) == ("sh", "text"))
+        .map(|((_, it), (_, text))| (*it, *text))
+        .collect()
+}
+
+/// The text from a heading to the next one of its level.
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (_, rest) = page.split_once(heading).unwrap();
+    rest.split_once("\n## ").map_or(rest, |(section, _)| section)
+}
+
+/// Runs the commands of a page, or of one section, on a store with the sample permissions. Returns how many there were.
+fn run(path: &Path, heading: Option<&str>, environment: &str) -> usize {
+    let page = std::fs::read_to_string(path).unwrap();
+    let part = heading.map_or(page.as_str(), |heading| section(&page, heading));
+    let commands = commands(part);
+    if commands.is_empty() {
+        return 0;
+    }
     let mut serving = Serving::start(&[], &[]);
     let store = std::iter::repeat_with(|| serving.line())
         .find_map(|line| line.split_once("AWS_ENDPOINT_URL_DYNAMODB=http://").map(|(_, address)| address.to_owned()));
-    let store = store.unwrap();
-
+    let environment = environment.replace(STORE, &store.unwrap());
     let folder = std::env::temp_dir().join(format!("callgatectl-walkthrough-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let (mut environment, mut ran, mut written) = (String::new(), 0, readme.clone());
-    let mut blocks = blocks(section).into_iter().peekable();
-    while let Some((kind, commands)) = blocks.next() {
-        // The first terminal's command is the one that is running already.
-        if kind != "sh" || commands.starts_with("callgatectl serve") {
-            continue;
+    let update = std::env::var_os("UPDATE_DOCS").is_some();
+    let mut written = page.clone();
+    for (typed, expected) in &commands {
+        let output = shell(&folder, &format!("{environment}{typed}"));
+        if update {
+            let below = |text| format!("```sh\n{typed}```\n\n```text\n{text}```");
+            written = written.replacen(&below(*expected), &below(output.as_str()), 1);
+        } else {
+            assert_eq!(&output, expected, "{}: {typed}", path.display());
         }
-        if commands.starts_with("export ") {
-            environment = commands.replace(STORE, &store);
-            continue;
-        }
-        let output = shell(&folder, &format!("{environment}{commands}"));
-        let expected = blocks.next_if(|(kind, _)| kind == "text").map(|(_, text)| text).unwrap_or_default();
-        written = written.replacen(
-            &format!("```sh\n{commands}```\n\n```text\n{expected}```"),
-            &format!("```sh\n{commands}```\n\n```text\n{output}```"),
-            1,
-        );
-        if std::env::var_os("UPDATE_README").is_none() {
-            assert_eq!(output, expected, "{commands}");
-        }
-        ran += 1;
     }
     std::fs::remove_dir_all(folder).unwrap();
-    assert!(ran >= 8, "{ran} commands were found");
-    if std::env::var_os("UPDATE_README").is_some() {
-        std::fs::write(README, written).unwrap();
+    if update {
+        std::fs::write(path, written).unwrap();
     }
+    commands.len()
+}
+
+#[test]
+fn commands_in_the_readme_and_the_guides_print_what_is_below_them() {
+    let readme = Path::new(ROOT).join("README.md");
+    let text = std::fs::read_to_string(&readme).unwrap();
+    let (_, environment) = *blocks(&text).iter().find(|(_, text)| text.starts_with("export ")).unwrap();
+    assert!(environment.contains(STORE), "{environment}");
+    let mut ran = run(&readme, Some(HEADING), environment);
+    for guide in std::fs::read_dir(Path::new(ROOT).join("docs/src/guides")).unwrap() {
+        ran += run(&guide.unwrap().path(), None, environment);
+    }
+    assert!(ran >= 14, "{ran} blocks of commands were found");
 }
 
 /// Both streams, as a terminal shows them.
