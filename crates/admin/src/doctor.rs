@@ -1,6 +1,17 @@
 //! Finds items and rules that have no effect or refuse calls by mistake, and applies the fixes that are always safe.
 //!
-//! [`Table::inspect`] returns a [`Report`], [`Table::fix`] applies the [`Fix`] of a finding.
+//! [`Table::inspect`] returns a [`Report`], [`Table::fix`] applies the [`Fix`] of a finding:
+//!
+//! ```no_run
+//! # async fn example(table: &callgate_admin::Table, author: &callgate_admin::Author) -> callgate_admin::Result<()> {
+//! for finding in table.inspect(author.at).await?.findings {
+//!     if let Some(fix) = &finding.fix {
+//!         let is_fixed = table.fix(fix, author).await?;
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! A new kind of finding starts as a variant of [`FindingKind`]. Its check goes into the `*_checks` module of what it looks
 //! at: an item, a rule, an id, a moment, or the whole table.

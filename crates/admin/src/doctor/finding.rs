@@ -12,9 +12,9 @@ use crate::item_kind::ItemKind;
 pub enum FindingKind {
     /// An id or a prefix that no call has, for example because the dial plan was another one.
     NeverMatches,
-    /// A rule that cannot change any decision.
+    /// A rule that has no effect, because of the other rules.
     Shadowed,
-    /// An `allow` that cannot change any decision, because other rules deny its calls.
+    /// An `allow` that has no effect, because other rules decide its calls and deny some of them.
     Contradicted,
     /// A rule or a party that has expired.
     Expired,
@@ -81,8 +81,8 @@ impl FindingKind {
     pub const fn description(self) -> &'static str {
         match self {
             Self::NeverMatches => "no call has this id or prefix, perhaps because the dial plan was another one",
-            Self::Shadowed => "the rule cannot change any decision",
-            Self::Contradicted => "other rules deny all calls that the rule allows",
+            Self::Shadowed => "the rule has no effect, because of the other rules",
+            Self::Contradicted => "the rule allows calls, but other rules decide them, and deny some",
             Self::Expired => "the rule or the party has expired",
             Self::Milliseconds => "the expiry is in milliseconds, but is read as seconds",
             Self::NeverOpens => "the hours of the rule do not begin before it expires",
@@ -92,7 +92,7 @@ impl FindingKind {
             Self::ForeignItem => "the item is not one of callgate's",
             Self::TooBig => "every call that reads the item costs several read units",
             Self::ShortPrefix => "the prefix matches most of the known parties",
-            Self::Suspended => "the party is suspended and has rules",
+            Self::Suspended => "the party is suspended, so its rules have no effect",
         }
     }
 }

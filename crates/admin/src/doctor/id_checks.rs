@@ -1,7 +1,9 @@
 //! Checks whether calls can have an id or match a pattern: `never_matches`.
 
+use std::fmt::Display;
+
 use callgate::store::item::Attributes;
-use callgate_core::{DialPlan, PartyId, Pattern};
+use callgate_core::{DialPlan, PartyId, Pattern, Rule};
 
 use super::Inspector;
 use super::commands::{delete_item_command, revoke_exactly_command, write_command};
@@ -14,15 +16,26 @@ use crate::stored_rule::StoredRule;
 pub(super) struct Unreachable {
     what: String,
     why: &'static str,
-    /// The pattern to write instead, if there is exactly one.
+    /// The id or pattern to write the rule again with. `None` when the stored text is not valid in any spelling.
     replacement: Option<String>,
     /// Whether not even a short number can match.
     pub(super) is_never_matched: bool,
 }
 
 impl Unreachable {
-    fn never(what: String) -> Self {
-        Self { what, why: "no call can match it, so it has no effect", replacement: None, is_never_matched: true }
+    fn never(what: String, replacement: Option<String>) -> Self {
+        Self { what, why: "no call can match it, so it has no effect", replacement, is_never_matched: true }
+    }
+
+    /// The stored text is another spelling of the canonical one. Written again, it is stored in canonical form.
+    fn not_canonical(text: &str, canonical: &str) -> Self {
+        let what =
+            format!("`{text}` is not in canonical form: under this dial plan it would be stored as `{canonical}`");
+        Self::never(what, Some(text.to_owned()))
+    }
+
+    fn invalid(text: &str, error: impl Display) -> Self {
+        Self::never(format!("`{text}` {error}"), None)
     }
 
     /// Checks an id or a pattern as it is stored. `None` when calls can match it.
@@ -34,18 +47,18 @@ impl Unreachable {
         if canonical_id(id, dial_plan).is_some() {
             return None;
         }
-        Some(Self::never(match PartyId::new(id, dial_plan) {
-            Ok(canonical) => not_canonical(id, canonical.as_str()),
-            Err(error) => format!("`{id}` {error}"),
-        }))
+        Some(match PartyId::new(id, dial_plan) {
+            Ok(canonical) => Self::not_canonical(id, canonical.as_str()),
+            Err(error) => Self::invalid(id, error),
+        })
     }
 
     fn check_pattern(text: &str, dial_plan: &DialPlan) -> Option<Self> {
         let stored = Pattern::from_stored(text);
         match Pattern::new(text, dial_plan) {
             Ok(canonical) if canonical == stored => {}
-            Ok(canonical) => return Some(Self::never(not_canonical(text, &canonical.to_string()))),
-            Err(error) => return Some(Self::never(format!("`{text}` {error}"))),
+            Ok(canonical) => return Some(Self::not_canonical(text, &canonical.to_string())),
+            Err(error) => return Some(Self::invalid(text, error)),
         }
         let warning = DialPlanWarning::for_pattern(&stored, dial_plan)?;
         let DialPlanWarning { prefix, replacement } = &warning;
@@ -57,26 +70,20 @@ impl Unreachable {
         })
     }
 
-    /// The finding for a rule with such a caller or callee, fixed by writing the rule again.
-    pub(super) fn into_finding(self, stored: &StoredRule, is_caller: bool) -> Finding {
+    /// The finding for a rule with such a caller or callee.
+    pub(super) fn into_finding(self, stored: &StoredRule, rule: &Rule, is_caller: bool) -> Finding {
         let Self { what, why, replacement, is_never_matched: _ } = self;
-        let StoredRule { app, from, to, list: _, entry: _, rule } = stored;
-        let (new_from, new_to) = match (&replacement, is_caller) {
-            (Some(caller), true) => (caller, to),
-            (Some(callee), false) => (from, callee),
-            (None, _) => (from, to),
-        };
+        let StoredRule { app, from, to, list: _, entry: _, rule: _ } = stored;
         let revoke = revoke_exactly_command(app, from, to);
-        let command = match rule {
-            Ok(rule) => format!("{revoke} && {}", write_command(rule, app, new_from, new_to)),
-            Err(_) => revoke,
+        let command = match &replacement {
+            Some(caller) if is_caller => format!("{revoke} && {}", write_command(rule, app, caller, to)),
+            Some(callee) => format!("{revoke} && {}", write_command(rule, app, from, callee)),
+            None => {
+                format!("{revoke}, then write it again with a valid {}", if is_caller { "caller" } else { "callee" })
+            }
         };
         Finding::new(FindingKind::NeverMatches, &Location::rule(app, from, to), what, why, Some(command))
     }
-}
-
-fn not_canonical(text: &str, canonical: &str) -> String {
-    format!("`{text}` is not in canonical form: under this dial plan it would be stored as `{canonical}`")
 }
 
 impl Inspector<'_> {

@@ -37,7 +37,7 @@ impl Inspector<'_> {
             }
             if let Some(unreachable) = Unreachable::check(side, self.table.dial_plan()) {
                 can_match &= !unreachable.is_never_matched;
-                self.findings.push(unreachable.into_finding(stored, is_caller));
+                self.findings.push(unreachable.into_finding(stored, rule, is_caller));
             }
         }
         if let Some(finding) = self.never_opens(stored, rule) {

@@ -95,7 +95,7 @@ impl Contents {
         let Redundancy { why, is_denied } = why_redundant(target, rule, &self.context(target), now)?;
         let kind =
             if rule.effect == Effect::Allow && is_denied { FindingKind::Contradicted } else { FindingKind::Shadowed };
-        let what = format!("{} cannot change any decision", rule_text(&target.from, &target.to, rule));
+        let what = format!("{} has no effect", rule_text(&target.from, &target.to, rule));
         let (location, revoke) = rule_location(target);
         Some(Finding::new(kind, &location, what, why, Some(revoke)))
     }

@@ -181,7 +181,8 @@ fn a_mend_says_the_whole_rule_again() {
         .ends(4)
         .says("`+7 495*` is not in canonical form: under this dial plan it would be stored as `+7495*`");
     run.says(&format!("revoke --exactly --app shop --from '+7 495*' --to PPP001 && {said}\n"))
-        .says("`tel:+7*` starts with a scheme, which no id keeps");
+        .says("`tel:+7*` starts with a scheme, which ids do not keep")
+        .says("revoke --exactly --app shop --from 'tel:+7*' --to PPP001, then write it again with a valid caller\n");
     place.put(&json!({"pk": {"S": "x"}, "sk": {"S": "y"}}));
     place.run("doctor").ends(4).says("aws dynamodb delete-item --table-name permissions --key '{\"pk\":{\"S\":\"x\"}");
 }
