@@ -1,7 +1,7 @@
 //! Rules that cannot change any decision. The function's own decision is compared with and without the rule, for calls that
 //! represent all calls the rule is about.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use callgate_core::{
     App, Call, Decision, DialPlan, Door, Effect, EpochSeconds, Hours, MediaSet, ParseError, ParsedItem, Party, PartyId,
@@ -170,11 +170,19 @@ impl Context {
         self
     }
 
-    fn lists(&self) -> impl Iterator<Item = (&Pattern, Result<&Rule, &ParseError>)> {
+    /// The lists that are matched against the caller.
+    fn caller_rules(&self) -> impl Iterator<Item = (&Pattern, Result<&Rule, &ParseError>)> {
         let app = self.app.iter().flatten().flat_map(|app| app.callers.iter());
-        let caller = self.caller.iter().flatten().flat_map(|party| party.outgoing.iter());
-        let callee = self.callee.iter().flatten().flat_map(|party| party.incoming.iter());
-        app.chain(caller).chain(callee)
+        app.chain(self.callee.iter().flatten().flat_map(|party| party.incoming.iter()))
+    }
+
+    /// The list that is matched against the callee.
+    fn callee_rules(&self) -> impl Iterator<Item = (&Pattern, Result<&Rule, &ParseError>)> {
+        self.caller.iter().flatten().flat_map(|party| party.outgoing.iter())
+    }
+
+    fn lists(&self) -> impl Iterator<Item = (&Pattern, Result<&Rule, &ParseError>)> {
+        self.caller_rules().chain(self.callee_rules())
     }
 
     fn len(&self) -> usize {
@@ -199,15 +207,15 @@ impl Context {
     /// Callers and callees that represent all calls the rule is about: those that the rule or a related one names, and for
     /// each prefix an id that no more specific rule matches.
     fn calls(&self, target: &RuleTarget) -> Option<Vec<(PartyId, PartyId)>> {
-        let named: Vec<_> = self.lists().map(|(pattern, _)| pattern.clone()).collect();
-        let representatives = |side: &Pattern| -> Option<Vec<PartyId>> {
+        let representatives = |side: &Pattern, named: HashSet<&Pattern>| -> Option<BTreeSet<PartyId>> {
             if let Pattern::Exact(id) = side {
-                return Some(vec![id_of(id)?]);
+                return Some([id_of(id)?].into());
             }
-            let within = named.iter().filter(|it| covers(side, it)).chain([side]);
+            let within = named.iter().copied().filter(|it| covers(side, it)).chain([side]);
             Some(within.filter_map(|pattern| example_id(pattern, &named)).collect())
         };
-        let (callers, callees) = (representatives(&target.from)?, representatives(&target.to)?);
+        let callers = representatives(&target.from, self.caller_rules().map(|(pattern, _)| pattern).collect())?;
+        let callees = representatives(&target.to, self.callee_rules().map(|(pattern, _)| pattern).collect())?;
         if callers.is_empty() || callees.is_empty() {
             return None;
         }
@@ -296,7 +304,7 @@ fn covers(wide: &Pattern, narrow: &Pattern) -> bool {
 }
 
 /// An id that matches the pattern and no more specific one.
-fn example_id(pattern: &Pattern, named: &[Pattern]) -> Option<PartyId> {
+fn example_id(pattern: &Pattern, named: &HashSet<&Pattern>) -> Option<PartyId> {
     let stem = match pattern {
         Pattern::Exact(id) => return id_of(id),
         Pattern::Everyone => "",
@@ -304,7 +312,7 @@ fn example_id(pattern: &Pattern, named: &[Pattern]) -> Option<PartyId> {
     };
     let unknown = |end: &str| {
         let id = format!("{stem}{end}");
-        let longer = named.iter().filter(|it| *it != pattern && covers(pattern, it));
+        let longer = named.iter().filter(|it| **it != pattern && covers(pattern, it));
         let is_known = longer.into_iter().any(|it| covers(it, &Pattern::Exact(id.clone())));
         (!is_known).then_some(id)
     };
