@@ -4,6 +4,7 @@ pub(crate) mod allow;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod deny;
+pub(crate) mod doctor;
 pub(crate) mod man;
 pub(crate) mod resume;
 pub(crate) mod revoke;

@@ -22,7 +22,8 @@ mod write_rule;
 mod write_status;
 
 use commands::{
-    allow, check, completions, deny, man, resume, revoke, serve as serve_command, show, suspend, table, wcs_simulator,
+    allow, check, completions, deny, doctor, man, resume, revoke, serve as serve_command, show, suspend, table,
+    wcs_simulator,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -57,6 +58,7 @@ enum Command {
     Resume(resume::Args),
     Show(show::Args),
     Check(check::Args),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -78,6 +80,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Resume(args) => resume::run(args, global).await,
         Command::Show(args) => show::run(args, global).await,
         Command::Check(args) => check::run(args, global).await,
+        Command::Doctor(args) => doctor::run(args, global).await,
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     };
