@@ -1,138 +1,103 @@
-//! `doctor`: what stands in the table and does not mean what somebody thought.
+//! Finds items and rules that have no effect or refuse calls by mistake, and applies the fixes that are always safe.
 //!
-//! `items` looks at an item as a whole, `rules` at each rule by itself, `others` at what a rule means among the others;
-//! `finding` is what they report, and `mend` is what `--fix` does about it.
+//! [`Table::inspect`] returns a [`Report`], [`Table::fix`] applies the [`Fix`] of a finding:
+//!
+//! ```no_run
+//! # async fn example(table: &callgate_admin::Table, author: &callgate_admin::Author) -> callgate_admin::Result<()> {
+//! for finding in table.inspect(author.at).await?.findings {
+//!     if let Some(fix) = &finding.fix {
+//!         let is_fixed = table.fix(fix, author).await?;
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A new kind of finding starts as a variant of [`FindingKind`]. Its check goes into the `*_checks` module of what it looks
+//! at: an item, a rule, an id, a moment, or the whole table.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io;
-
-use anstyle::Style;
 use callgate::store::item::Attributes;
-use callgate_core::{App, EpochSeconds, ParsedItem, Party, Rule};
-use clap::Args;
-use serde_json::json;
+use callgate_core::EpochSeconds;
 
-use self::finding::Finding;
-use self::mend::Fix;
-use crate::connection::{Options as Connection, Output, Table, now};
-use crate::items::ItemKind;
-use crate::outcome::Outcome;
-use crate::say::{count, print_line, visible};
-use crate::statement::RuleTarget;
-use crate::stored::rules_of;
+pub use self::finding::{Finding, FindingKind};
+pub use self::fix::Fix;
+use self::table_checks::Contents;
+use crate::error::Result;
+use crate::item_kind::ItemKind;
+use crate::stored_rule::rules_of;
+use crate::table::Table;
 
+mod commands;
 mod finding;
-mod items;
-mod mend;
-mod others;
-mod rules;
+mod fix;
+mod id_checks;
+mod item_checks;
+mod rule_checks;
+mod table_checks;
+mod time_checks;
 
 /// How many scans read the table at once.
 const SEGMENTS: u16 = 4;
 
-/// What to do about what is found.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Options {
-    /// Mend what has one safe mend: expired rules go, moments in milliseconds become seconds
-    #[arg(long)]
-    fix: bool,
+/// The result of an inspection.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The findings, sorted by app, location and kind.
+    pub findings: Vec<Finding>,
+    /// The number of items that were inspected.
+    pub items: u64,
+    /// The number of rules in them.
+    pub rules: u64,
 }
 
-/// Looks at every item.
-pub(crate) async fn run(options: &Options, connection: &Connection) -> anyhow::Result<Outcome> {
-    let table = connection.open().await?;
-    let mut doctor = Doctor::new(table.clone(), now());
-    let mut pages = table.scan(SEGMENTS);
-    while let Some(page) = pages.recv().await {
-        for item in page? {
-            doctor.take(&item);
+impl Table {
+    /// Inspects every item and every rule of the table. Writes nothing.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn inspect(&self, now: EpochSeconds) -> Result<Report> {
+        let mut inspector = Inspector::new(self, now);
+        let mut pages = self.scan(SEGMENTS);
+        while let Some(page) = pages.recv().await {
+            page?.iter().for_each(|item| inspector.inspect(item));
         }
+        Ok(inspector.finish())
     }
-    doctor.look_around();
-    let Doctor { items, rules, found, now, .. } = doctor;
-    let (mut findings, mut mended) = (BTreeSet::new(), Vec::new());
-    let writer = if options.fix { table.writer().await } else { String::new() };
-    for (finding, fix) in found {
-        match fix {
-            // What was changed meanwhile stays a finding.
-            Some(fix) if options.fix && table.mend(&fix, &writer, now).await? => mended.push(finding.title()),
-            _ => {
-                findings.insert(finding);
-            }
-        }
-    }
-    let outcome = if findings.is_empty() { Outcome::Done } else { Outcome::Findings };
-    if table.output == Output::Json {
-        print_line(json!({"findings": findings, "mended": mended, "items": items, "rules": rules}))?;
-        return Ok(outcome);
-    }
-    for title in mended {
-        print_line(format!("mended: {}", visible(&title)))?;
-    }
-    findings.iter().try_for_each(report)?;
-    let seen = format!("{} and {} looked at", count(items, "item"), count(rules, "rule"));
-    print_line(format!("{seen}, {}", count(findings.len() as u64, "finding")))?;
-    Ok(outcome)
 }
 
-fn report(finding: &Finding) -> io::Result<()> {
-    let bold = Style::new().bold();
-    print_line(format!(
-        "{bold}{}{bold:#}\n  {}\n  {}",
-        visible(&finding.title()),
-        visible(&finding.what),
-        visible(&finding.why)
-    ))?;
-    if let Some(mend) = &finding.mend {
-        print_line(format!("  mend: {}", visible(mend)))?;
-    }
-    Ok(())
-}
-
-/// What was seen so far. Apps and parties are kept for what their rules mean to others, and so are pairs.
-struct Doctor {
-    table: Table,
+/// Inspects items one by one, and at the end what they mean together.
+struct Inspector<'a> {
+    table: &'a Table,
     now: EpochSeconds,
     items: u64,
     rules: u64,
-    found: Vec<(Finding, Option<Fix>)>,
-    apps: HashMap<String, ParsedItem<App>>,
-    parties: HashMap<(String, String), ParsedItem<Party>>,
-    /// Every id that is named anywhere in an app.
-    ids: HashMap<String, BTreeSet<String>>,
-    /// The rules that can be understood and match somebody, and whether they stand in a list.
-    sound: Vec<(RuleTarget, Rule, bool)>,
-    /// How many rules stand at each party.
-    loads: BTreeMap<(String, String), u64>,
+    findings: Vec<Finding>,
+    contents: Contents,
 }
 
-impl Doctor {
-    fn new(table: Table, now: EpochSeconds) -> Self {
-        Self {
-            table,
-            now,
-            items: 0,
-            rules: 0,
-            found: Vec::new(),
-            apps: HashMap::new(),
-            parties: HashMap::new(),
-            ids: HashMap::new(),
-            sound: Vec::new(),
-            loads: BTreeMap::new(),
-        }
+impl<'a> Inspector<'a> {
+    fn new(table: &'a Table, now: EpochSeconds) -> Self {
+        Self { table, now, items: 0, rules: 0, findings: Vec::new(), contents: Contents::default() }
     }
 
-    fn take(&mut self, item: &Attributes) {
+    fn inspect(&mut self, item: &Attributes) {
         self.items += 1;
-        let (Some(named), Some(rules)) = (ItemKind::of(item), rules_of(item)) else { return self.foreign(item) };
-        self.item(&named, item);
-        for stored in rules {
+        let (Some(kind), Some(rules)) = (ItemKind::of(item), rules_of(item)) else {
+            self.findings.push(item_checks::foreign_item(self.table, item));
+            return;
+        };
+        self.check_item(&kind, item);
+        for stored in &rules {
             self.rules += 1;
-            self.rule(item, &stored);
+            self.check_rule(item, stored);
         }
     }
 
-    fn find(&mut self, finding: Finding) {
-        self.found.push((finding, None));
+    fn finish(self) -> Report {
+        let Self { table: _, now, items, rules, mut findings, contents } = self;
+        findings.extend(contents.check(now));
+        findings.sort_by(Finding::cmp);
+        findings.dedup();
+        Report { findings, items, rules }
     }
 }

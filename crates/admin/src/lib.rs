@@ -5,6 +5,7 @@
 
 mod check;
 pub mod dial_plan_warning;
+pub mod doctor;
 mod error;
 pub mod export;
 pub mod import;

@@ -1,7 +1,7 @@
 //! Rules that cannot change any decision. The function's own decision is compared with and without the rule, for calls that
 //! represent all calls the rule is about.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use callgate_core::{
     App, Call, Decision, DialPlan, Door, Effect, EpochSeconds, Hours, MediaSet, ParseError, ParsedItem, Party, PartyId,
@@ -24,28 +24,39 @@ pub struct Context {
 }
 
 /// Every weekly window opens within this time, with a day to spare.
-const EIGHT_DAYS: EpochSeconds = 8 * 24 * 60 * 60;
+pub(crate) const EIGHT_DAYS: EpochSeconds = 8 * 24 * 60 * 60;
 
 /// With more related rules than this the check is skipped.
 const MAX_RELATED: usize = 200;
+
+/// Why a rule cannot change any decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redundancy {
+    /// The reasons in words.
+    pub why: String,
+    /// Whether other rules deny calls that the rule matches.
+    pub is_denied: bool,
+}
 
 /// Explains why no call is decided differently with this rule than without it. `None` when some call may be.
 ///
 /// The answer is conservative: parties that the rule does not name may have any rules of their own.
 #[must_use]
-pub fn why_redundant(target: &RuleTarget, rule: &Rule, context: &Context, now: EpochSeconds) -> Option<String> {
+pub fn why_redundant(target: &RuleTarget, rule: &Rule, context: &Context, now: EpochSeconds) -> Option<Redundancy> {
     let owner = target.owner().ok()?;
-    let with = related(&context.with(target, &owner, Some(rule)), target, &owner);
-    let without = related(&context.with(target, &owner, None), target, &owner);
+    let related = related(context, target, &owner);
+    let with = related.with(target, &owner, Some(rule));
+    let without = related.with(target, &owner, None);
     if with.len() > MAX_RELATED {
         return None;
     }
-    let mut reasons = BTreeSet::new();
+    let (mut reasons, mut is_denied) = (BTreeSet::new(), false);
     let moments = with.moments(now);
-    for (caller, callee) in with.calls(target)? {
-        // A caller or callee that the rule does not name may have any rules.
-        for (caller_effect, callee_effect) in unknown_doors(&owner) {
-            let [with, without] = [&with, &without].map(|it| it.clone().assuming(caller_effect, callee_effect));
+    let calls = with.calls(target)?;
+    // A caller or callee that the rule does not name may have any rules.
+    for (caller_effect, callee_effect) in unknown_doors(&owner) {
+        let [with, without] = [&with, &without].map(|it| it.clone().assuming(caller_effect, callee_effect));
+        for (caller, callee) in &calls {
             for media in MEDIA {
                 let call = Call { app: target.app.clone(), caller: caller.clone(), callee: callee.clone(), media };
                 for &moment in &moments {
@@ -57,16 +68,18 @@ pub fn why_redundant(target: &RuleTarget, rule: &Rule, context: &Context, now: E
                     // Only what is stored explains the decision.
                     if caller_effect.is_none() && callee_effect.is_none() {
                         reasons.insert(explain(&before));
+                        is_denied |= matches!(before, Decision::Rule { effect: Effect::Deny, .. });
                     }
                 }
             }
         }
     }
-    Some(if reasons.is_empty() {
+    let why = if reasons.is_empty() {
         "it never applies".to_owned()
     } else {
         reasons.into_iter().collect::<Vec<_>>().join("; ")
-    })
+    };
+    Some(Redundancy { why, is_denied })
 }
 
 const MEDIA: [MediaSet; 4] = [
@@ -157,11 +170,19 @@ impl Context {
         self
     }
 
-    fn lists(&self) -> impl Iterator<Item = (&Pattern, Result<&Rule, &ParseError>)> {
+    /// The lists that are matched against the caller.
+    fn caller_rules(&self) -> impl Iterator<Item = (&Pattern, Result<&Rule, &ParseError>)> {
         let app = self.app.iter().flatten().flat_map(|app| app.callers.iter());
-        let caller = self.caller.iter().flatten().flat_map(|party| party.outgoing.iter());
-        let callee = self.callee.iter().flatten().flat_map(|party| party.incoming.iter());
-        app.chain(caller).chain(callee)
+        app.chain(self.callee.iter().flatten().flat_map(|party| party.incoming.iter()))
+    }
+
+    /// The list that is matched against the callee.
+    fn callee_rules(&self) -> impl Iterator<Item = (&Pattern, Result<&Rule, &ParseError>)> {
+        self.caller.iter().flatten().flat_map(|party| party.outgoing.iter())
+    }
+
+    fn lists(&self) -> impl Iterator<Item = (&Pattern, Result<&Rule, &ParseError>)> {
+        self.caller_rules().chain(self.callee_rules())
     }
 
     fn len(&self) -> usize {
@@ -186,15 +207,15 @@ impl Context {
     /// Callers and callees that represent all calls the rule is about: those that the rule or a related one names, and for
     /// each prefix an id that no more specific rule matches.
     fn calls(&self, target: &RuleTarget) -> Option<Vec<(PartyId, PartyId)>> {
-        let named: Vec<_> = self.lists().map(|(pattern, _)| pattern.clone()).collect();
-        let representatives = |side: &Pattern| -> Option<Vec<PartyId>> {
+        let representatives = |side: &Pattern, named: HashSet<&Pattern>| -> Option<BTreeSet<PartyId>> {
             if let Pattern::Exact(id) = side {
-                return Some(vec![id_of(id)?]);
+                return Some([id_of(id)?].into());
             }
-            let within = named.iter().filter(|it| covers(side, it)).chain([side]);
+            let within = named.iter().copied().filter(|it| covers(side, it)).chain([side]);
             Some(within.filter_map(|pattern| example_id(pattern, &named)).collect())
         };
-        let (callers, callees) = (representatives(&target.from)?, representatives(&target.to)?);
+        let callers = representatives(&target.from, self.caller_rules().map(|(pattern, _)| pattern).collect())?;
+        let callees = representatives(&target.to, self.callee_rules().map(|(pattern, _)| pattern).collect())?;
         if callers.is_empty() || callees.is_empty() {
             return None;
         }
@@ -202,28 +223,74 @@ impl Context {
     }
 }
 
-/// Keeps only the rules that may match a call the rule is about.
+/// Keeps only the rules that may match a call the rule matches.
 fn related(context: &Context, target: &RuleTarget, owner: &RuleOwner) -> Context {
-    let keep = |rules: &Rules, side: &Pattern| -> Rules {
-        let touching = rules.iter().filter(|(pattern, _)| covers(side, pattern) || covers(pattern, side));
-        touching.map(|(pattern, rule)| (pattern.clone(), rule.cloned().map_err(Clone::clone))).collect()
+    fn map<T>(parsed: &ParsedItem<T>, keep: impl FnOnce(&T) -> T) -> ParsedItem<T> {
+        parsed.as_ref().map(|item| item.as_ref().map(keep)).map_err(Clone::clone)
+    }
+    let Context { app, caller, callee, pair } = context;
+    let overlapping = |rules: &Rules, side: &Pattern| RuleIndex::new(rules).overlapping(side);
+    let party = |Party { status, incoming: _, outgoing: _, expires_at, note: _ }: &Party, incoming, outgoing| Party {
+        status: *status,
+        incoming,
+        outgoing,
+        expires_at: *expires_at,
+        note: None,
     };
-    let mut context = context.clone();
-    if let Ok(Some(app)) = &mut context.app {
-        app.callers = keep(&app.callers, &target.from);
+    Context {
+        app: map(app, |App { status, callers, note: _ }| App {
+            status: *status,
+            callers: overlapping(callers, &target.from),
+            note: None,
+        }),
+        caller: map(caller, |it| party(it, Rules::default(), overlapping(&it.outgoing, &target.to))),
+        callee: map(callee, |it| party(it, overlapping(&it.incoming, &target.from), Rules::default())),
+        pair: if matches!(owner, RuleOwner::Pair(..)) { pair.clone() } else { Ok(None) },
     }
-    if let Ok(Some(party)) = &mut context.caller {
-        party.outgoing = keep(&party.outgoing, &target.to);
-        party.incoming = Rules::default();
+}
+
+/// A list of rules, sorted by their texts, so that the rules that overlap with a pattern are found without reading all of
+/// them.
+#[derive(Debug, Default)]
+pub(crate) struct RuleIndex(Vec<(Pattern, Result<Rule, ParseError>)>);
+
+impl RuleIndex {
+    pub(crate) fn new(rules: &Rules) -> Self {
+        let rules = rules.iter().map(|(pattern, rule)| (pattern.clone(), rule.cloned().map_err(Clone::clone)));
+        let mut rules: Vec<_> = rules.collect();
+        rules.sort_by(|(one, _), (other, _)| literal(one).cmp(literal(other)));
+        Self(rules)
     }
-    if let Ok(Some(party)) = &mut context.callee {
-        party.incoming = keep(&party.incoming, &target.from);
-        party.outgoing = Rules::default();
+
+    /// The rules that match some id that the pattern matches too, at most one more than [`why_redundant`] takes into
+    /// account.
+    pub(crate) fn overlapping(&self, side: &Pattern) -> Rules {
+        let text = literal(side);
+        // Wider patterns are those of a shorter text. The same text may be an id or a prefix.
+        let shorter = text.char_indices().filter_map(|(end, _)| text.get(..end));
+        let wider = shorter.flat_map(|text| self.starting_at(text).take_while(move |it| literal(&it.0) == text));
+        let is_exact = matches!(side, Pattern::Exact(_));
+        let narrower = self.starting_at(text).take_while(move |(pattern, _)| {
+            let it = literal(pattern);
+            if is_exact { it == text } else { it.starts_with(text) }
+        });
+        let overlapping = wider.chain(narrower).filter(|(it, _)| covers(it, side) || covers(side, it));
+        overlapping.take(MAX_RELATED + 1).cloned().collect()
     }
-    if !matches!(owner, RuleOwner::Pair(..)) {
-        context.pair = Ok(None);
+
+    /// The rules from this text on, in the order of their texts.
+    fn starting_at(&self, text: &str) -> impl Iterator<Item = &(Pattern, Result<Rule, ParseError>)> {
+        let start = self.0.partition_point(|(pattern, _)| literal(pattern) < text);
+        self.0.get(start..).unwrap_or_default().iter()
     }
-    context
+}
+
+/// The text before the `*`, or the id.
+fn literal(pattern: &Pattern) -> &str {
+    match pattern {
+        Pattern::Everyone => "",
+        Pattern::Prefix(text) | Pattern::Exact(text) => text,
+    }
 }
 
 /// Whether every id that `narrow` matches also matches `wide`.
@@ -237,7 +304,7 @@ fn covers(wide: &Pattern, narrow: &Pattern) -> bool {
 }
 
 /// An id that matches the pattern and no more specific one.
-fn example_id(pattern: &Pattern, named: &[Pattern]) -> Option<PartyId> {
+fn example_id(pattern: &Pattern, named: &HashSet<&Pattern>) -> Option<PartyId> {
     let stem = match pattern {
         Pattern::Exact(id) => return id_of(id),
         Pattern::Everyone => "",
@@ -245,7 +312,7 @@ fn example_id(pattern: &Pattern, named: &[Pattern]) -> Option<PartyId> {
     };
     let unknown = |end: &str| {
         let id = format!("{stem}{end}");
-        let longer = named.iter().filter(|it| *it != pattern && covers(pattern, it));
+        let longer = named.iter().filter(|it| **it != pattern && covers(pattern, it));
         let is_known = longer.into_iter().any(|it| covers(it, &Pattern::Exact(id.clone())));
         (!is_known).then_some(id)
     };
@@ -261,4 +328,50 @@ fn id_of(text: &str) -> Option<PartyId> {
 fn time_conditions(rule: &Rule) -> (Option<&Hours>, Option<EpochSeconds>) {
     let Rule { effect: _, media: _, hours, expires_at, note: _, updated_at: _, updated_by: _ } = rule;
     (hours.as_ref(), *expires_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlapping_rules_are_those_that_match_a_common_id() {
+        let texts = ["*", "+*", "+7*", "+7", "+74*", "+74", "+749*", "+75*", "+8*", "a*", "a", "ab", "é*", "éa*", "ß"];
+        let patterns = texts.map(Pattern::from_stored);
+        let rules = || patterns.iter().map(|pattern| (pattern.clone(), Ok(Rule::new(Effect::Allow))));
+        let index = RuleIndex::new(&rules().collect());
+        let texts_of = |patterns: &mut dyn Iterator<Item = &Pattern>| -> BTreeSet<String> {
+            patterns.map(ToString::to_string).collect()
+        };
+        for side in &patterns {
+            let overlapping = index.overlapping(side);
+            assert_eq!(
+                texts_of(&mut overlapping.iter().map(|(pattern, _)| pattern)),
+                texts_of(&mut patterns.iter().filter(|it| covers(it, side) || covers(side, it))),
+                "{side}"
+            );
+            let once: Vec<_> = overlapping.iter().collect();
+            assert_eq!(once.len(), texts_of(&mut once.iter().map(|(pattern, _)| *pattern)).len(), "{side}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_with_too_many_overlapping_rules_is_not_checked() {
+        let deny = Rule::new(Effect::Deny);
+        let target = RuleTarget {
+            app: callgate_core::AppKey::new("shop").unwrap(),
+            from: Pattern::from_stored("+7*"),
+            to: Pattern::from_stored("PPP005"),
+        };
+        let context = |prefixes: usize| {
+            let rules = (1..prefixes).map(|number| format!("+7{number:03}*")).chain(["+7*".to_owned()]);
+            let incoming = rules.map(|text| (Pattern::from_stored(&text), Ok(deny.clone()))).collect();
+            let app = App { callers: [(Pattern::Everyone, Ok(deny.clone()))].into_iter().collect(), ..App::default() };
+            let callee = Ok(Some(Party { incoming, ..Party::default() }));
+            Context { app: Ok(Some(app)), caller: Ok(None), callee, pair: Ok(None) }
+        };
+        let redundancy = why_redundant(&target, &deny, &context(20), 0).unwrap();
+        assert_eq!(redundancy, Redundancy { why: "the app's rule `*` denies these calls".to_owned(), is_denied: true });
+        assert_eq!(why_redundant(&target, &deny, &context(MAX_RELATED), 0), None);
+    }
 }

@@ -15,7 +15,8 @@ use crate::table::items::{Expression, Update};
 use crate::wording::is_same_rule;
 
 /// The attributes of a stored rule. A pair item is only replaced while all of them are as they were read.
-const RULE_ATTRIBUTES: [&str; 7] = ["effect", "media", "hours", "expires_at", "note", "updated_at", "updated_by"];
+pub(crate) const RULE_ATTRIBUTES: [&str; 7] =
+    ["effect", "media", "hours", "expires_at", "note", "updated_at", "updated_by"];
 
 /// Who writes, and when. Stored with every rule as `updated_by` and `updated_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl Table {
         let owner = target.owner()?;
         let location = target.location_in(&owner);
         let (context, item) = Box::pin(self.rule_context(&target, &owner)).await?;
-        let redundant = why_redundant(&target, &rule, &context, now);
+        let redundant = why_redundant(&target, &rule, &context, now).map(|it| it.why);
         let dial_plan_warning = DialPlanWarning::for_target(&target, self.dial_plan()).map(|(_, text)| text);
         let previous = PreviousRule::of(&location, item.as_ref());
         Ok(RuleChange { target, rule, redundant, dial_plan_warning, location, item, previous })

@@ -1,138 +1,189 @@
-//! What is found: where, why it matters, and the command that mends it.
+//! Findings: where, what, why it matters, and the command that fixes it.
 
-use callgate::store::item::{Attributes, Key};
-use callgate_core::{Hours, Rule};
-use serde::Serialize;
-use serde_json::json;
+use std::cmp::Ordering;
 
-use crate::items::{ItemKind, keys};
-use crate::moment;
-use crate::statement::media_words;
+use serde::{Serialize, Serializer};
 
-/// What was found.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(super) struct Finding {
-    pub(super) app: String,
-    /// The rule or the item.
-    pub(super) r#where: String,
-    /// One stable word.
-    pub(super) kind: &'static str,
-    pub(super) what: String,
-    pub(super) why: String,
-    /// The command that mends it.
-    pub(super) mend: Option<String>,
-    /// `--fix` mends it.
-    pub(super) fixable: bool,
+use super::fix::Fix;
+use crate::item_kind::ItemKind;
+
+/// A kind of finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FindingKind {
+    /// An id or a prefix that no call has, for example because the dial plan was another one.
+    NeverMatches,
+    /// A rule that has no effect, because of the other rules.
+    Shadowed,
+    /// An `allow` that has no effect, because other rules decide its calls and deny some of them.
+    Contradicted,
+    /// A rule or a party that has expired.
+    Expired,
+    /// An expiry in milliseconds, which is read as seconds.
+    Milliseconds,
+    /// A rule whose hours do not begin before it expires.
+    NeverOpens,
+    /// An attribute that items or rules of this kind do not have.
+    UnknownAttribute,
+    /// An item or a rule that cannot be parsed, so that its calls are refused.
+    InvalidRecord,
+    /// A rule between two parties in a list, where only patterns belong.
+    Misplaced,
+    /// An item that is not one of callgate's.
+    ForeignItem,
+    /// An item that costs several read units.
+    TooBig,
+    /// A prefix that matches most of the known parties.
+    ShortPrefix,
+    /// A suspended party that has rules.
+    Suspended,
+}
+
+impl FindingKind {
+    /// Every kind.
+    pub const ALL: [Self; 13] = [
+        Self::NeverMatches,
+        Self::Shadowed,
+        Self::Contradicted,
+        Self::Expired,
+        Self::Milliseconds,
+        Self::NeverOpens,
+        Self::UnknownAttribute,
+        Self::InvalidRecord,
+        Self::Misplaced,
+        Self::ForeignItem,
+        Self::TooBig,
+        Self::ShortPrefix,
+        Self::Suspended,
+    ];
+
+    /// The stable word, used in JSON output and documented in the reference.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NeverMatches => "never_matches",
+            Self::Shadowed => "shadowed",
+            Self::Contradicted => "contradicted",
+            Self::Expired => "expired",
+            Self::Milliseconds => "milliseconds",
+            Self::NeverOpens => "never_opens",
+            Self::UnknownAttribute => "unknown_attribute",
+            Self::InvalidRecord => "invalid_record",
+            Self::Misplaced => "misplaced",
+            Self::ForeignItem => "foreign_item",
+            Self::TooBig => "too_big",
+            Self::ShortPrefix => "short_prefix",
+            Self::Suspended => "suspended",
+        }
+    }
+
+    /// The kind in words, for help texts and pages.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::NeverMatches => "no call has this id or prefix, perhaps because the dial plan was another one",
+            Self::Shadowed => "the rule has no effect, because of the other rules",
+            Self::Contradicted => "the rule allows calls, but other rules decide them, and deny some",
+            Self::Expired => "the rule or the party has expired",
+            Self::Milliseconds => "the expiry is in milliseconds, but is read as seconds",
+            Self::NeverOpens => "the hours of the rule do not begin before it expires",
+            Self::UnknownAttribute => "the item or the rule has an attribute that callgate does not use",
+            Self::InvalidRecord => "the item or the rule cannot be parsed, so its calls are refused",
+            Self::Misplaced => "a rule between two parties is stored in a list, where only patterns belong",
+            Self::ForeignItem => "the item is not one of callgate's",
+            Self::TooBig => "every call that reads the item costs several read units",
+            Self::ShortPrefix => "the prefix matches most of the known parties",
+            Self::Suspended => "the party is suspended, so its rules have no effect",
+        }
+    }
+}
+
+impl Serialize for FindingKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// A mistake in the table.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// The app's key. Empty for an item that is not one of callgate's.
+    pub app: String,
+    /// The item or the rule, in words.
+    #[serde(rename = "where")]
+    pub location: String,
+    /// The kind.
+    pub kind: FindingKind,
+    /// What is wrong.
+    pub what: String,
+    /// Why it matters.
+    pub why: String,
+    /// The command that fixes it, for people to run.
+    #[serde(rename = "mend")]
+    pub command: Option<String>,
+    /// The change that is always safe, if there is one. [`Table::fix`](crate::Table::fix) applies it.
+    #[serde(rename = "fixable", serialize_with = "serialize_is_some")]
+    pub fix: Option<Fix>,
 }
 
 impl Finding {
     pub(super) fn new(
-        kind: &'static str,
-        place: &Place,
+        kind: FindingKind,
+        location: &Location,
         what: impl Into<String>,
         why: impl Into<String>,
-        mend: Option<String>,
+        command: Option<String>,
     ) -> Self {
-        let Place { app, name } = place.clone();
-        Self { app, r#where: name, kind, what: what.into(), why: why.into(), mend, fixable: false }
+        let Location { app, text } = location.clone();
+        Self { app, location: text, kind, what: what.into(), why: why.into(), command, fix: None }
     }
 
-    pub(super) fn title(&self) -> String {
-        format!("{}: {}", self.kind, self.r#where)
+    /// The kind and the location on one line.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}: {}", self.kind.as_str(), self.location)
+    }
+
+    /// The order in a report.
+    pub(super) fn cmp(&self, other: &Self) -> Ordering {
+        fn key(finding: &Finding) -> impl Ord + '_ {
+            let Finding { app, location, kind, what, why, command, fix } = finding;
+            (app, location, kind.as_str(), what, why, command, fix.is_some())
+        }
+        key(self).cmp(&key(other))
     }
 }
 
-/// Where something stands.
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+fn serialize_is_some<S: Serializer>(fix: &Option<Fix>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(fix.is_some())
+}
+
+/// An item or a rule, in words.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) app: String,
-    pub(super) name: String,
+pub(super) struct Location {
+    app: String,
+    text: String,
 }
 
-impl Place {
-    pub(super) fn item(named: &ItemKind) -> Self {
-        match named {
-            ItemKind::App(app) => Self { app: app.clone(), name: format!("app `{app}`") },
+impl Location {
+    pub(super) fn item(kind: &ItemKind) -> Self {
+        match kind {
+            ItemKind::App(app) => Self { app: app.clone(), text: format!("app `{app}`") },
             ItemKind::Party(app, id) => Self::party(app, id),
             ItemKind::Pair(app, callee, caller) => Self::rule(app, caller, callee),
         }
     }
 
     pub(super) fn party(app: &str, id: &str) -> Self {
-        Self { app: app.to_owned(), name: format!("party `{id}` of app `{app}`") }
+        Self { app: app.to_owned(), text: format!("party `{id}` of app `{app}`") }
     }
 
     pub(super) fn rule(app: &str, from: &str, to: &str) -> Self {
-        Self { app: app.to_owned(), name: format!("rule from `{from}` to `{to}` of app `{app}`") }
+        Self { app: app.to_owned(), text: format!("rule from `{from}` to `{to}` of app `{app}`") }
     }
-}
 
-/// `callgatectl COMMAND` for an app or a party.
-pub(super) fn item_command(command: &str, named: &ItemKind) -> String {
-    match named {
-        ItemKind::App(app) => format!("callgatectl {command} --app {}", quote(app)),
-        ItemKind::Party(app, id) | ItemKind::Pair(app, id, _) => {
-            format!("callgatectl {command} --app {} {}", quote(app), quote(id))
-        }
-    }
-}
-
-/// `callgatectl COMMAND` for a rule.
-pub(super) fn rule_command(command: &str, app: &str, from: &str, to: &str) -> String {
-    format!("callgatectl {command} --app {} --from {} --to {}", quote(app), quote(from), quote(to))
-}
-
-/// The command that says a rule, its conditions included: without them it would open more than it did.
-pub(super) fn say_command(rule: &Rule, app: &str, from: &str, to: &str) -> String {
-    let mut words = vec![rule_command(rule.effect.as_str(), app, from, to)];
-    let mut add = |flag: &str, value: &str| words.extend([flag.to_owned(), quote(value)]);
-    if let Some(media) = rule.media {
-        add("--media", &media_words(media).join(","));
-    }
-    for window in rule.hours.iter().flat_map(Hours::windows) {
-        add("--hours", &window.to_string());
-    }
-    if let Some(at) = rule.expires_at {
-        add("--until", &moment::format(at));
-    }
-    if let Some(note) = &rule.note {
-        add("--note", note);
-    }
-    words.join(" ")
-}
-
-/// What only DynamoDB's own tool can do: delete an item.
-pub(super) fn delete_command(table: &str, item: &Attributes) -> String {
-    format!("aws dynamodb delete-item --table-name {} --key {}", quote(table), quote(&key_json(item)))
-}
-
-/// What only DynamoDB's own tool can do: remove an attribute.
-pub(super) fn remove_attribute_command(table: &str, item: &Attributes, name: &str) -> String {
-    format!(
-        "aws dynamodb update-item --table-name {} --key {} --update-expression 'REMOVE #n' --expression-attribute-names {}",
-        quote(table),
-        quote(&key_json(item)),
-        quote(&json!({"#n": name}).to_string())
-    )
-}
-
-/// The key of an item that has one.
-pub(super) fn key_of(item: &Attributes) -> Key {
-    let (pk, sk) = keys(item).unwrap_or_default();
-    Key { pk: pk.to_owned(), sk: sk.to_owned() }
-}
-
-fn key_json(item: &Attributes) -> String {
-    let Key { pk, sk } = key_of(item);
-    json!({"pk": {"S": pk}, "sk": {"S": sk}}).to_string()
-}
-
-/// As a shell takes it as one word.
-fn quote(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_.,:/@%".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
+    /// An item that does not belong to an app.
+    pub(super) fn outside_apps(text: String) -> Self {
+        Self { app: String::new(), text }
     }
 }

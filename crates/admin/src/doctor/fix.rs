@@ -1,33 +1,40 @@
-//! `doctor --fix`: what has one safe mend, each only if it still stands as it was read.
+//! Fixes that are always safe. Each is only applied while the table still holds what was read.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use callgate::store::item::{EXPIRES_AT, Key};
+use callgate::store::item::EXPIRES_AT;
 use callgate_core::EpochSeconds;
 
-use crate::connection::Table;
-use crate::items::{Change, Expression};
+use crate::error::Result;
+use crate::rule_target::RuleLocation;
+use crate::rules::Author;
+use crate::table::Table;
+use crate::table::items::{Expression, Update};
 
-/// The one safe mend of a finding.
-#[derive(Debug, Clone)]
-pub(super) struct Fix {
-    pub(super) key: Key,
-    /// The list and the entry; none, and it is about the item itself.
-    pub(super) entry: Option<(&'static str, String)>,
-    /// What must still stand there.
+/// The safe fix of a finding. [`Table::fix`] applies it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fix {
+    /// The item, or the entry of one of its lists.
+    pub(super) location: RuleLocation,
+    /// What must still be stored: the whole entry to remove one, otherwise its `expires_at`.
     pub(super) expected: AttributeValue,
     pub(super) action: Action,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Action {
+    /// Removes the entry or deletes the item.
     Remove,
+    /// Replaces `expires_at`.
     SetExpiry(EpochSeconds),
 }
 
 impl Table {
-    /// `false` when something else stands there by now.
-    pub(super) async fn mend(&self, fix: &Fix, writer: &str, now: EpochSeconds) -> anyhow::Result<bool> {
-        let Fix { key, entry, expected, action } = fix;
+    /// Applies a fix. `false` when what is stored changed since the inspection; nothing is written then.
+    ///
+    /// # Errors
+    /// Why the table cannot be written to.
+    pub async fn fix(&self, fix: &Fix, author: &Author) -> Result<bool> {
+        let Fix { location: RuleLocation { key, entry }, expected, action } = fix;
         let mut expression = Expression::default();
         let entry = entry.as_ref().map(|(list, entry)| format!("{}.{}", expression.name(list), expression.name(entry)));
         let expected = expression.value(expected.clone());
@@ -39,20 +46,20 @@ impl Table {
             (Action::Remove, Some(entry)) => (format!("REMOVE {entry}"), format!("{entry} = {expected}")),
             (Action::SetExpiry(at), entry) => {
                 let mut attributes = vec![(EXPIRES_AT, AttributeValue::N(at.to_string()))];
-                // A party's item does not say who wrote it; a rule does.
+                // Rules record who wrote them. A party's item does not.
                 if entry.is_some() || key.sk.starts_with("CALLER#") {
-                    attributes.push(("updated_at", AttributeValue::N(now.to_string())));
-                    attributes.push(("updated_by", AttributeValue::S(writer.to_owned())));
+                    attributes.push(("updated_at", AttributeValue::N(author.at.to_string())));
+                    attributes.push(("updated_by", AttributeValue::S(author.name.clone())));
                 }
-                let place = entry.map(|entry| format!("{entry}.")).unwrap_or_default();
+                let path = entry.map(|entry| format!("{entry}.")).unwrap_or_default();
                 let set: Vec<_> = attributes
                     .into_iter()
-                    .map(|(name, value)| format!("{place}{} = {}", expression.name(name), expression.value(value)))
+                    .map(|(name, value)| format!("{path}{} = {}", expression.name(name), expression.value(value)))
                     .collect();
-                let condition = format!("{place}{} = {expected}", expression.name(EXPIRES_AT));
+                let condition = format!("{path}{} = {expected}", expression.name(EXPIRES_AT));
                 (format!("SET {}", set.join(", ")), condition)
             }
         };
-        self.change(Change { key, update, condition: Some(condition), expression }).await
+        self.update(Update { key, update, condition: Some(condition), expression }).await
     }
 }

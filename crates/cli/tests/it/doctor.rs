@@ -31,7 +31,7 @@ fn a_sound_table_has_no_findings() {
     place.run("deny --app shop --from '+881*' --to '*'").done();
     place.run("allow --app shop --from PPP002 --to '*' --hours 'Mon-Fri 09:00-18:00 Europe/Moscow' --until 30d").done();
     place.run("suspend --app shop PPP007").done();
-    place.run("doctor").done().says("5 items and 4 rules looked at, 0 findings");
+    place.run("doctor").done().says("5 items and 4 rules inspected, 0 findings");
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn what_never_matches_is_found_with_its_mend() {
     let run = place.run("doctor").ends(4);
     let run = run
         .says("never_matches: rule from `+7 495 123` to `PPP005`")
-        .says("calls name it: under this dial plan they say `+7495123`");
+        .says("`+7 495 123` is not in canonical form: under this dial plan it would be stored as `+7495123`");
     run.says("revoke --exactly --app shop --from '+7 495 123' --to PPP005 && callgatectl allow --app shop --from '+7 495 123' --to PPP005");
     place.run("revoke --exactly --app shop --from '+7 495 123' --to PPP005").done().says("revoked");
     place.run("revoke --exactly --app shop --from '8-495*' --to PPP001").done();
@@ -111,7 +111,7 @@ fn time_is_looked_at() {
         "milliseconds: rule from `b` to `PPP002` of app `shop`",
     ];
     assert_eq!(found(&place, ""), all);
-    place.run("doctor --fix").ends(4).says("mended: expired").says("mended: milliseconds").says("1 finding");
+    place.run("doctor --fix").ends(4).says("fixed: expired").says("fixed: milliseconds").says("1 finding");
     assert_eq!(found(&place, ""), [all[3]]);
     let rules = place.run("export").ends(1).out;
     assert!(rules.contains("shop,+2*,PPP001,allow,,,2100-01-01T00:00:00Z,"), "{rules}");
@@ -176,9 +176,13 @@ fn a_mend_says_the_whole_rule_again() {
     place.put(&party("PPP001", &json!({"+7 495*": {"M": rule}, "tel:+7*": {"M": {"effect": {"S": "deny"}}}})));
     let said = "callgatectl allow --app shop --from '+7 495*' --to PPP001 --media audio --hours 'Mon-Fri 09:00-18:00 Europe/Moscow' \
                 --hours 'Sat 10:00-14:00 UTC' --until 2100-01-01T00:00:00Z --note 'it'\\''s'";
-    let run = place.run("doctor").ends(4).says("`+7 495*` is not how calls spell it: they say `+7495*`");
+    let run = place
+        .run("doctor")
+        .ends(4)
+        .says("`+7 495*` is not in canonical form: under this dial plan it would be stored as `+7495*`");
     run.says(&format!("revoke --exactly --app shop --from '+7 495*' --to PPP001 && {said}\n"))
-        .says("`tel:+7*` starts with a scheme, which no id keeps");
+        .says("`tel:+7*` starts with a scheme, which ids do not keep")
+        .says("revoke --exactly --app shop --from 'tel:+7*' --to PPP001, then write it again with a valid caller\n");
     place.put(&json!({"pk": {"S": "x"}, "sk": {"S": "y"}}));
     place.run("doctor").ends(4).says("aws dynamodb delete-item --table-name permissions --key '{\"pk\":{\"S\":\"x\"}");
 }
@@ -189,7 +193,7 @@ fn who_mended_a_rule_is_written_down() {
     let late = json!({"expires_at": {"N": "4102444800000"}, "updated_by": {"S": "somebody"}, "updated_at": {"N": "1"}});
     place.put(&pair("a", "b", &late));
     place.put(&party("c", &json!({"*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "4102444800000"}}}})));
-    place.run("doctor").ends(4).says("mend: callgatectl doctor --fix");
+    place.run("doctor").ends(4).says("fix: callgatectl doctor --fix");
     place.run("doctor --fix").done();
     for shown in [place.json("show --app shop b"), place.json("show --app shop c")] {
         let rule = &shown["incoming"][0];

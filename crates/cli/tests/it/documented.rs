@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use callgate_admin::doctor::FindingKind;
 use serde_json::{Value, json};
 
 use crate::support::Place;
@@ -103,6 +104,9 @@ fn what_programs_are_promised_is_what_every_command_prints() {
     let kinds = PAGE.split("Kinds of findings: ").nth(1).unwrap();
     for finding in place.json("doctor")["findings"].as_array().unwrap() {
         assert!(kinds.contains(&format!("`{}`", finding["kind"].as_str().unwrap())), "{finding}");
+    }
+    for kind in FindingKind::ALL {
+        assert!(kinds.contains(&format!("`{}`", kind.as_str())), "{kind:?}");
     }
     std::fs::remove_file(file).unwrap();
     std::fs::remove_file(bad).unwrap();
