@@ -1,30 +1,28 @@
-//! Rules as text: CSV with a header row, and NDJSON, one object a line.
+//! Files of rules: CSV with a header row, and NDJSON with one object a line.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
-use anyhow::{Context as _, bail};
-use callgate_core::{AppKey, DialPlan, Effect, Hours, Pattern, Rule};
-use clap::ValueEnum;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use callgate_core::{AppKey, DialPlan, Hours, Pattern, Rule};
+use serde::Serialize;
 
-use crate::moment;
-use crate::say::visible;
-use crate::statement::{Row, RuleLocation, RuleTarget, parse_media};
+use crate::error::{Error, Result};
+use crate::rule_row::RuleRow;
+use crate::rule_target::{RuleLocation, RuleTarget};
+use crate::time;
+use crate::wording::{escape, parse_effect, parse_media};
 
-/// The columns, in the order in which `export` writes them.
-pub(crate) const COLUMNS: [&str; 8] = ["app", "from", "to", "effect", "media", "hours", "expires_at", "note"];
+mod csv;
+mod lines;
+mod ndjson;
 
-/// The columns without which no rule can be said.
+use lines::Lines;
+
+/// The columns that a CSV file must have.
 const REQUIRED: [&str; 4] = ["app", "from", "to", "effect"];
 
-/// A line longer than this is none of a file of rules: no item of the table can be half as long.
-const MAX_LINE: u64 = 1 << 20;
-
 /// How rules are written as text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// A header row, then one rule a row.
     Csv,
@@ -34,513 +32,358 @@ pub enum Format {
 
 /// What is wrong with a line of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Problem {
-    pub(crate) line: u64,
-    pub(crate) column: String,
-    pub(crate) value: String,
-    pub(crate) reason: String,
+pub struct Problem {
+    /// The line on which the rule starts, counted from 1.
+    pub line: u64,
+    /// The column. Empty when the whole line is concerned.
+    pub column: String,
+    /// The value as it is in the file.
+    pub value: String,
+    /// What is wrong with the value.
+    pub reason: String,
 }
 
 impl Problem {
+    fn new(line: u64, column: &str, value: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { line, column: column.to_owned(), value: value.into(), reason: reason.into() }
+    }
+
     fn of_line(line: u64, reason: impl Into<String>) -> Self {
-        Self { line, column: String::new(), value: String::new(), reason: reason.into() }
+        Self::new(line, "", "", reason)
     }
 }
 
-/// As it is shown to people.
+/// The problem on one line, for people.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { line, column, value, reason } = self;
         write!(f, "line {line}")?;
         if !column.is_empty() {
-            write!(f, ", column `{}`", visible(column))?;
+            write!(f, ", column `{}`", escape(column))?;
         }
         f.write_str(":")?;
         if !value.is_empty() {
-            write!(f, " `{}`", visible(value))?;
+            write!(f, " `{}`", escape(value))?;
         }
-        write!(f, " {}", visible(reason))
+        write!(f, " {}", escape(reason))
     }
 }
 
-/// One line, read.
-pub(crate) struct Line {
-    pub(crate) number: u64,
-    pub(crate) rule: Result<(RuleTarget, RuleLocation, Rule), Vec<Problem>>,
+/// A line of a file, parsed.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// The number of the line on which the rule starts, counted from 1.
+    pub number: u64,
+    /// The rule, or everything that is wrong with it.
+    pub rule: Result<FileRule, Vec<Problem>>,
 }
 
-/// The rules of a file as `import` reads and `export` writes them, for whoever wants to know that both say the same.
+/// A rule of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleFile(Vec<(RuleTarget, Rule)>);
+pub struct FileRule {
+    /// The parties the rule is about.
+    pub target: RuleTarget,
+    /// Where the rule belongs in the table.
+    pub location: RuleLocation,
+    /// The rule. The file does not hold who wrote it and when.
+    pub rule: Rule,
+}
 
-impl RuleFile {
-    /// Reads a file, in the format its first character suggests where none is given.
+/// Reads a file of rules line by line.
+///
+/// ```
+/// use callgate_admin::rule_file::Reader;
+/// use callgate_core::DialPlan;
+///
+/// let file = "app,from,to,effect\nshop,PPP009,PPP005,allow\nshop,PPP009,PPP005,alow\n";
+/// let dial_plan = DialPlan::default();
+/// let mut reader = Reader::new(file.as_bytes(), None, &dial_plan)?;
+/// assert!(reader.next_line()?.is_some_and(|line| line.rule.is_ok()));
+/// let problems = reader.next_line()?.and_then(|line| line.rule.err()).unwrap_or_default();
+/// assert_eq!(problems[0].to_string(), "line 3, column `effect`: `alow` must be `allow` or `deny`");
+/// # Ok::<_, callgate_admin::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Reader<'a, R> {
+    format: FormatReader<BufReader<R>>,
+    dial_plan: &'a DialPlan,
+}
+
+#[derive(Debug)]
+enum FormatReader<R> {
+    Csv(csv::Reader<R>),
+    Ndjson(ndjson::Reader<R>),
+}
+
+impl<'a, R: Read> Reader<'a, R> {
+    /// Starts to read a file. Without a format, its first character shows which one it has.
     ///
     /// # Errors
-    /// When it cannot be read; the first line that is no rule is named.
-    pub fn read(source: &[u8], format: Option<Format>) -> anyhow::Result<Self> {
-        let mut rules = Vec::new();
-        read(source, format, &DialPlan::default(), |Line { number, rule }| {
-            let (target, _, rule) = rule.map_err(|problems| anyhow::anyhow!("line {number}: {problems:?}"))?;
-            rules.push((target, rule));
-            Ok(())
-        })?;
-        Ok(Self(rules))
-    }
-
-    /// The file that says these rules.
-    ///
-    /// # Errors
-    /// When a row cannot be written.
-    pub fn write(&self, format: Format) -> anyhow::Result<Vec<u8>> {
-        let mut text = Vec::new();
-        let mut writer = Writer::new(format, &mut text)?;
-        for (target, rule) in &self.0 {
-            writer.write(&Row::new(target, rule))?;
+    /// [`Error::Local`] when the file cannot be read.
+    pub fn new(source: R, format: Option<Format>, dial_plan: &'a DialPlan) -> Result<Self> {
+        const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+        let mut source = BufReader::with_capacity(1 << 16, source);
+        let start = source.fill_buf().map_err(|error| unreadable(&error))?;
+        if start.starts_with(BYTE_ORDER_MARK) {
+            source.consume(BYTE_ORDER_MARK.len());
         }
-        writer.finish()?;
-        Ok(text)
+        let start = source.fill_buf().map_err(|error| unreadable(&error))?;
+        let detected = match start.trim_ascii_start().first() {
+            Some(b'{' | b'[') => Format::Ndjson,
+            _ => Format::Csv,
+        };
+        let lines = Lines::new(source);
+        let format = match format.unwrap_or(detected) {
+            Format::Csv => FormatReader::Csv(csv::Reader::new(lines)),
+            Format::Ndjson => FormatReader::Ndjson(ndjson::Reader::new(lines)),
+        };
+        Ok(Self { format, dial_plan })
+    }
+
+    /// Reads the next rule. `None` at the end of the file, and after a header row that is not valid.
+    ///
+    /// # Errors
+    /// [`Error::Local`] when the file cannot be read, or a line is too long to be one of a file of rules.
+    pub fn next_line(&mut self) -> Result<Option<Line>> {
+        let fields = match &mut self.format {
+            FormatReader::Csv(reader) => reader.next_fields()?,
+            FormatReader::Ndjson(reader) => reader.next_fields()?,
+        };
+        Ok(fields.map(|NumberedFields { number, fields }| {
+            let rule = fields.and_then(|fields| fields.rule(number, self.dial_plan));
+            Line { number, rule }
+        }))
     }
 }
 
-/// Goes through all lines; stops at the first error of `take`, or when the source cannot be read.
-pub(crate) fn read(
-    source: impl Read,
-    format: Option<Format>,
-    plan: &DialPlan,
-    mut take: impl FnMut(Line) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let mut source = BufReader::with_capacity(1 << 16, source);
-    if source.fill_buf().context("the file cannot be read")?.starts_with("\u{feff}".as_bytes()) {
-        source.consume("\u{feff}".len());
-    }
-    let first = source.fill_buf()?.trim_ascii_start().first();
-    let sniffed = if matches!(first, Some(b'{' | b'[')) { Format::Ndjson } else { Format::Csv };
-    let lines = Lines { source, number: 0, line: Vec::new() };
-    match format.unwrap_or(sniffed) {
-        Format::Csv => read_csv(lines, plan, &mut take),
-        Format::Ndjson => read_ndjson(lines, plan, &mut take),
-    }
+fn unreadable(error: &io::Error) -> Error {
+    Error::Local(format!("the file cannot be read: {error}"))
 }
 
-/// The lines of a file, counted.
-struct Lines<R> {
-    source: R,
+/// The values on a line, or what is wrong with it.
+struct NumberedFields {
     number: u64,
-    /// The last one that was read, with its end.
-    line: Vec<u8>,
+    fields: Result<Fields, Vec<Problem>>,
 }
 
-impl<R: BufRead> Lines<R> {
-    /// `false` at the end of the file.
-    fn advance(&mut self) -> anyhow::Result<bool> {
-        self.line.clear();
-        self.number += 1;
-        let mut limited = self.source.by_ref().take(MAX_LINE);
-        let length = limited.read_until(b'\n', &mut self.line).context("the file cannot be read")?;
-        if length as u64 == MAX_LINE {
-            bail!("line {} is longer than {MAX_LINE} bytes, which no rule is; nothing was written", self.number);
-        }
-        Ok(length > 0)
-    }
-
-    /// The line without its end, and its end.
-    fn parts(&self) -> (&[u8], &[u8]) {
-        let text = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        self.line.split_at(text.len())
-    }
-
-    /// The next record of a CSV file (RFC 4180) and the line it starts on. The reader of the `csv` crate takes the
-    /// rest of the file into a field whose quotation mark is never closed, rules and all, and does not count blank lines.
-    fn record(&mut self) -> anyhow::Result<Option<(u64, Result<Record, Misquoted>)>> {
-        while self.advance()? {
-            if self.parts().0.is_empty() {
-                continue;
-            }
-            let number = self.number;
-            let mut record = Record::default();
-            loop {
-                let (text, end) = self.parts();
-                let ended = match record.add(text) {
-                    Err(misquoted) => Err(misquoted),
-                    Ok(()) if record.state != State::Quoted => Ok(record),
-                    Ok(()) if record.field.len() as u64 > MAX_LINE => Err(record.misquoted(NEVER_CLOSED)),
-                    Ok(()) => {
-                        record.field.extend_from_slice(end);
-                        if self.advance()? {
-                            continue;
-                        }
-                        Err(record.misquoted(NEVER_CLOSED))
-                    }
-                };
-                return Ok(Some((number, ended)));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// The fields of a record, as far as it has been read.
-#[derive(Default)]
-struct Record {
-    fields: Vec<Vec<u8>>,
-    /// The one that is being read, or the last.
-    field: Vec<u8>,
-    state: State,
-}
-
-/// Where in a field the reader is.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum State {
-    #[default]
-    Start,
-    Plain,
-    Quoted,
-    /// After a quotation mark that may close the field, or be the first of two.
-    Closed,
-}
-
-/// A field with quotation marks that make no sense: its place among the fields, its beginning and why.
-struct Misquoted(usize, String, &'static str);
-
-const NEVER_CLOSED: &str =
-    "begins with a quotation mark that is never closed, so that what follows would be part of it";
-const STRAY_QUOTE: &str =
-    "holds a quotation mark but is not in quotation marks; write \"…\", and each one inside twice";
-const AFTER_QUOTE: &str = "goes on after its closing quotation mark; one inside quotation marks is written twice";
-
-impl Record {
-    /// A line, without its end.
-    fn add(&mut self, line: &[u8]) -> Result<(), Misquoted> {
-        for &byte in line {
-            self.state = match (self.state, byte) {
-                (State::Quoted, b'"') => State::Closed,
-                (State::Start, b'"') => State::Quoted,
-                (State::Plain, b'"') => return Err(self.misquoted(STRAY_QUOTE)),
-                (State::Start | State::Plain | State::Closed, b',') => {
-                    self.fields.push(std::mem::take(&mut self.field));
-                    State::Start
-                }
-                (State::Closed, byte) if byte != b'"' => return Err(self.misquoted(AFTER_QUOTE)),
-                (state, byte) => {
-                    self.field.push(byte);
-                    if state == State::Start || state == State::Plain { State::Plain } else { State::Quoted }
-                }
-            };
-        }
-        Ok(())
-    }
-
-    fn misquoted(&self, reason: &'static str) -> Misquoted {
-        let beginning = String::from_utf8_lossy(&self.field).chars().take(40).collect();
-        Misquoted(self.fields.len(), beginning, reason)
-    }
-
-    fn fields(self) -> Vec<Vec<u8>> {
-        let Self { mut fields, field, .. } = self;
-        fields.push(field);
-        fields
-    }
-}
-
-fn read_csv(
-    mut lines: Lines<impl BufRead>,
-    plan: &DialPlan,
-    take: &mut impl FnMut(Line) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let columns = match lines.record()? {
-        None => Err(vec![Problem::of_line(1, "the file is empty; the first line names the columns")]),
-        Some((number, Ok(header))) => header_of(number, header.fields()),
-        Some((number, Err(misquoted))) => Err(vec![misquoted.problem(number, &[])]),
-    };
-    let columns = match columns {
-        Ok(columns) => columns,
-        Err(problems) => return take(Line { number: 1, rule: Err(problems) }),
-    };
-    while let Some((number, record)) = lines.record()? {
-        let fields = match record {
-            Ok(record) => row(number, &columns, record.fields()),
-            Err(misquoted) => Err(vec![misquoted.problem(number, &columns)]),
-        };
-        take(Line { number, rule: fields.and_then(|fields| fields.rule(number, plan)) })?;
-    }
-    Ok(())
-}
-
-impl Misquoted {
-    fn problem(self, line: u64, columns: &[String]) -> Problem {
-        let Self(index, value, reason) = self;
-        Problem { line, column: columns.get(index).cloned().unwrap_or_default(), value, reason: reason.to_owned() }
-    }
-}
-
-/// The columns that the first line names.
-fn header_of(line: u64, names: Vec<Vec<u8>>) -> Result<Vec<String>, Vec<Problem>> {
-    let all = COLUMNS.join(",");
-    let mut problems = Vec::new();
-    let mut columns: Vec<String> = Vec::new();
-    for name in names {
-        let (name, reason) = match String::from_utf8(name) {
-            Err(error) => {
-                let name = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                (name, Some("is not UTF-8; save the file as UTF-8".to_owned()))
-            }
-            Ok(name) => {
-                let name = name.trim().to_ascii_lowercase();
-                let reason = if columns.contains(&name) {
-                    Some("stands twice".to_owned())
-                } else if COLUMNS.contains(&name.as_str()) {
-                    None
-                } else {
-                    Some(format!("is no column; the columns are {all}, with commas between them"))
-                };
-                (name, reason)
-            }
-        };
-        problems.extend(reason.map(|reason| Problem { line, column: String::new(), value: name.clone(), reason }));
-        columns.push(name);
-    }
-    if problems.is_empty() {
-        let missing = REQUIRED.iter().filter(|name| !columns.iter().any(|column| column == *name));
-        let reason = format!("is missing; the first line names the columns: {all}");
-        problems.extend(missing.map(|name| Problem {
-            line,
-            column: (*name).to_owned(),
-            value: String::new(),
-            reason: reason.clone(),
-        }));
-    }
-    if problems.is_empty() { Ok(columns) } else { Err(problems) }
-}
-
-fn row(line: u64, columns: &[String], values: Vec<Vec<u8>>) -> Result<Fields, Vec<Problem>> {
-    let mut fields = Fields::default();
-    let mut problems = Vec::new();
-    if values.len() != columns.len() {
-        problems
-            .push(Problem::of_line(line, format!("there are {} fields, and {} columns", values.len(), columns.len())));
-    }
-    for (column, value) in columns.iter().zip(values) {
-        match String::from_utf8(value) {
-            Ok(text) => fields.set(column, text),
-            Err(error) => problems.push(Problem {
-                line,
-                column: column.clone(),
-                value: String::from_utf8_lossy(error.as_bytes()).into_owned(),
-                reason: "is not UTF-8".to_owned(),
-            }),
-        }
-    }
-    if problems.is_empty() { Ok(fields) } else { Err(problems) }
-}
-
-fn read_ndjson(
-    mut lines: Lines<impl BufRead>,
-    plan: &DialPlan,
-    take: &mut impl FnMut(Line) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    while lines.advance()? {
-        let (line, number) = (lines.line.trim_ascii(), lines.number);
-        if line.is_empty() {
-            continue;
-        }
-        take(Line { number, rule: object(line, number).and_then(|fields| fields.rule(number, plan)) })?;
-    }
-    Ok(())
-}
-
-/// The members of an object in their order, a name that stands twice included.
-struct Members(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("one object a line")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Reader)
-    }
-}
-
-/// The members of an object as the fields of a row.
-fn object(text: &[u8], line: u64) -> Result<Fields, Vec<Problem>> {
-    let problem = |column: &str, value: String, reason: &str| Problem {
-        line,
-        column: column.to_owned(),
-        value,
-        reason: reason.to_owned(),
-    };
-    let Members(members) = serde_json::from_slice(text).map_err(|error| {
-        // The parser knows of this line only, and calls it the first.
-        let why = error.to_string().replace("at line 1 column", "at character");
-        vec![problem("", String::from_utf8_lossy(text).into_owned(), &format!("is no JSON object: {why}"))]
-    })?;
-    let mut fields = Fields::default();
-    let mut problems = Vec::new();
-    for (index, (name, value)) in members.iter().enumerate() {
-        if members.iter().take(index).any(|(other, _)| other == name) {
-            problems.push(problem(name, value.to_string(), "stands twice in this object"));
-        } else if !COLUMNS.contains(&name.as_str()) {
-            problems.push(problem(name, value.to_string(), "is no member of a rule"));
-        } else if let Some(text) = self::text(name, value) {
-            fields.set(name, text);
-        } else {
-            problems.push(problem(name, value.to_string(), "must be text"));
-        }
-    }
-    if problems.is_empty() { Ok(fields) } else { Err(problems) }
-}
-
-/// Lists become what they are in CSV; a moment may be a number.
-fn text(name: &str, value: &Value) -> Option<String> {
-    match (name, value) {
-        (_, Value::Null) => Some(String::new()),
-        (_, Value::String(text)) => Some(text.clone()),
-        ("expires_at", Value::Number(number)) => Some(number.to_string()),
-        ("media" | "hours", Value::Array(list)) => {
-            let words: Option<Vec<_>> = list.iter().map(Value::as_str).collect();
-            Some(words?.join("; "))
-        }
-        _ => None,
-    }
-}
-
-/// The fields of a line, as they were written.
+/// The values of a rule as text, one for each column.
 #[derive(Debug, Default)]
-struct Fields([String; 8]);
+struct Fields {
+    app: String,
+    from: String,
+    to: String,
+    effect: String,
+    media: String,
+    hours: String,
+    expires_at: String,
+    note: String,
+}
+
+/// The number of columns.
+const COLUMNS: usize = 8;
 
 impl Fields {
-    fn set(&mut self, column: &str, value: String) {
-        let place = COLUMNS.iter().position(|name| *name == column).and_then(|index| self.0.get_mut(index));
-        if let Some(place) = place {
-            *place = value;
-        }
+    /// Every column's name and value, in the order in which they are written.
+    fn columns(&mut self) -> [(&'static str, &mut String); COLUMNS] {
+        let Self { app, from, to, effect, media, hours, expires_at, note } = self;
+        [
+            ("app", app),
+            ("from", from),
+            ("to", to),
+            ("effect", effect),
+            ("media", media),
+            ("hours", hours),
+            ("expires_at", expires_at),
+            ("note", note),
+        ]
     }
 
-    fn get(&self, column: &str) -> &str {
-        let index = COLUMNS.iter().position(|name| *name == column);
-        index.and_then(|index| self.0.get(index)).map_or("", |text| text.trim())
+    /// The value of a column. `None` when there is no such column.
+    fn column(&mut self, name: &str) -> Option<&mut String> {
+        self.columns().into_iter().find(|(column, _)| *column == name).map(|(_, value)| value)
     }
 
-    fn rule(&self, line: u64, plan: &DialPlan) -> Result<(RuleTarget, RuleLocation, Rule), Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut note = |column: &str, reason: String| {
-            let value = self.get(column).to_owned();
-            problems.push(Problem { line, column: column.to_owned(), value, reason });
-        };
-        let app = AppKey::new(self.get("app")).map_err(|error| note("app", error.to_string())).ok();
-        let mut pattern = |column| {
-            if self.get(column).is_empty() {
-                note(column, "is empty; write `*` for everyone, `anonymous` for withheld callers".to_owned());
-                return None;
-            }
-            Pattern::new(self.get(column), plan).map_err(|error| note(column, error.to_string())).ok()
-        };
-        let (from, to) = (pattern("from"), pattern("to"));
-        let effect = match self.get("effect") {
-            "allow" => Some(Effect::Allow),
-            "deny" => Some(Effect::Deny),
-            _ => {
-                note("effect", "must be `allow` or `deny`".to_owned());
-                None
-            }
-        };
-        let media = Some(self.get("media")).filter(|text| !text.is_empty()).map(parse_media).transpose();
-        let media = media.map_err(|error| note("media", error.to_string())).unwrap_or_default();
-        let hours = Some(self.get("hours")).filter(|text| !text.is_empty()).map(Hours::parse).transpose();
-        let hours = hours.map_err(|error| note("hours", error.to_string())).unwrap_or_default();
-        let expires_at = match self.get("expires_at") {
-            "" => None,
-            text => {
-                let moment = moment::absolute(text);
-                if moment.is_none() {
-                    note(
-                        "expires_at",
-                        "is no moment; expected such as `2026-12-31T18:00:00Z`, or seconds since 1970".to_owned(),
-                    );
-                }
-                moment
-            }
-        };
-        let text = Some(self.get("note").to_owned()).filter(|text| !text.is_empty());
-        let target = match (app, from, to) {
+    /// Parses all values.
+    fn rule(&self, line: u64, dial_plan: &DialPlan) -> Result<FileRule, Vec<Problem>> {
+        let Self { app, from, to, effect, media, hours, expires_at, note } = self;
+        let mut values = Values { line, problems: Vec::new() };
+        let app = values.required("app", app, AppKey::new);
+        let from = values.required("from", from, |text| parse_pattern(text, dial_plan));
+        let to_pattern = values.required("to", to, |text| parse_pattern(text, dial_plan));
+        let effect =
+            values.required("effect", effect, |text| parse_effect(text).map_err(|_| "must be `allow` or `deny`"));
+        let media = values.optional("media", media, parse_media);
+        let hours = values.optional("hours", hours, Hours::parse);
+        let expires_at = values.optional("expires_at", expires_at, |text| {
+            time::parse_absolute(text)
+                .ok_or("is not a moment; expected one such as `2026-12-31T18:00:00Z`, or seconds since 1970")
+        });
+        let note = Some(note.trim().to_owned()).filter(|text| !text.is_empty());
+        let target = match (app, from, to_pattern) {
             (Some(app), Some(from), Some(to)) => Some(RuleTarget { app, from, to }),
             _ => None,
         };
-        let location =
-            target.as_ref().and_then(|target| target.location().map_err(|error| note("to", error.to_string())).ok());
+        let location = target.as_ref().and_then(|target| values.required("to", to, |_| target.location()));
         match (target, location, effect) {
-            (Some(target), Some(location), Some(effect)) if problems.is_empty() => {
-                Ok((target, location, Rule { media, hours, expires_at, note: text, ..Rule::new(effect) }))
+            (Some(target), Some(location), Some(effect)) if values.problems.is_empty() => {
+                let rule = Rule { effect, media, hours, expires_at, note, updated_at: None, updated_by: None };
+                Ok(FileRule { target, location, rule })
             }
-            _ => Err(problems),
+            _ => Err(values.problems),
         }
     }
 }
 
-/// Writes rows in one of the formats.
-pub(crate) enum Writer<W: Write> {
-    Csv(Box<csv::Writer<W>>),
+/// The values of a rule as they are written to a file.
+impl From<&RuleRow> for Fields {
+    fn from(row: &RuleRow) -> Self {
+        let RuleRow { app, from, to, effect, media, hours, expires_at, note } = row;
+        Self {
+            app: app.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            effect: effect.clone(),
+            media: media.join(" "),
+            hours: hours.join("; "),
+            expires_at: expires_at.clone().unwrap_or_default(),
+            note: note.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// The names of the columns, in the order in which they are written.
+fn column_names() -> [&'static str; COLUMNS] {
+    Fields::default().columns().map(|(name, _)| name)
+}
+
+/// Parses the values of a line and collects what is wrong with them.
+struct Values {
+    line: u64,
+    problems: Vec<Problem>,
+}
+
+impl Values {
+    fn required<T, E: fmt::Display>(
+        &mut self,
+        column: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = text.trim();
+        parse(text).map_err(|error| self.problems.push(Problem::new(self.line, column, text, error.to_string()))).ok()
+    }
+
+    fn optional<T, E: fmt::Display>(
+        &mut self,
+        column: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        if text.trim().is_empty() { None } else { self.required(column, text, parse) }
+    }
+}
+
+fn parse_pattern(text: &str, dial_plan: &DialPlan) -> Result<Pattern, String> {
+    if text.is_empty() {
+        return Err("is empty; write `*` for everyone and `anonymous` for withheld callers".to_owned());
+    }
+    Pattern::new(text, dial_plan).map_err(|error| error.to_string())
+}
+
+/// Writes a file of rules, as [`Reader`] reads it.
+#[derive(Debug)]
+pub struct Writer<W: Write>(FormatWriter<W>);
+
+#[derive(Debug)]
+enum FormatWriter<W: Write> {
+    Csv(csv::Writer<W>),
     Ndjson(W),
 }
 
 impl<W: Write> Writer<W> {
-    pub(crate) fn new(format: Format, out: W) -> anyhow::Result<Self> {
-        Ok(match format {
-            Format::Ndjson => Self::Ndjson(out),
-            Format::Csv => {
-                let mut writer = csv::Writer::from_writer(out);
-                writer.write_record(COLUMNS)?;
-                Self::Csv(Box::new(writer))
-            }
-        })
+    /// Starts a file. A CSV file gets its header row.
+    ///
+    /// # Errors
+    /// When `out` cannot be written to.
+    pub fn new(format: Format, out: W) -> io::Result<Self> {
+        Ok(Self(match format {
+            Format::Csv => FormatWriter::Csv(csv::Writer::new(out)?),
+            Format::Ndjson => FormatWriter::Ndjson(out),
+        }))
     }
 
-    pub(crate) fn write(&mut self, row: &Row) -> anyhow::Result<()> {
-        match self {
-            Self::Ndjson(out) => {
-                serde_json::to_writer(&mut *out, row)?;
-                out.write_all(b"\n")?;
-            }
-            Self::Csv(out) => {
-                let (media, hours) = (row.media.join(" "), row.hours.join("; "));
-                let optional = |text: &Option<String>| text.clone().unwrap_or_default();
-                let fields = [
-                    &row.app,
-                    &row.from,
-                    &row.to,
-                    &row.effect,
-                    &media,
-                    &hours,
-                    &optional(&row.expires_at),
-                    &optional(&row.note),
-                ];
-                out.write_record(fields)?;
-            }
+    /// Writes a rule.
+    ///
+    /// # Errors
+    /// When the file cannot be written to.
+    pub fn write(&mut self, row: &RuleRow) -> io::Result<()> {
+        match &mut self.0 {
+            FormatWriter::Csv(writer) => writer.write(row),
+            FormatWriter::Ndjson(out) => ndjson::write(out, row),
         }
-        Ok(())
     }
 
-    pub(crate) fn finish(self) -> anyhow::Result<()> {
-        match self {
-            Self::Ndjson(mut out) => out.flush()?,
-            Self::Csv(mut out) => out.flush()?,
+    /// Writes what is still buffered.
+    ///
+    /// # Errors
+    /// When the file cannot be written to.
+    pub fn finish(self) -> io::Result<()> {
+        match self.0 {
+            FormatWriter::Csv(writer) => writer.finish(),
+            FormatWriter::Ndjson(mut out) => out.flush(),
         }
-        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use callgate_core::{Effect, MediaSet};
+
+    use super::*;
+
+    /// A rule with every condition.
+    fn full() -> FileRule {
+        let target = RuleTarget {
+            app: AppKey::new("way#2").unwrap(),
+            from: Pattern::new("+7495*", &DialPlan::default()).unwrap(),
+            to: Pattern::new("PPP005", &DialPlan::default()).unwrap(),
+        };
+        let rule = Rule {
+            effect: Effect::Allow,
+            media: Some(MediaSet { audio: true, video: true }),
+            hours: Some(Hours::parse("Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-14:00 UTC").unwrap()),
+            expires_at: Some(4_102_444_800),
+            note: Some("two\nlines, and a \"quote\"".to_owned()),
+            updated_at: None,
+            updated_by: None,
+        };
+        FileRule { location: target.location().unwrap(), target, rule }
+    }
+
+    #[test]
+    fn every_condition_survives_both_formats() {
+        let full = full();
+        for format in [Format::Csv, Format::Ndjson] {
+            let mut text = Vec::new();
+            let mut writer = Writer::new(format, &mut text).unwrap();
+            writer.write(&RuleRow::new(&full.target, &full.rule)).unwrap();
+            writer.finish().unwrap();
+            let plan = DialPlan::default();
+            let mut reader = Reader::new(text.as_slice(), None, &plan).unwrap();
+            assert_eq!(reader.next_line().unwrap().unwrap().rule, Ok(full.clone()), "{format:?}");
+            assert!(reader.next_line().unwrap().is_none());
+        }
+    }
+
+    /// CSV and NDJSON have the same names.
+    #[test]
+    fn columns_are_the_members_of_a_row() {
+        let row = serde_json::to_value(RuleRow::new(&full().target, &full().rule)).unwrap();
+        let mut members: Vec<_> = row.as_object().unwrap().keys().cloned().collect();
+        let mut columns = column_names().to_vec();
+        members.sort();
+        columns.sort_unstable();
+        assert_eq!(members, columns);
+        assert!(REQUIRED.iter().all(|name| columns.contains(name)));
     }
 }

@@ -1,6 +1,6 @@
 //! A rule as a row of a file, which is also its JSON form.
 
-use callgate_core::{Hours, Rule, Window};
+use callgate_core::{EpochSeconds, Hours, Rule, Window};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -82,7 +82,7 @@ impl RuleRow {
             effect: parse_effect(effect)?,
             media: if media.is_empty() { None } else { Some(parse_media(&media.join(" "))?) },
             hours: Hours::new(windows),
-            expires_at: expires_at.as_deref().and_then(time::parse_absolute),
+            expires_at: expires_at.as_deref().map(parse_moment).transpose()?,
             note: note.clone(),
             updated_at: None,
             updated_by: None,
@@ -96,4 +96,8 @@ impl RuleRow {
         let conditions = self.rule().map(|rule| conditions_text(&rule)).unwrap_or_default();
         format!("{} {from} to {to}{conditions} in app {app}", self.effect)
     }
+}
+
+fn parse_moment(text: &str) -> Result<EpochSeconds> {
+    time::parse_absolute(text).ok_or_else(|| Error::InvalidInput(format!("`{text}` is not a moment")))
 }

@@ -9,6 +9,7 @@ use callgate_core::{AppKey, DialPlan, PartyId, Pattern};
 
 use crate::error::{Error, Result};
 
+pub(crate) mod batch;
 pub(crate) mod items;
 mod scan;
 mod schema;

@@ -1,8 +1,9 @@
 //! Arguments that several commands share.
 
+use callgate_admin::rule_file::Format;
 use callgate_admin::{RuleTarget, Table, time, wording};
 use callgate_core::{Effect, EpochSeconds, Hours, Rule, Window};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::exit::usage;
 
@@ -80,5 +81,23 @@ impl RuleArgs {
             updated_at: None,
             updated_by: None,
         })
+    }
+}
+
+/// The format of a file of rules.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FormatArg {
+    /// A header row, then one rule a row
+    Csv,
+    /// One JSON object a line
+    Ndjson,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Csv => Self::Csv,
+            FormatArg::Ndjson => Self::Ndjson,
+        }
     }
 }

@@ -5,6 +5,8 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod deny;
 pub(crate) mod doctor;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod man;
 pub(crate) mod resume;
 pub(crate) mod revoke;

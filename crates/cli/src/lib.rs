@@ -22,8 +22,8 @@ mod write_rule;
 mod write_status;
 
 use commands::{
-    allow, check, completions, deny, doctor, man, resume, revoke, serve as serve_command, show, suspend, table,
-    wcs_simulator,
+    allow, check, completions, deny, doctor, export, import, man, resume, revoke, serve as serve_command, show,
+    suspend, table, wcs_simulator,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -58,6 +58,8 @@ enum Command {
     Resume(resume::Args),
     Show(show::Args),
     Check(check::Args),
+    Import(import::Args),
+    Export(export::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -80,6 +82,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Resume(args) => resume::run(args, global).await,
         Command::Show(args) => show::run(args, global).await,
         Command::Check(args) => check::run(args, global).await,
+        Command::Import(args) => import::run(args, global).await,
+        Command::Export(args) => export::run(args, global).await,
         Command::Doctor(args) => doctor::run(args, global).await,
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

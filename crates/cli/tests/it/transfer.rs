@@ -67,7 +67,7 @@ fn a_bad_line_keeps_every_line_out() {
     refused(
         "app,from,to,effect\nshop,a,b,allow\nshop,+7*5,b,alow\nshop,c,d,deny\n",
         &[
-            "line 3, column `from`: `+7*5` holds a `*`",
+            "line 3, column `from`: `+7*5` contains a `*`",
             "line 3, column `effect`: `alow` must be",
             "2 problems",
             "nothing was written",
@@ -76,11 +76,11 @@ fn a_bad_line_keeps_every_line_out() {
     refused("app,from,to,effect\nshop,a*,b*,allow\n", &["line 2, column `to`: `b*`", "two patterns"]);
     refused(
         "app,from,to,effect,expires_at\nshop,a,b,allow,1795500000000\n",
-        &["column `expires_at`: `1795500000000` is no moment"],
+        &["column `expires_at`: `1795500000000` is not a moment"],
     );
     refused(
         "app,from,to,effect,hours\nshop,a,b,allow,Mon 09:00-18:00 Mars/X\n",
-        &["column `hours`", "`Mars/X` is no time zone"],
+        &["column `hours`", "`Mars/X` is not a time zone"],
     );
     refused(
         "app,from,to,effect\nshop,a,b,allow\nshop,a,b,deny\n",
@@ -104,8 +104,11 @@ fn a_bad_line_keeps_every_line_out() {
             "2 problems",
         ],
     );
-    refused("app;from;to;effect\nshop;a;b;allow\n", &["line 1: `app;from;to;effect` is no column", "with commas"]);
-    refused("app,from,from,effect\n", &["line 1: `from` stands twice"]);
+    refused(
+        "app;from;to;effect\nshop;a;b;allow\n",
+        &["line 1: `app;from;to;effect` is not a column", "separated by commas"],
+    );
+    refused("app,from,from,effect\n", &["line 1: `from` appears twice"]);
     refused("", &["line 1: the file is empty"]);
     refused(
         "app,from,to,effect\nshop,tel:+7495*,b,allow\n",
@@ -113,20 +116,20 @@ fn a_bad_line_keeps_every_line_out() {
     );
     refused("app,from,to,effect\nshop,a,b\n", &["line 2: there are 3 fields, and 4 columns"]);
     refused("app,from,to\nshop,a,b\n", &["line 1, column `effect`: is missing"]);
-    refused("app,from,to,effect,colour\n", &["`colour` is no column"]);
+    refused("app,from,to,effect,colour\n", &["`colour` is not a column"]);
     refused(
         "{\"app\":\"shop\",\"from\":\"a\",\"to\":\"b\",\"effect\":\"allow\"}\n{\"app\":1}\n",
         &["line 2, column `app`: `1` must be text"],
     );
-    refused("{\"app\":\"shop\",\"until\":\"x\"}\n", &["line 1, column `until`", "is no member of a rule"]);
-    refused("{\"app\":\n", &["line 1: `{\"app\":` is no JSON object"]);
+    refused("{\"app\":\"shop\",\"until\":\"x\"}\n", &["line 1, column `until`", "is not a member of a rule"]);
+    refused("{\"app\":\n", &["line 1: `{\"app\":` is not a JSON object"]);
     refused(
         "\n{\"app\":\"shop\",\"from\":\"a\",\"to\":\"b\",\"effect\":\"allow\",\"from\":\"c\"}\n",
-        &["line 2, column `from`: `\"c\"` stands twice in this object"],
+        &["line 2, column `from`: `\"c\"` appears twice in this object"],
     );
     refused(
         "[{\"app\":\"shop\"}]\n",
-        &["line 1: `[{\"app\":\"shop\"}]` is no JSON object", "expected one object a line"],
+        &["line 1: `[{\"app\":\"shop\"}]` is not a JSON object", "expected one object a line"],
     );
     let long = "x".repeat(1 << 20);
     refused(&format!("app,from,to,effect,note\nshop,a,b,allow,{long}\n"), &["line 2 is longer than 1048576 bytes"]);
@@ -158,7 +161,7 @@ fn replace_makes_the_table_equal_to_the_file() {
     place.run("suspend --app shop PPP005").done();
     place.run("allow --app other --from a --to b").done();
     let one = "app,from,to,effect\nshop,PPP009,PPP005,allow\n";
-    place.pipe("import - --replace", one).ends(1).says("- deny * to PPP005 in app shop").says("say --yes");
+    place.pipe("import - --replace", one).ends(1).says("- deny * to PPP005 in app shop").says("confirm with --yes");
     assert_eq!(place.run("export --app shop").out.lines().count(), 7);
     place.pipe("import - --replace --yes", one).done().says("1 rule written, 5 removed");
     let header = "app,from,to,effect,media,hours,expires_at,note\n";
@@ -239,6 +242,23 @@ fn problems_of_the_header_are_problems_of_a_line_to_programs_too() {
     assert_eq!((&said["result"], &said["count"]), (&json!("refused"), &json!(2)));
     let problem = json!({"line": 1, "column": "to", "value": "", "reason": said["problems"][0]["reason"]});
     assert_eq!(said["problems"][0], problem);
+}
+
+#[test]
+fn the_first_thousand_problems_are_listed_and_all_are_counted() {
+    let place = Place::new();
+    let text = csv(0..1_500, |number| format!("shop,caller{number},callee,alow"));
+    place
+        .pipe("import -", &text)
+        .ends(1)
+        .says("line 1001, column `effect`: `alow`")
+        .keeps_quiet_about("line 1002")
+        .says("... and 500 more")
+        .says("1500 problems in the file");
+    let run = place.pipe("import - --output json", &text).ends(1);
+    let refused: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!((refused["problems"].as_array().unwrap().len(), &refused["count"]), (1_000, &json!(1_500)));
+    assert!(place.items().is_empty());
 }
 
 #[test]

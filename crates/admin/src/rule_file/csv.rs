@@ -1,0 +1,239 @@
+//! Rules as CSV (RFC 4180).
+
+use std::io::{self, BufRead, Write};
+
+use super::lines::{Lines, MAX_LINE};
+use super::{COLUMNS, Fields, NumberedFields, Problem, REQUIRED, column_names};
+use crate::error::Result;
+use crate::rule_row::RuleRow;
+
+const NEVER_CLOSED: &str =
+    "begins with a quotation mark that is never closed, so that what follows would be part of it";
+const STRAY_QUOTE: &str =
+    "holds a quotation mark but is not in quotation marks; write \"…\", and each one inside twice";
+const AFTER_QUOTE: &str = "goes on after its closing quotation mark; one inside quotation marks is written twice";
+
+/// Reads the rows of a CSV file.
+///
+/// The reader of the `csv` crate takes the rest of the file into a field whose quotation mark is never closed, rules and
+/// all, and does not count blank lines.
+#[derive(Debug)]
+pub(super) struct Reader<R> {
+    lines: Lines<R>,
+    header: Header,
+}
+
+#[derive(Debug)]
+enum Header {
+    NotRead,
+    Columns(Vec<&'static str>),
+    Invalid,
+}
+
+impl<R: BufRead> Reader<R> {
+    pub(super) fn new(lines: Lines<R>) -> Self {
+        Self { lines, header: Header::NotRead }
+    }
+
+    /// Reads the next row, after the header row. A header row that is not valid is returned as the only row.
+    pub(super) fn next_fields(&mut self) -> Result<Option<NumberedFields>> {
+        if matches!(self.header, Header::NotRead) {
+            let (number, columns) = match self.next_record()? {
+                None => (1, Err(vec![Problem::of_line(1, "the file is empty; the first line names the columns")])),
+                Some((number, Ok(header))) => (number, parse_header(number, header.into_fields())),
+                Some((number, Err(misquoted))) => (number, Err(vec![misquoted.problem(number, &[])])),
+            };
+            match columns {
+                Ok(columns) => self.header = Header::Columns(columns),
+                Err(problems) => {
+                    self.header = Header::Invalid;
+                    return Ok(Some(NumberedFields { number, fields: Err(problems) }));
+                }
+            }
+        }
+        let record = if matches!(self.header, Header::Columns(_)) { self.next_record()? } else { None };
+        let (Some((number, record)), Header::Columns(columns)) = (record, &self.header) else { return Ok(None) };
+        let fields = match record {
+            Ok(record) => parse_row(number, columns, record.into_fields()),
+            Err(misquoted) => Err(vec![misquoted.problem(number, columns)]),
+        };
+        Ok(Some(NumberedFields { number, fields }))
+    }
+
+    /// Reads the next record and the number of the line on which it starts. Blank lines are skipped.
+    fn next_record(&mut self) -> Result<Option<(u64, Result<Record, Misquoted>)>> {
+        let lines = &mut self.lines;
+        while lines.advance()? {
+            if lines.parts().0.is_empty() {
+                continue;
+            }
+            let number = lines.number();
+            let mut record = Record::default();
+            loop {
+                let (text, end) = lines.parts();
+                let ended = match record.add(text) {
+                    Err(misquoted) => Err(misquoted),
+                    Ok(()) if record.state != State::Quoted => Ok(record),
+                    Ok(()) if record.field.len() as u64 > MAX_LINE => Err(record.misquoted(NEVER_CLOSED)),
+                    Ok(()) => {
+                        record.field.extend_from_slice(end);
+                        if lines.advance()? {
+                            continue;
+                        }
+                        Err(record.misquoted(NEVER_CLOSED))
+                    }
+                };
+                return Ok(Some((number, ended)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The fields of a record, as far as it has been read.
+#[derive(Default)]
+struct Record {
+    fields: Vec<Vec<u8>>,
+    /// The field that is being read, or the last one.
+    field: Vec<u8>,
+    state: State,
+}
+
+/// The reader's position in a field.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Start,
+    Plain,
+    Quoted,
+    /// After a quotation mark that may close the field, or be the first of two.
+    Closed,
+}
+
+/// A field whose quotation marks are not valid: its index, its beginning, and the reason.
+struct Misquoted(usize, String, &'static str);
+
+impl Misquoted {
+    fn problem(self, line: u64, columns: &[&str]) -> Problem {
+        let Self(index, value, reason) = self;
+        Problem::new(line, columns.get(index).copied().unwrap_or_default(), value, reason)
+    }
+}
+
+impl Record {
+    /// Adds a line, without its end.
+    fn add(&mut self, line: &[u8]) -> Result<(), Misquoted> {
+        for &byte in line {
+            self.state = match (self.state, byte) {
+                (State::Quoted, b'"') => State::Closed,
+                (State::Start, b'"') => State::Quoted,
+                (State::Plain, b'"') => return Err(self.misquoted(STRAY_QUOTE)),
+                (State::Start | State::Plain | State::Closed, b',') => {
+                    self.fields.push(std::mem::take(&mut self.field));
+                    State::Start
+                }
+                (State::Closed, byte) if byte != b'"' => return Err(self.misquoted(AFTER_QUOTE)),
+                (state, byte) => {
+                    self.field.push(byte);
+                    if state == State::Start || state == State::Plain { State::Plain } else { State::Quoted }
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn misquoted(&self, reason: &'static str) -> Misquoted {
+        let beginning = String::from_utf8_lossy(&self.field).chars().take(40).collect();
+        Misquoted(self.fields.len(), beginning, reason)
+    }
+
+    fn into_fields(self) -> Vec<Vec<u8>> {
+        let Self { mut fields, field, state: _ } = self;
+        fields.push(field);
+        fields
+    }
+}
+
+/// Parses the names in the header row.
+fn parse_header(line: u64, names: Vec<Vec<u8>>) -> Result<Vec<&'static str>, Vec<Problem>> {
+    let all = column_names();
+    let mut problems = Vec::new();
+    let mut columns = Vec::new();
+    for name in names {
+        let Ok(name) = std::str::from_utf8(&name) else {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            problems.push(Problem::new(line, "", name, "is not UTF-8; save the file as UTF-8"));
+            continue;
+        };
+        let name = name.trim().to_ascii_lowercase();
+        match all.into_iter().find(|column| *column == name) {
+            Some(column) if columns.contains(&column) => {
+                problems.push(Problem::new(line, "", name, "appears twice"));
+            }
+            Some(column) => columns.push(column),
+            None => {
+                let reason = format!("is not a column; the columns are {}, separated by commas", all.join(","));
+                problems.push(Problem::new(line, "", name, reason));
+            }
+        }
+    }
+    if problems.is_empty() {
+        let reason = format!("is missing; the first line names the columns: {}", all.join(","));
+        let missing = REQUIRED.iter().filter(|name| !columns.contains(name));
+        problems.extend(missing.map(|name| Problem::new(line, name, "", reason.clone())));
+    }
+    if problems.is_empty() { Ok(columns) } else { Err(problems) }
+}
+
+fn parse_row(line: u64, columns: &[&str], values: Vec<Vec<u8>>) -> Result<Fields, Vec<Problem>> {
+    let mut fields = Fields::default();
+    let mut problems = Vec::new();
+    if values.len() != columns.len() {
+        problems
+            .push(Problem::of_line(line, format!("there are {} fields, and {} columns", values.len(), columns.len())));
+    }
+    for (column, value) in columns.iter().zip(values) {
+        match String::from_utf8(value) {
+            Ok(text) => {
+                if let Some(field) = fields.column(column) {
+                    *field = text;
+                }
+            }
+            Err(error) => {
+                let value = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                problems.push(Problem::new(line, column, value, "is not UTF-8"));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(fields) } else { Err(problems) }
+}
+
+/// Writes a CSV file.
+#[derive(Debug)]
+pub(super) struct Writer<W: Write>(Box<csv::Writer<W>>);
+
+impl<W: Write> Writer<W> {
+    /// Starts a file with the header row.
+    pub(super) fn new(out: W) -> io::Result<Self> {
+        let mut writer = Self(Box::new(csv::Writer::from_writer(out)));
+        writer.write_record(column_names())?;
+        Ok(writer)
+    }
+
+    pub(super) fn write(&mut self, row: &RuleRow) -> io::Result<()> {
+        let mut fields = Fields::from(row);
+        self.write_record(fields.columns().map(|(_, value)| value.as_str()))
+    }
+
+    pub(super) fn finish(mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+
+    fn write_record(&mut self, record: [&str; COLUMNS]) -> io::Result<()> {
+        // The kind of an I/O error must stay: a reader that stops early is not a failure.
+        self.0.write_record(record).map_err(|error| match error.into_kind() {
+            csv::ErrorKind::Io(error) => error,
+            other => io::Error::other(format!("{other:?}")),
+        })
+    }
+}
