@@ -1,10 +1,11 @@
-//! Any text as hours: refused, or hours that are stored and read as the same, and that any moment can be asked about.
+//! Any text either is rejected, or gives hours that do not change when stored and parsed again. They can be checked at any
+//! moment.
 #![no_main]
 
 use callgate_core::{EpochSeconds, Hours};
 use libfuzzer_sys::fuzz_target;
 
-/// Longer than any clock change moves a window.
+/// The time span in which transitions are computed.
 const WEEK: EpochSeconds = 7 * 24 * 60 * 60;
 
 fuzz_target!(|input: (&str, EpochSeconds)| {
@@ -13,9 +14,9 @@ fuzz_target!(|input: (&str, EpochSeconds)| {
     assert!(!hours.windows().is_empty());
     let stored = hours.to_string();
     assert_eq!(Hours::parse(&stored).as_ref(), Ok(&hours), "{stored}");
-    let each: Vec<_> = hours.windows().iter().map(|window| window.to_string().parse().unwrap()).collect();
-    assert_eq!(Hours::new(each).unwrap().contains(now), hours.contains(now));
-    for edge in hours.transitions(now, now.saturating_add(WEEK)) {
-        assert!((now..=now.saturating_add(WEEK)).contains(&edge));
+    let windows: Vec<_> = hours.windows().iter().map(|window| window.to_string().parse().unwrap()).collect();
+    assert_eq!(Hours::new(windows).unwrap().contains(now), hours.contains(now));
+    for transition in hours.transitions(now, now.saturating_add(WEEK)) {
+        assert!((now..=now.saturating_add(WEEK)).contains(&transition));
     }
 });

@@ -1,4 +1,4 @@
-//! Any text as the body of a hook: what `connect` answers is an object again, and asks the same question.
+//! Any text as the body of a hook: the response to `connect` is valid JSON, and parses to the same call.
 #![no_main]
 
 use callgate::event::{OnCallEvent, with_rest_client_config};
@@ -7,14 +7,14 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 
 fuzz_target!(|body: &str| {
-    let question = OnCallEvent::parse(body, &DialPlan::default());
-    let Ok(answer) = with_rest_client_config(body) else {
-        assert!(question.is_err());
+    let event = OnCallEvent::parse(body, &DialPlan::default());
+    let Ok(response) = with_rest_client_config(body) else {
+        assert!(event.is_err());
         return;
     };
-    assert!(serde_json::from_str::<&RawValue>(&answer).is_ok());
-    assert_eq!(OnCallEvent::parse(&answer, &DialPlan::default()), question);
-    // A block that is replaced takes the white space around it along, which from then on is ours.
-    let again = with_rest_client_config(&answer).unwrap();
+    assert!(serde_json::from_str::<&RawValue>(&response).is_ok());
+    assert_eq!(OnCallEvent::parse(&response, &DialPlan::default()), event);
+    // Replacing the block again does not change the response. (The first time, the white space around the block may change.)
+    let again = with_rest_client_config(&response).unwrap();
     assert_eq!(with_rest_client_config(&again).as_ref(), Ok(&again));
 });
