@@ -31,7 +31,7 @@ pub(crate) struct Load {
     pub(crate) app_cache_seconds: u64,
     /// The length of the simulation.
     pub(crate) seconds: u64,
-    /// Whether each sandbox shortens the cache time by a random part of up to a quarter, like callgate does.
+    /// Whether each sandbox shortens the cache time by a random part of up to a quarter, as callgate does.
     pub(crate) spread: bool,
 }
 

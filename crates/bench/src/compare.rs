@@ -125,7 +125,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Measures the first call under the CPU quota. Like on Lambda, the start runs at full speed.
+    /// Measures the first call under the CPU quota. As on Lambda, the start runs at full speed.
     async fn measure_throttled(&self, result: &mut Measurements) -> anyhow::Result<()> {
         let Some(cpu_quota) = &self.cpu_quota else { return Ok(()) };
         let (mut function, _) = Function::start(&result.program.path, &self.environment).await?;

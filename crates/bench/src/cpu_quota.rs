@@ -25,7 +25,7 @@ impl CpuQuota {
         fs::create_dir(&directory)?;
         let quota = Self { directory };
         if is_v2 {
-            // Usually systemd has done this already. If it fails, the next write fails too.
+            // Enable the CPU controller. systemd may already have done so; if not and this fails, the next write fails too.
             let _ = fs::write(root.join("cgroup.subtree_control"), "+cpu");
             quota.write("cpu.max", &format!("{QUOTA_US} {PERIOD_US}"))?;
         } else {

@@ -33,7 +33,7 @@ pub(crate) struct Function {
 }
 
 impl Function {
-    /// Starts a program like Lambda does, and waits for its first poll.
+    /// Starts a program as Lambda does, and waits for its first poll.
     pub(crate) async fn start(program: &Path, environment: &[(&str, String)]) -> anyhow::Result<(Self, Timing)> {
         let runtime_api = RuntimeApi::start().await?;
         let started_at = Instant::now();
@@ -91,7 +91,7 @@ impl Function {
         Ok(peak.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
-    /// Stops the function like Lambda does, with a signal that gives a profiler time to write its profile. Returns the lines
+    /// Stops the function as Lambda does, with a signal that gives a profiler time to write its profile. Returns the lines
     /// of the log.
     pub(crate) async fn stop(mut self) -> anyhow::Result<Vec<Value>> {
         kill(Pid::from_raw(self.id.try_into()?), Signal::SIGTERM)?;

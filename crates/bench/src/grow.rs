@@ -72,7 +72,7 @@ pub(crate) async fn rules(callgate: &Program, rounds: u32, calls: u32) -> anyhow
             import(&database, (start..rules.min(start + CHUNK)).map(exact_rule).collect())?;
         }
         let endpoint = serve(database).await?;
-        // The calls are spread over the whole table, and there are as many for each size.
+        // The calls are spread over the whole table. Their number is the same for each size.
         let step = rules / 100;
         let events = (0..100).map(|call| {
             let rule = call * step;

@@ -68,7 +68,7 @@ enum Scale {
     Logarithmic,
 }
 
-/// Draws horizontal bars. Bars of callgate always have its own colour.
+/// Draws horizontal bars. A bar whose name starts with `callgate` has its colour, all others have the default colour.
 fn bar_chart(title: &str, scale: Scale, default_colour: &str, bars: &[(&str, f64)]) -> String {
     let scaled = |value: f64| if scale == Scale::Linear { value } else { value.max(1e-9).log10() };
     let values = || bars.iter().map(|(_, value)| scaled(*value));

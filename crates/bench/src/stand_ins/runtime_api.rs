@@ -13,7 +13,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc};
 
-/// The longest wait for a request of the function. The slowest one that was measured took half a second.
+/// The longest wait for a request of the function. The first call of the tutorial on a throttled core takes about half a
+/// second.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A request of the function to the Runtime API.
