@@ -7,10 +7,10 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|input: (&str, &[u8])| {
     let (header, body) = input;
     let secret = Secret::new("key");
-    let expected = secret.authorization(body);
-    assert!(is_signed(std::slice::from_ref(&secret), Some(&expected), body));
+    let right = secret.authorization(body);
+    assert!(is_signed(std::slice::from_ref(&secret), Some(&right), body));
     if is_signed(&[secret], Some(header), body) {
-        let normalised: String = header.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(normalised.eq_ignore_ascii_case(&expected));
+        let squeezed: String = header.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(squeezed.eq_ignore_ascii_case(&right));
     }
 });

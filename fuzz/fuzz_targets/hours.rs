@@ -14,9 +14,9 @@ fuzz_target!(|input: (&str, EpochSeconds)| {
     assert!(!hours.windows().is_empty());
     let stored = hours.to_string();
     assert_eq!(Hours::parse(&stored).as_ref(), Ok(&hours), "{stored}");
-    let windows: Vec<_> = hours.windows().iter().map(|window| window.to_string().parse().unwrap()).collect();
-    assert_eq!(Hours::new(windows).unwrap().contains(now), hours.contains(now));
-    for transition in hours.transitions(now, now.saturating_add(WEEK)) {
-        assert!((now..=now.saturating_add(WEEK)).contains(&transition));
+    let each: Vec<_> = hours.windows().iter().map(|window| window.to_string().parse().unwrap()).collect();
+    assert_eq!(Hours::new(each).unwrap().contains(now), hours.contains(now));
+    for edge in hours.transitions(now, now.saturating_add(WEEK)) {
+        assert!((now..=now.saturating_add(WEEK)).contains(&edge));
     }
 });

@@ -7,14 +7,14 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::value::RawValue;
 
 fuzz_target!(|body: &str| {
-    let event = OnCallEvent::parse(body, &DialPlan::default());
-    let Ok(response) = with_rest_client_config(body) else {
-        assert!(event.is_err());
+    let question = OnCallEvent::parse(body, &DialPlan::default());
+    let Ok(answer) = with_rest_client_config(body) else {
+        assert!(question.is_err());
         return;
     };
-    assert!(serde_json::from_str::<&RawValue>(&response).is_ok());
-    assert_eq!(OnCallEvent::parse(&response, &DialPlan::default()), event);
+    assert!(serde_json::from_str::<&RawValue>(&answer).is_ok());
+    assert_eq!(OnCallEvent::parse(&answer, &DialPlan::default()), question);
     // Replacing the block again may change the white space around it once, but not after that.
-    let again = with_rest_client_config(&response).unwrap();
+    let again = with_rest_client_config(&answer).unwrap();
     assert_eq!(with_rest_client_config(&again).as_ref(), Ok(&again));
 });
