@@ -1,4 +1,4 @@
-//! Any header over any body: heard only with the right signature.
+//! Any `Authorization` header with any body is accepted only if the signature is right.
 #![no_main]
 
 use callgate::authentication::{Secret, is_signed};

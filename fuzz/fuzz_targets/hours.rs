@@ -1,10 +1,11 @@
-//! Any text as hours: refused, or hours that are stored and read as the same, and that any moment can be asked about.
+//! Any text either is rejected, or gives hours that do not change when stored and parsed again. They can be checked at any
+//! moment.
 #![no_main]
 
 use callgate_core::{EpochSeconds, Hours};
 use libfuzzer_sys::fuzz_target;
 
-/// Longer than any clock change moves a window.
+/// The time span in which transitions are computed.
 const WEEK: EpochSeconds = 7 * 24 * 60 * 60;
 
 fuzz_target!(|input: (&str, EpochSeconds)| {

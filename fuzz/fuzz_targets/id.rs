@@ -1,4 +1,4 @@
-//! Any text as a party: refused, or a form that does not change any more.
+//! Any text either is rejected, or gives a party id that does not change when parsed again.
 #![no_main]
 
 use callgate_core::{AppKey, DialPlan, PartyId};

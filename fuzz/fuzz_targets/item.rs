@@ -1,4 +1,5 @@
-//! Any attributes as an item: read or refused, and what is read is written and read as the same.
+//! Any item either is rejected, or gives a rule that does not change when written and read again. Apps and parties are only
+//! read.
 #![no_main]
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -6,7 +7,7 @@ use callgate::store::item::{Attributes, read_app, read_party, read_rule, write_r
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 
-/// JSON's types stand for DynamoDB's, with arrays of strings as sets.
+/// Converts JSON to a DynamoDB attribute. An array of strings becomes a set.
 fn attribute(value: Value) -> AttributeValue {
     match value {
         Value::Null => AttributeValue::Null(true),
@@ -26,7 +27,7 @@ fuzz_target!(|text: &str| {
     let item: Attributes = item.into_iter().map(|(name, value)| (name, attribute(value))).collect();
     let _ = (read_app(item.clone()), read_party(item.clone()));
     if let Ok(rule) = read_rule(item) {
-        // The order of a set is not kept, and an empty one cannot be stored.
+        // A rule is compared, not its attributes, because sets have no order and an empty set cannot be stored.
         assert_eq!(read_rule(write_rule(&rule)), Ok(rule));
     }
 });

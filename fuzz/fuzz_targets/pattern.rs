@@ -1,4 +1,4 @@
-//! Any text as a pattern: refused, or one that is stored and read as the same.
+//! Any text either is rejected, or gives a pattern that does not change when stored and parsed again.
 #![no_main]
 
 use callgate_core::{DialPlan, PartyId, Pattern};

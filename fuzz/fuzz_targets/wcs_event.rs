@@ -1,4 +1,4 @@
-//! Any text as the body of a hook: what `connect` answers is an object again, and asks the same question.
+//! Any text as the body of a hook: the response to `connect` is valid JSON, and parses to the same call.
 #![no_main]
 
 use callgate::event::{OnCallEvent, with_rest_client_config};
@@ -14,7 +14,7 @@ fuzz_target!(|body: &str| {
     };
     assert!(serde_json::from_str::<&RawValue>(&answer).is_ok());
     assert_eq!(OnCallEvent::parse(&answer, &DialPlan::default()), question);
-    // A block that is replaced takes the white space around it along, which from then on is ours.
+    // Replacing the block again may change the white space around it once, but not after that.
     let again = with_rest_client_config(&answer).unwrap();
     assert_eq!(with_rest_client_config(&again).as_ref(), Ok(&again));
 });

@@ -1,4 +1,4 @@
-//! What a decision costs besides the wire: `cargo bench --profile harness`. Allocations are counts, the same every time.
+//! Times the parts of a decision without the network, and counts their allocations: `cargo bench --profile harness`.
 
 use callgate::event::OnCallEvent;
 use callgate::http::Request;
@@ -16,43 +16,43 @@ fn main() {
     divan::main();
 }
 
-/// Some of the spellings a party comes in.
+/// Parses some spellings of a party.
 #[divan::bench(args = ["PPP009", "+7 (495) 123-45-67", "8 495 123-45-67", "\"Ivan\" <sip:%2B74951234567@example.com;user=phone>"])]
-fn canonicalise(bencher: Bencher<'_, '_>, text: &str) {
+fn parse_party_id(bencher: Bencher<'_, '_>, text: &str) {
     let plan = DialPlan::new(Some("7"), Some("8"), Some("810")).unwrap_or_default();
     bencher.bench(|| PartyId::new(black_box(text), &plan));
 }
 
-/// A party's item, by its patterns.
+/// Decodes a party's item with this number of patterns.
 #[divan::bench(args = [1, 10, 100, 1_000])]
-fn decode_an_item(bencher: Bencher<'_, '_>, patterns: usize) {
+fn decode_item(bencher: Bencher<'_, '_>, patterns: usize) {
     let item = item::write_party(&callee(patterns)).unwrap_or_default();
     bencher.with_inputs(|| item.clone()).bench_values(|item: Attributes| item::read_party(black_box(item)));
 }
 
-/// The three doors over decoded records, by the patterns of the callee.
+/// Checks the three doors, with decoded items and this number of patterns of the callee.
 #[divan::bench(args = [1, 10, 100, 1_000])]
-fn decide_a_call(bencher: Bencher<'_, '_>, patterns: usize) {
+fn decide_call(bencher: Bencher<'_, '_>, patterns: usize) {
     let (app, caller, callee) = (Ok(Some(App::default())), Ok(None), Ok(Some(callee(patterns))));
     let pair = Ok(Some(Rule::new(Effect::Allow)));
-    let Some(call) = call() else { return };
-    let records = Permissions { app: &app, caller: &caller, callee: &callee, pair: &pair };
-    bencher.bench(|| decide(black_box(&call), black_box(records), 1_795_489_965));
+    let Some(call) = parse_call() else { return };
+    let permissions = Permissions { app: &app, caller: &caller, callee: &callee, pair: &pair };
+    bencher.bench(|| decide(black_box(&call), black_box(permissions), 1_795_489_965));
 }
 
-/// From API Gateway's event to the call that is asked about.
+/// Parses an event of API Gateway into the call to decide.
 #[divan::bench]
-fn read_the_event(bencher: Bencher<'_, '_>) {
-    bencher.bench(|| black_box(call()));
+fn parse_event(bencher: Bencher<'_, '_>) {
+    bencher.bench(|| black_box(parse_call()));
 }
 
-fn call() -> Option<Call> {
+fn parse_call() -> Option<Call> {
     let event: &RawValue = serde_json::from_str(EVENT).ok()?;
     let body = Request::from_event(event).ok()?.body().ok()?;
     OnCallEvent::parse(str::from_utf8(&body).ok()?, &DialPlan::default()).ok().map(|event| event.call)
 }
 
-/// A callee with so many patterns, of which none matches but the last.
+/// Returns a callee with this number of patterns. Only the last one matches the caller.
 fn callee(patterns: usize) -> Party {
     let others = (1..patterns).map(|number| format!("+7495{number:03}*"));
     let incoming: Rules = others

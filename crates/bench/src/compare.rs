@@ -1,4 +1,4 @@
-//! The function and its peers, side by side in interleaved runs.
+//! Measures the function and its peers in interleaved runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,141 +7,147 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use tokio_rustls::TlsAcceptor;
 
-use crate::contender::{Contender, Size};
+use crate::cpu_quota::CpuQuota;
 use crate::fixture;
-use crate::process::Function;
-use crate::quota::Quota;
-use crate::stand_in::authority::Authority;
-use crate::stand_in::dynamodb::DynamoDb;
+use crate::function::Function;
+use crate::program::{Program, Size};
+use crate::stand_ins::certificate_authority::CertificateAuthority;
+use crate::stand_ins::dynamodb::DynamoDb;
 use crate::statistics::Samples;
 
 /// How to measure.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
+pub(crate) struct Settings {
+    /// How often each program is started.
     pub(crate) runs: u32,
+    /// Warm calls in each run.
     pub(crate) calls: u32,
-    pub(crate) lone_root: bool,
+    /// Whether the functions trust only the stand-ins' root certificate.
+    pub(crate) only_own_root: bool,
 }
 
-/// What was measured of one program: milliseconds and microseconds as the fields say.
+/// The results of one program. [`Metric`] has the units.
 #[derive(Debug, Clone)]
-pub(crate) struct Measured {
-    pub(crate) contender: Contender,
+pub(crate) struct Measurements {
+    pub(crate) program: Program,
     pub(crate) size: Size,
-    pub(crate) samples: BTreeMap<Figure, Samples>,
+    pub(crate) samples: BTreeMap<Metric, Samples>,
 }
 
-/// A figure that is sampled.
+/// A metric that is sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Figure {
-    /// Start to first poll, milliseconds.
+pub(crate) enum Metric {
+    /// Time from the start to the first poll, in milliseconds.
     StartWall,
-    /// Start to first poll, the processor's milliseconds.
+    /// CPU time from the start to the first poll, in milliseconds.
     StartCpu,
-    /// The first call, milliseconds.
+    /// Time of the first call, in milliseconds.
     FirstWall,
-    /// The first call, the processor's milliseconds.
+    /// CPU time of the first call, in milliseconds.
     FirstCpu,
-    /// The first call on 7.2 % of a core, milliseconds.
+    /// Time of the first call on 7.2 % of a core, in milliseconds.
     FirstThrottled,
-    /// A later call, microseconds.
+    /// Time of a warm call, in microseconds.
     WarmWall,
-    /// A later call, the processor's microseconds; one sample a run.
+    /// CPU time of a warm call, in microseconds. Each sample is the mean of a run.
     WarmCpu,
-    /// Peak memory, megabytes.
+    /// Peak memory, in megabytes.
     Memory,
 }
 
-/// Everything that was measured in one go.
+/// The results of all programs.
 #[derive(Debug)]
 pub(crate) struct Comparison {
-    pub(crate) measured: Vec<Measured>,
-    /// Why there are no figures under the quota.
-    pub(crate) no_quota: Option<String>,
-    /// How many roots the functions had to read before they trusted the stand-in's.
+    pub(crate) results: Vec<Measurements>,
+    /// Why the CPU quota could not be set, if so. [`Metric::FirstThrottled`] then has no samples.
+    pub(crate) cpu_quota_error: Option<String>,
+    /// The number of root certificates in the bundle that the functions read.
     pub(crate) roots: usize,
 }
 
-/// Runs every program in turn, again and again, so that whatever else the machine does hits all alike.
-pub(crate) async fn compare(contenders: Vec<Contender>, plan: Plan) -> anyhow::Result<Comparison> {
+/// Measures all programs in turns, so that other load on the machine affects them equally.
+pub(crate) async fn compare(programs: Vec<Program>, settings: Settings) -> anyhow::Result<Comparison> {
     let directory = tempfile::tempdir()?;
-    let authority = Authority::new(directory.path(), plan.lone_root)?;
+    let authority = CertificateAuthority::new(directory.path(), settings.only_own_root)?;
     let table = DynamoDb::new(fixture::items());
     let endpoint = table.serve(&TlsAcceptor::from(authority.server)).await?;
     let mut environment = fixture::environment(&endpoint);
-    environment.push(("SSL_CERT_FILE", authority.bundle.to_str().context("the path is no UTF-8")?.to_owned()));
+    environment.push((
+        "SSL_CERT_FILE",
+        authority.bundle.to_str().context("the path of the certificate bundle is not valid UTF-8")?.to_owned(),
+    ));
 
-    let (quota, no_quota) = match Quota::new() {
-        Ok(quota) => (Some(quota), None),
-        Err(error) => (None, Some(format!("this machine lets nobody set a CPU quota: {error}"))),
+    let (cpu_quota, cpu_quota_error) = match CpuQuota::new() {
+        Ok(cpu_quota) => (Some(cpu_quota), None),
+        Err(error) => (None, Some(format!("cannot set a CPU quota on this machine: {error}"))),
     };
-    let bench = Bench { environment, event: fixture::event()?, quota, calls: plan.calls };
-    let mut measured = contenders.into_iter().map(Measured::new).collect::<anyhow::Result<Vec<_>>>()?;
-    for run in 0..plan.runs {
-        eprintln!("run {} of {}", run + 1, plan.runs);
-        for program in &mut measured {
-            bench.full_speed(program).await.with_context(|| program.contender.name.clone())?;
-            bench.throttled(program).await.with_context(|| program.contender.name.clone())?;
+    let bench = Bench { environment, event: fixture::event()?, cpu_quota, calls: settings.calls };
+    let mut results = programs.into_iter().map(Measurements::new).collect::<anyhow::Result<Vec<_>>>()?;
+    for run in 0..settings.runs {
+        eprintln!("run {} of {}", run + 1, settings.runs);
+        for result in &mut results {
+            bench.measure_full_speed(result).await.with_context(|| result.program.name.clone())?;
+            bench.measure_throttled(result).await.with_context(|| result.program.name.clone())?;
         }
     }
-    Ok(Comparison { measured, no_quota, roots: authority.roots })
+    Ok(Comparison { results, cpu_quota_error, roots: authority.roots })
 }
 
 struct Bench {
     environment: Vec<(&'static str, String)>,
     event: Bytes,
-    quota: Option<Quota>,
+    cpu_quota: Option<CpuQuota>,
     calls: u32,
 }
 
 impl Bench {
-    async fn full_speed(&self, program: &mut Measured) -> anyhow::Result<()> {
-        let (mut function, start) = Function::start(&program.contender.program, &self.environment).await?;
-        program.push(Figure::StartWall, milliseconds(start.wall));
-        program.push(Figure::StartCpu, milliseconds(start.cpu));
+    async fn measure_full_speed(&self, result: &mut Measurements) -> anyhow::Result<()> {
+        let (mut function, start) = Function::start(&result.program.path, &self.environment).await?;
+        result.push(Metric::StartWall, milliseconds(start.wall));
+        result.push(Metric::StartCpu, milliseconds(start.cpu));
         let first = function.call(&self.event).await?;
-        program.push(Figure::FirstWall, milliseconds(first.wall));
-        program.push(Figure::FirstCpu, milliseconds(first.cpu));
+        result.push(Metric::FirstWall, milliseconds(first.wall));
+        result.push(Metric::FirstCpu, milliseconds(first.cpu));
 
         let mut walls = Vec::new();
-        let before = function.cpu()?;
+        let cpu_before = function.cpu()?;
         for _ in 0..self.calls {
             walls.push(1e3 * milliseconds(function.call(&self.event).await?.wall));
         }
-        let cpu = function.cpu()?.saturating_sub(before);
-        program.push(Figure::WarmCpu, 1e3 * milliseconds(cpu) / f64::from(self.calls));
-        program.samples.entry(Figure::WarmWall).or_default().extend(walls);
-        program.push(Figure::Memory, megabytes(function.peak_memory()?));
-        let lines = function.end().await?.len();
-        // callgate is measured doing its whole job, or not at all.
-        let whole = program.contender.name != "callgate" || lines == usize::try_from(self.calls)? + 1;
-        anyhow::ensure!(whole, "{lines} log lines for {} calls", self.calls + 1);
+        let cpu = function.cpu()?.saturating_sub(cpu_before);
+        result.push(Metric::WarmCpu, 1e3 * milliseconds(cpu) / f64::from(self.calls));
+        result.samples.entry(Metric::WarmWall).or_default().extend(walls);
+        result.push(Metric::Memory, megabytes(function.peak_memory()?));
+        let lines = function.stop().await?.len();
+        // Make sure that callgate did its whole job, which includes one log line per call.
+        let is_complete = result.program.name != "callgate" || lines == usize::try_from(self.calls)? + 1;
+        anyhow::ensure!(is_complete, "expected {} log lines, one per call, but found {lines}", self.calls + 1);
         Ok(())
     }
 
-    /// Lambda starts a function at full speed, and gives it its share from the first event on.
-    async fn throttled(&self, program: &mut Measured) -> anyhow::Result<()> {
-        let Some(quota) = &self.quota else { return Ok(()) };
-        let (mut function, _) = Function::start(&program.contender.program, &self.environment).await?;
-        quota.hold(function.id())?;
-        program.push(Figure::FirstThrottled, milliseconds(function.call(&self.event).await?.wall));
-        function.end().await?;
+    /// Measures the first call under the CPU quota. As on Lambda, the start runs at full speed.
+    async fn measure_throttled(&self, result: &mut Measurements) -> anyhow::Result<()> {
+        let Some(cpu_quota) = &self.cpu_quota else { return Ok(()) };
+        let (mut function, _) = Function::start(&result.program.path, &self.environment).await?;
+        cpu_quota.add_process(function.id())?;
+        result.push(Metric::FirstThrottled, milliseconds(function.call(&self.event).await?.wall));
+        function.stop().await?;
         Ok(())
     }
 }
 
-impl Measured {
-    fn new(contender: Contender) -> anyhow::Result<Self> {
-        Ok(Self { size: contender.size()?, contender, samples: BTreeMap::new() })
+impl Measurements {
+    fn new(program: Program) -> anyhow::Result<Self> {
+        Ok(Self { size: program.size()?, program, samples: BTreeMap::new() })
     }
 
-    fn push(&mut self, figure: Figure, sample: f64) {
-        self.samples.entry(figure).or_default().push(sample);
+    fn push(&mut self, metric: Metric, sample: f64) {
+        self.samples.entry(metric).or_default().push(sample);
     }
 
-    /// The median, or another percentile.
-    pub(crate) fn percentile(&self, figure: Figure, percent: usize) -> Option<f64> {
-        self.samples.get(&figure)?.percentile(percent)
+    /// A percentile of a metric. `None` if it was not measured.
+    pub(crate) fn percentile(&self, metric: Metric, percent: usize) -> Option<f64> {
+        self.samples.get(&metric)?.percentile(percent)
     }
 }
 
@@ -149,8 +155,8 @@ pub(crate) fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Of a million bytes.
-#[expect(clippy::cast_precision_loss, reason = "nothing here is anywhere near 2^53 bytes")]
+/// Converts bytes to megabytes of 1,000,000 bytes.
+#[expect(clippy::cast_precision_loss, reason = "all sizes are far below 2^53 bytes")]
 pub(crate) fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }

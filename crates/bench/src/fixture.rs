@@ -1,48 +1,48 @@
-//! The call that is measured, and what the table holds about it.
+//! The call that is measured, the items that decide it, and the function's environment.
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use callgate::authentication::Secret;
 use serde_json::{Value, json};
 
-/// The permission table.
+/// The name of the permission table.
 pub(crate) const TABLE: &str = "callgate";
 
-/// The key WCS signs with.
+/// The secret that WCS signs requests with.
 pub(crate) const SECRET: &str = "a-secret-of-thirty-two-characters";
 
-/// An `OnCallEvent` as API Gateway hands it over, with every field WCS documents.
+/// An `OnCallEvent` as API Gateway sends it, with every field in the WCS documentation.
 const EVENT: &str = include_str!("../../../events/document-permitted.json");
 
-/// The event, with its signature.
+/// Returns the event with a valid signature.
 pub(crate) fn event() -> anyhow::Result<Bytes> {
     let mut event: Value = serde_json::from_str(EVENT)?;
-    let body = event.get("body").and_then(Value::as_str).context("the event has no body")?.to_owned();
+    let body = event.get("body").and_then(Value::as_str).context("the event has no `body`")?.to_owned();
     sign(&mut event, &body)?;
     Ok(event.to_string().into())
 }
 
-/// The same event about another call.
-pub(crate) fn event_about(caller: &str, callee: &str) -> anyhow::Result<Bytes> {
+/// Returns the event with other parties and a valid signature.
+pub(crate) fn event_with_parties(caller: &str, callee: &str) -> anyhow::Result<Bytes> {
     let mut event: Value = serde_json::from_str(EVENT)?;
-    let body = event.get("body").and_then(Value::as_str).context("the event has no body")?;
+    let body = event.get("body").and_then(Value::as_str).context("the event has no `body`")?;
     let mut call: Value = serde_json::from_str(body)?;
     for (name, id) in [("caller", caller), ("callee", callee)] {
-        *call.get_mut(name).context("the body names no parties")? = id.into();
+        *call.get_mut(name).context("the body has no `caller` or no `callee`")? = id.into();
     }
     let body = call.to_string();
-    *event.get_mut("body").context("the event has no body")? = body.as_str().into();
+    *event.get_mut("body").context("the event has no `body`")? = body.as_str().into();
     sign(&mut event, &body)?;
     Ok(event.to_string().into())
 }
 
 fn sign(event: &mut Value, body: &str) -> anyhow::Result<()> {
-    let headers = event.get_mut("headers").and_then(Value::as_object_mut).context("the event has no headers")?;
+    let headers = event.get_mut("headers").and_then(Value::as_object_mut).context("the event has no `headers`")?;
     headers.insert("authorization".to_owned(), Secret::new(SECRET).authorization(body.as_bytes()).into());
     Ok(())
 }
 
-/// The app, both parties with a list each, and the pair whose rule decides: four items.
+/// Returns four items: the app, the caller and the callee with a list each, and the pair, whose rule decides.
 pub(crate) fn items() -> Vec<Value> {
     let rule = |effect: &str| json!({"M": {"effect": {"S": effect}, "updated_at": {"N": "1795489965"}}});
     vec![
@@ -56,7 +56,7 @@ pub(crate) fn items() -> Vec<Value> {
     ]
 }
 
-/// What Lambda and the operator put into the function's environment.
+/// Returns the environment variables that Lambda and the operator set for the function.
 pub(crate) fn environment(endpoint: &str) -> Vec<(&'static str, String)> {
     [
         ("AWS_LAMBDA_FUNCTION_NAME", "callgate"),
@@ -66,7 +66,7 @@ pub(crate) fn environment(endpoint: &str) -> Vec<(&'static str, String)> {
         ("AWS_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "ASIAIOSFODNN7EXAMPLE"),
         ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
-        // As long as a role's token usually is: it is signed and sent with every request.
+        // As long as the token of a role usually is, because it is signed and sent with every request.
         ("AWS_SESSION_TOKEN", &"IQoJb3JpZ2luX2Vj".repeat(50)),
         ("AWS_ENDPOINT_URL_DYNAMODB", endpoint),
         ("TABLE_NAME", TABLE),

@@ -1,4 +1,4 @@
-//! How the cost grows: with the rules in the table, with the patterns of a callee, with calls at once.
+//! Measures how the cost of a call grows with the rules in the table, the patterns of a callee, and concurrent calls.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -19,40 +19,42 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
 use crate::compare::milliseconds;
-use crate::contender::Contender;
 use crate::fixture::{self, TABLE};
-use crate::process::Function;
+use crate::function::Function;
+use crate::program::Program;
 use crate::statistics::Samples;
 
-/// Exact rules in a table.
+/// Numbers of exact rules in a table.
 const RULES: [u32; 5] = [100, 1_000, 10_000, 100_000, 1_000_000];
 
-/// Patterns of one callee.
+/// Numbers of patterns of a callee.
 const PATTERNS: [u32; 4] = [1, 10, 100, 1_000];
 
-/// Calls at once.
-const CONCURRENCY: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
+/// Numbers of concurrent clients.
+const CLIENTS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
 
-/// Callers with a rule for each callee.
+/// Exact rules of each callee, one per caller.
 const CALLERS: u32 = 100;
 
-/// Rules written at once.
+/// Rules in one import.
 const CHUNK: u32 = 50_000;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Cost of a decision at one size of something.
+/// The cost of a call at one size.
 #[derive(Debug)]
 pub(crate) struct Point {
+    /// The number of rules or patterns.
     pub(crate) size: u32,
     pub(crate) cpu_us: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
+    /// Read units.
     pub(crate) units: f64,
 }
 
-/// A function over its table, and the calls it is asked about.
-struct Subject {
+/// A running function, the events to send to it, and the samples so far.
+struct Workload {
     size: u32,
     function: Function,
     events: Vec<Bytes>,
@@ -60,9 +62,9 @@ struct Subject {
     wall: Samples,
 }
 
-/// Cost of a decision over tables of more and more exact rules.
-pub(crate) async fn rules(callgate: &Contender, rounds: u32, calls: u32) -> anyhow::Result<Vec<Point>> {
-    let mut subjects = Vec::new();
+/// Measures the cost of a call for tables with more and more exact rules.
+pub(crate) async fn rules(callgate: &Program, rounds: u32, calls: u32) -> anyhow::Result<Vec<Point>> {
+    let mut workloads = Vec::new();
     for rules in RULES {
         eprintln!("a table of {rules} rules");
         let database = table()?;
@@ -70,15 +72,15 @@ pub(crate) async fn rules(callgate: &Contender, rounds: u32, calls: u32) -> anyh
             import(&database, (start..rules.min(start + CHUNK)).map(exact_rule).collect())?;
         }
         let endpoint = serve(database).await?;
-        // Spread over the whole table, and the same number of different calls whatever its size.
+        // The calls are spread over the whole table. Their number is the same for each size.
         let step = rules / 100;
         let events = (0..100).map(|call| {
             let rule = call * step;
-            fixture::event_about(&format!("C{}", rule % CALLERS), &format!("P{}", rule / CALLERS))
+            fixture::event_with_parties(&format!("C{}", rule % CALLERS), &format!("P{}", rule / CALLERS))
         });
-        subjects.push(Subject::new(callgate, &endpoint, rules, events.collect::<anyhow::Result<_>>()?).await?);
+        workloads.push(Workload::new(callgate, &endpoint, rules, events.collect::<anyhow::Result<_>>()?).await?);
     }
-    measure(subjects, rounds, calls).await
+    measure(workloads, rounds, calls).await
 }
 
 fn exact_rule(rule: u32) -> Item {
@@ -89,21 +91,21 @@ fn exact_rule(rule: u32) -> Item {
     }))
 }
 
-/// Cost of a decision over callees with more and more patterns.
-pub(crate) async fn patterns(callgate: &Contender, rounds: u32, calls: u32) -> anyhow::Result<Vec<Point>> {
+/// Measures the cost of a call for callees with more and more patterns.
+pub(crate) async fn patterns(callgate: &Program, rounds: u32, calls: u32) -> anyhow::Result<Vec<Point>> {
     let database = table()?;
-    import(&database, PATTERNS.into_iter().map(callee_with).collect())?;
+    import(&database, PATTERNS.into_iter().map(callee_with_patterns).collect())?;
     let endpoint = serve(database).await?;
-    let mut subjects = Vec::new();
+    let mut workloads = Vec::new();
     for patterns in PATTERNS {
-        let event = fixture::event_about("+74950000000", &format!("P{patterns}"))?;
-        subjects.push(Subject::new(callgate, &endpoint, patterns, vec![event]).await?);
+        let event = fixture::event_with_parties("+74950000000", &format!("P{patterns}"))?;
+        workloads.push(Workload::new(callgate, &endpoint, patterns, vec![event]).await?);
     }
-    measure(subjects, rounds, calls).await
+    measure(workloads, rounds, calls).await
 }
 
-/// Of its patterns the first matches the call, and all others belong to other numbers.
-fn callee_with(patterns: u32) -> Item {
+/// Returns the item of a callee. Only the first of its patterns matches the call.
+fn callee_with_patterns(patterns: u32) -> Item {
     let rule = json!({"M": {"effect": {"S": "allow"}}});
     let incoming: serde_json::Map<_, _> =
         (0..patterns).map(|number| (format!("+7495{number:03}*"), rule.clone())).collect();
@@ -118,6 +120,7 @@ fn item(attributes: &Value) -> Item {
     serde_json::from_value(attributes.clone()).unwrap_or_default()
 }
 
+/// Creates an empty permission table.
 fn table() -> anyhow::Result<Database> {
     let database = Database::memory()?;
     let request: CreateTableRequest = serde_json::from_value(json!({
@@ -138,6 +141,7 @@ fn import(database: &Database, items: Vec<Item>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Serves a table over HTTP, and returns the URL of the endpoint.
 async fn serve(database: Database) -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
@@ -145,110 +149,117 @@ async fn serve(database: Database) -> anyhow::Result<String> {
     Ok(endpoint)
 }
 
-impl Subject {
-    async fn new(callgate: &Contender, endpoint: &str, size: u32, events: Vec<Bytes>) -> anyhow::Result<Self> {
-        let (mut function, _) = Function::start(&callgate.program, &fixture::environment(endpoint)).await?;
+impl Workload {
+    /// Starts a function, and sends each event once.
+    async fn new(callgate: &Program, endpoint: &str, size: u32, events: Vec<Bytes>) -> anyhow::Result<Self> {
+        let (mut function, _) = Function::start(&callgate.path, &fixture::environment(endpoint)).await?;
         for event in &events {
-            function.call(event).await.with_context(|| format!("at {size}"))?;
+            function.call(event).await.with_context(|| format!("at size {size}"))?;
         }
         Ok(Self { size, function, events, cpu: Samples::default(), wall: Samples::default() })
     }
 
-    async fn round(&mut self, calls: u32) -> anyhow::Result<()> {
-        let before = self.function.cpu()?;
+    /// Sends events and adds the samples of this round.
+    async fn run_round(&mut self, calls: u32) -> anyhow::Result<()> {
+        let cpu_before = self.function.cpu()?;
         let events: Vec<_> = self.events.iter().cycle().take(usize::try_from(calls)?).cloned().collect();
         for event in &events {
             self.wall.push(1e3 * milliseconds(self.function.call(event).await?.wall));
         }
-        let cpu = self.function.cpu()?.saturating_sub(before);
+        let cpu = self.function.cpu()?.saturating_sub(cpu_before);
         self.cpu.push(1e3 * milliseconds(cpu) / f64::from(calls));
         Ok(())
     }
 }
 
-/// In turns, so that whatever else the machine does hits all sizes alike.
-async fn measure(mut subjects: Vec<Subject>, rounds: u32, calls: u32) -> anyhow::Result<Vec<Point>> {
+/// Measures all sizes in turns, so that other load on the machine affects them equally.
+async fn measure(mut workloads: Vec<Workload>, rounds: u32, calls: u32) -> anyhow::Result<Vec<Point>> {
     for _ in 0..rounds {
-        for subject in &mut subjects {
-            subject.round(calls).await?;
+        for workload in &mut workloads {
+            workload.run_round(calls).await?;
         }
     }
     let mut points = Vec::new();
-    for subject in subjects {
-        let lines = subject.function.end().await?;
+    for workload in workloads {
+        let lines = workload.function.stop().await?;
         let units: Vec<_> = lines.iter().filter_map(|line| line.get("units").and_then(Value::as_f64)).collect();
-        let of = |samples: &Samples, percent| samples.percentile(percent).unwrap_or_default();
+        let percentile = |samples: &Samples, percent| samples.percentile(percent).unwrap_or_default();
         points.push(Point {
-            size: subject.size,
-            cpu_us: of(&subject.cpu, 50),
-            p50_us: of(&subject.wall, 50),
-            p99_us: of(&subject.wall, 99),
-            // Most calls do not read the app, which is cached.
+            size: workload.size,
+            cpu_us: percentile(&workload.cpu, 50),
+            p50_us: percentile(&workload.wall, 50),
+            p99_us: percentile(&workload.wall, 99),
+            // The minimum, because most calls find the app in the cache and do not read it.
             units: units.iter().copied().fold(f64::INFINITY, f64::min),
         });
     }
     Ok(points)
 }
 
-/// The points as Markdown.
-pub(crate) fn table_of(what: &str, points: &[Point]) -> String {
-    let mut table = format!("| {what} | CPU, us | p50, us | p99, us | read units |\n|---:|---:|---:|---:|---:|\n");
+/// Formats the points as a Markdown table.
+pub(crate) fn format_points(heading: &str, points: &[Point]) -> String {
+    let mut table = format!("| {heading} | CPU, us | p50, us | p99, us | read units |\n|---:|---:|---:|---:|---:|\n");
     for Point { size, cpu_us, p50_us, p99_us, units } in points {
         let _ = writeln!(table, "| {size} | {cpu_us:.1} | {p50_us:.0} | {p99_us:.0} | {units} |");
     }
     table
 }
 
-/// Answers of `callgatectl serve` to more and more clients at once.
+/// The throughput of `callgatectl serve` with a number of concurrent clients.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub(crate) struct Throughput {
     pub(crate) clients: u32,
-    pub(crate) a_second: f64,
+    pub(crate) calls_per_second: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
 }
 
-/// Calls at once on `serve`, where one process answers them all.
-pub(crate) async fn concurrency(tool: &Contender, calls: u32) -> anyhow::Result<Vec<Load>> {
-    let mut server = Command::new(&tool.program)
+/// Measures the throughput of `callgatectl serve` with more and more concurrent clients.
+pub(crate) async fn concurrency(tool: &Program, calls: u32) -> anyhow::Result<Vec<Throughput>> {
+    let mut server = Command::new(&tool.path)
         .args(["serve", "--listen", "127.0.0.1:0"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    let mut lines = BufReader::new(server.stdout.take().context("no standard output")?).lines();
+    let mut lines = BufReader::new(server.stdout.take().context("`serve` has no standard output")?).lines();
     let address = loop {
-        let line = lines.next_line().await?.context("`serve` ended")?;
+        let line = lines.next_line().await?.context("`serve` ended before it printed its address")?;
         if let Some((_, rest)) = line.split_once("http://") {
             break rest.split('/').next().unwrap_or_default().to_owned();
         }
     };
-    // Its log would otherwise fill the pipe.
+    // Read the log, because `serve` would block once the pipe is full.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
 
-    let mut loads = Vec::new();
-    for clients in CONCURRENCY {
-        loads.push(load(&address, clients, calls).await?);
+    let mut results = Vec::new();
+    for clients in CLIENTS {
+        results.push(throughput(&address, clients, calls).await?);
     }
     server.kill().await?;
-    Ok(loads)
+    Ok(results)
 }
 
-async fn load(address: &str, clients: u32, calls: u32) -> anyhow::Result<Load> {
+async fn throughput(address: &str, clients: u32, calls: u32) -> anyhow::Result<Throughput> {
     let address: Arc<str> = address.into();
-    let started = Instant::now();
-    let tasks: Vec<_> = (0..clients).map(|_| tokio::spawn(client(Arc::clone(&address), calls / clients))).collect();
+    let started_at = Instant::now();
+    let tasks: Vec<_> = (0..clients).map(|_| tokio::spawn(run_client(Arc::clone(&address), calls / clients))).collect();
     let mut walls = Samples::default();
     for task in tasks {
         walls.extend(task.await??.into_iter().map(milliseconds));
     }
-    let answered = f64::from(calls / clients * clients);
-    let of = |percent| walls.percentile(percent).unwrap_or_default();
-    Ok(Load { clients, a_second: answered / started.elapsed().as_secs_f64(), p50_ms: of(50), p99_ms: of(99) })
+    let total_calls = f64::from(calls / clients * clients);
+    let percentile = |percent| walls.percentile(percent).unwrap_or_default();
+    Ok(Throughput {
+        clients,
+        calls_per_second: total_calls / started_at.elapsed().as_secs_f64(),
+        p50_ms: percentile(50),
+        p99_ms: percentile(99),
+    })
 }
 
-/// A client that asks one call after the other over one connection.
-async fn client(address: Arc<str>, calls: u32) -> anyhow::Result<Vec<Duration>> {
+/// Sends calls one after the other over one connection, and returns how long each took.
+async fn run_client(address: Arc<str>, calls: u32) -> anyhow::Result<Vec<Duration>> {
     let stream = TcpStream::connect(&*address).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await?;
@@ -260,20 +271,20 @@ async fn client(address: Arc<str>, calls: u32) -> anyhow::Result<Vec<Duration>> 
             .header("host", &*address)
             .header("content-type", "application/json")
             .body(Full::new(body))?;
-        let asked = Instant::now();
-        let answer = sender.send_request(request).await?;
-        anyhow::ensure!(answer.status() == 200, "`serve` answered {}", answer.status());
-        answer.into_body().collect().await?;
-        walls.push(asked.elapsed());
+        let sent_at = Instant::now();
+        let response = sender.send_request(request).await?;
+        anyhow::ensure!(response.status() == 200, "expected status 200 from `serve`, not {}", response.status());
+        response.into_body().collect().await?;
+        walls.push(sent_at.elapsed());
     }
     Ok(walls)
 }
 
-/// The loads as Markdown.
-pub(crate) fn table_of_loads(loads: &[Load]) -> String {
+/// Formats the throughputs as a Markdown table.
+pub(crate) fn format_throughputs(throughputs: &[Throughput]) -> String {
     let mut table = "| clients | calls a second | p50, ms | p99, ms |\n|---:|---:|---:|---:|\n".to_owned();
-    for Load { clients, a_second, p50_ms, p99_ms } in loads {
-        let _ = writeln!(table, "| {clients} | {a_second:.0} | {p50_ms:.2} | {p99_ms:.2} |");
+    for Throughput { clients, calls_per_second, p50_ms, p99_ms } in throughputs {
+        let _ = writeln!(table, "| {clients} | {calls_per_second:.0} | {p50_ms:.2} | {p99_ms:.2} |");
     }
     table
 }

@@ -1,4 +1,4 @@
-//! Instructions per decision: a count, the same on a busy machine as on an idle one.
+//! Counts the instructions of a call. Unlike times, counts do not depend on other load on the machine.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -6,60 +6,66 @@ use std::path::Path;
 use anyhow::Context as _;
 use tokio_rustls::TlsAcceptor;
 
-use crate::contender::Contender;
 use crate::fixture;
-use crate::process::Function;
-use crate::stand_in::authority::Authority;
-use crate::stand_in::dynamodb::DynamoDb;
+use crate::function::Function;
+use crate::program::Program;
+use crate::stand_ins::certificate_authority::CertificateAuthority;
+use crate::stand_ins::dynamodb::DynamoDb;
 
-/// Calls of the shorter and of the longer run; what lies between them is warm.
-const SHORT: u32 = 50;
-const LONG: u32 = 250;
+/// Calls in the short run.
+const SHORT_RUN: u32 = 50;
+/// Calls in the long run. The calls that it has more than the short run are all warm.
+const LONG_RUN: u32 = 250;
 
-/// What valgrind counted, outside the kernel.
+/// Instructions counted by valgrind, without those of the kernel.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Count {
-    /// Start, first call and the first few dozen of the others.
+    /// The start and 50 calls.
     pub(crate) short_run: u64,
+    /// One warm call.
     pub(crate) warm_call: u64,
 }
 
-/// Counts by `valgrind --tool=callgrind`, which must be installed.
-pub(crate) async fn count(program: &Contender) -> anyhow::Result<Count> {
+/// Counts the instructions of a program with `valgrind --tool=callgrind`, which must be installed.
+pub(crate) async fn count(program: &Program) -> anyhow::Result<Count> {
     let directory = tempfile::tempdir()?;
-    let authority = Authority::new(directory.path(), true)?;
+    let authority = CertificateAuthority::new(directory.path(), true)?;
     let endpoint = DynamoDb::new(fixture::items()).serve(&TlsAcceptor::from(authority.server)).await?;
     let mut environment = fixture::environment(&endpoint);
-    environment.push(("SSL_CERT_FILE", authority.bundle.to_str().context("the path is no UTF-8")?.to_owned()));
+    environment.push((
+        "SSL_CERT_FILE",
+        authority.bundle.to_str().context("the path of the certificate bundle is not valid UTF-8")?.to_owned(),
+    ));
 
     let profile = directory.path().join("profile");
-    let wrapped = directory.path().join("wrapped");
+    let wrapper = directory.path().join("wrapper");
     let script = format!(
         "#!/bin/sh\nexec /usr/bin/valgrind --quiet --tool=callgrind --callgrind-out-file='{}' '{}'\n",
         profile.display(),
-        program.program.display()
+        program.path.display()
     );
-    std::fs::write(&wrapped, script)?;
-    std::fs::set_permissions(&wrapped, std::fs::Permissions::from_mode(0o755))?;
+    std::fs::write(&wrapper, script)?;
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))?;
 
-    let short_run = instructions(&wrapped, &profile, &environment, SHORT).await?;
-    let long_run = instructions(&wrapped, &profile, &environment, LONG).await?;
-    Ok(Count { short_run, warm_call: long_run.saturating_sub(short_run) / u64::from(LONG - SHORT) })
+    let short_run = instructions(&wrapper, &profile, &environment, SHORT_RUN).await?;
+    let long_run = instructions(&wrapper, &profile, &environment, LONG_RUN).await?;
+    Ok(Count { short_run, warm_call: long_run.saturating_sub(short_run) / u64::from(LONG_RUN - SHORT_RUN) })
 }
 
 async fn instructions(
-    wrapped: &Path,
+    wrapper: &Path,
     profile: &Path,
     environment: &[(&str, String)],
     calls: u32,
 ) -> anyhow::Result<u64> {
     let event = fixture::event()?;
-    let (mut function, _) = Function::start(wrapped, environment).await?;
+    let (mut function, _) = Function::start(wrapper, environment).await?;
     for _ in 0..calls {
         function.call(&event).await?;
     }
-    function.end().await?;
-    let profile = std::fs::read_to_string(profile).context("valgrind left no profile")?;
-    let totals = profile.lines().find_map(|line| line.strip_prefix("totals: ")).context("no totals in the profile")?;
+    function.stop().await?;
+    let profile = std::fs::read_to_string(profile).context("valgrind did not write a profile")?;
+    let totals =
+        profile.lines().find_map(|line| line.strip_prefix("totals: ")).context("the profile has no line `totals:`")?;
     Ok(totals.trim().parse()?)
 }

@@ -1,4 +1,4 @@
-//! `callgate-bench`: measures the function beside its peers, and how its cost grows.
+//! `callgate-bench`: compares the function with its peers, and measures how its cost grows.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,20 +7,20 @@ use clap::{Parser, Subcommand};
 
 mod capacity;
 mod compare;
-mod contender;
+mod cpu_quota;
 mod fixture;
+mod function;
 mod grow;
 mod instructions;
 mod plot;
-mod process;
-mod quota;
+mod program;
 mod report;
-mod stand_in;
+mod stand_ins;
 mod statistics;
 
-use contender::Contender;
+use program::Program;
 
-/// Measure callgate beside its peers, and how its cost grows
+/// Compare callgate with its peers, and measure how its cost grows
 #[derive(Debug, Parser)]
 #[command(arg_required_else_help = true)]
 struct Cli {
@@ -30,14 +30,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Compare(Compare),
-    Grow(Grow),
-    /// Count the instructions of a warm call, by valgrind
+    Compare(CompareArgs),
+    Grow(GrowArgs),
+    /// Count the instructions of a warm call with valgrind
     Instructions {
-        /// The built programs to count; callgate is built where there is none
-        #[arg(long = "program", value_name = "NAME=PROGRAM", value_parser = Contender::parse)]
-        programs: Vec<Contender>,
-        /// Fail when one takes more for a warm call
+        /// Count the instructions of this program, instead of building callgate; can be given several times
+        #[arg(long = "program", value_name = "NAME=PROGRAM", value_parser = Program::parse)]
+        programs: Vec<Program>,
+        /// Fail if a program takes more than this number of instructions for a warm call
         #[arg(long)]
         at_most: Option<u64>,
     },
@@ -45,58 +45,58 @@ enum Command {
     Capacity,
 }
 
-/// Measure how the cost grows with the rules of a table, the patterns of a callee, and calls at once
+/// Measure how the cost of a call grows with the rules in the table, the patterns of a callee, and concurrent calls
 #[derive(Debug, clap::Args)]
-struct Grow {
-    /// Rounds over all sizes
+struct GrowArgs {
+    /// Measure every size this many times
     #[arg(long, default_value_t = 15)]
     rounds: u32,
-    /// Calls of every size in a round
+    /// Send this many calls of every size in each round
     #[arg(long, default_value_t = 200)]
     calls: u32,
-    /// Measure this built function, instead of building it
+    /// Measure this program, instead of building the function
     #[arg(long)]
     program: Option<PathBuf>,
-    /// Measure this built `callgatectl`, instead of building it
+    /// Measure this program, instead of building `callgatectl`
     #[arg(long)]
     tool: Option<PathBuf>,
-    /// Write the plots here
+    /// Write the plots to this directory
     #[arg(long, value_name = "DIRECTORY")]
     out: Option<PathBuf>,
 }
 
-/// Build callgate and its peers, and measure them side by side in interleaved runs
+/// Build callgate and its peers, and measure them in interleaved runs
 #[derive(Debug, clap::Args)]
-struct Compare {
-    /// Starts of every program
+struct CompareArgs {
+    /// Start every program this many times
     #[arg(long, default_value_t = 20)]
     runs: u32,
-    /// Calls after the first, in every run
+    /// Send this many calls after the first in each run
     #[arg(long, default_value_t = 300)]
     calls: u32,
-    /// Measure only these built programs, instead of building the usual four
-    #[arg(long = "program", value_name = "NAME=PROGRAM", value_parser = Contender::parse)]
-    programs: Vec<Contender>,
-    /// Trust the stand-in's own root alone, not among those of this machine
+    /// Measure this program, instead of building callgate and its peers; can be given several times
+    #[arg(long = "program", value_name = "NAME=PROGRAM", value_parser = Program::parse)]
+    programs: Vec<Program>,
+    /// Trust only the root certificate of the stand-ins, without those of this machine
     #[arg(long)]
     lone_root: bool,
-    /// Write `compare.json` and the plots here
+    /// Write `compare.json` and the plots to this directory
     #[arg(long, value_name = "DIRECTORY")]
     out: Option<PathBuf>,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Compare(options) => compare(options).await,
-        Command::Grow(options) => grow(options).await,
+    let result = match Cli::parse().command {
+        Command::Compare(args) => compare(args).await,
+        Command::Grow(args) => grow(args).await,
         Command::Instructions { programs, at_most } => instructions(programs, at_most).await,
         Command::Capacity => {
             println!("{}", capacity::table());
             Ok(())
         }
     };
-    match outcome {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -105,15 +105,15 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn compare(options: Compare) -> anyhow::Result<()> {
-    let Compare { runs, calls, programs, lone_root, out } = options;
-    let contenders = if programs.is_empty() { contender::build(&project())? } else { programs };
-    let plan = compare::Plan { runs, calls, lone_root };
-    let comparison = compare::compare(contenders, plan).await?;
+async fn compare(args: CompareArgs) -> anyhow::Result<()> {
+    let CompareArgs { runs, calls, programs, lone_root, out } = args;
+    let programs = if programs.is_empty() { program::build_all(&project())? } else { programs };
+    let settings = compare::Settings { runs, calls, only_own_root: lone_root };
+    let comparison = compare::compare(programs, settings).await?;
     println!("{}\n{}", report::table(&comparison), report::targets(&comparison));
     println!("{runs} runs, {calls} warm calls each; {}", report::machine());
-    if let Some(why) = &comparison.no_quota {
-        println!("No figures on 7.2 % of a core: {why}");
+    if let Some(error) = &comparison.cpu_quota_error {
+        println!("No figures for 7.2 % of a core: {error}");
     }
     if let Some(out) = out {
         std::fs::create_dir_all(&out)?;
@@ -124,19 +124,19 @@ async fn compare(options: Compare) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn grow(options: Grow) -> anyhow::Result<()> {
-    let Grow { rounds, calls, program, tool, out } = options;
-    let built = |program: Option<PathBuf>, package: &str, manifest: &str| match program {
-        Some(program) => Ok(Contender { name: package.to_owned(), program }),
-        None => contender::build_one(&project(), package, manifest),
+async fn grow(args: GrowArgs) -> anyhow::Result<()> {
+    let GrowArgs { rounds, calls, program, tool, out } = args;
+    let program_or_build = |path: Option<PathBuf>, package: &str, manifest: &str| match path {
+        Some(path) => Ok(Program { name: package.to_owned(), path }),
+        None => program::build(&project(), package, manifest),
     };
-    let callgate = built(program, "callgate", "Cargo.toml")?;
-    let tool = built(tool, "callgatectl", "crates/cli/Cargo.toml")?;
+    let callgate = program_or_build(program, "callgate", "Cargo.toml")?;
+    let tool = program_or_build(tool, "callgatectl", "crates/cli/Cargo.toml")?;
     let rules = grow::rules(&callgate, rounds, calls).await?;
-    println!("{}", grow::table_of("rules in the table", &rules));
+    println!("{}", grow::format_points("rules in the table", &rules));
     let patterns = grow::patterns(&callgate, rounds, calls).await?;
-    println!("{}", grow::table_of("patterns of the callee", &patterns));
-    println!("{}", grow::table_of_loads(&grow::concurrency(&tool, 4_096).await?));
+    println!("{}", grow::format_points("patterns of the callee", &patterns));
+    println!("{}", grow::format_throughputs(&grow::concurrency(&tool, 4_096).await?));
     println!("{rounds} rounds of {calls} calls; {}", report::machine());
     if let Some(out) = out {
         std::fs::create_dir_all(&out)?;
@@ -145,21 +145,25 @@ async fn grow(options: Grow) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn instructions(mut programs: Vec<Contender>, at_most: Option<u64>) -> anyhow::Result<()> {
+async fn instructions(mut programs: Vec<Program>, at_most: Option<u64>) -> anyhow::Result<()> {
     if programs.is_empty() {
-        programs.push(contender::build_one(&project(), "callgate", "Cargo.toml")?);
+        programs.push(program::build(&project(), "callgate", "Cargo.toml")?);
     }
     println!("| | instructions of a warm call | of start and 50 calls |\n|---|---:|---:|");
     for program in &programs {
         let instructions::Count { short_run, warm_call } = instructions::count(program).await?;
         println!("| {} | {warm_call} | {short_run} |", program.name);
-        let most = at_most.unwrap_or(u64::MAX);
-        anyhow::ensure!(warm_call <= most, "{} takes {warm_call} instructions for a call, over {most}", program.name);
+        let limit = at_most.unwrap_or(u64::MAX);
+        anyhow::ensure!(
+            warm_call <= limit,
+            "{} takes {warm_call} instructions for a warm call; the limit is {limit}",
+            program.name
+        );
     }
     Ok(())
 }
 
-/// The project's root, two directories above this package.
+/// The root directory of the project, two levels above this package.
 fn project() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().nth(2).unwrap_or(package).to_owned()

@@ -1,6 +1,6 @@
-//! What is said of many samples.
+//! Percentiles of samples.
 
-/// Samples of one figure, of whatever unit.
+/// Samples of one metric, in any unit.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Samples(Vec<f64>);
 
@@ -9,7 +9,7 @@ impl Samples {
         self.0.push(sample);
     }
 
-    /// The least sample that so many of a hundred do not exceed.
+    /// The smallest sample that at least this percentage of the samples do not exceed. `None` if there are no samples.
     pub(crate) fn percentile(&self, percent: usize) -> Option<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_samples() {
+    fn a_percentile_is_one_of_the_samples() {
         let mut samples = Samples::default();
         assert_eq!(samples.percentile(50), None);
         samples.extend((1..=100).rev().map(f64::from));

@@ -252,13 +252,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn open(hours: &str, moment: &str, expected: bool) {
+    fn check(hours: &str, moment: &str, expected: bool) {
         let now: Timestamp = moment.parse().unwrap();
         assert_eq!(Hours::parse(hours).unwrap().contains(now.as_second()), expected, "{hours} at {moment}");
     }
 
     #[test]
-    fn windows_are_written_in_one_form() {
+    fn windows_are_stored_in_canonical_form() {
         assert_eq!(stored(" mon-FRI  9:00-18:00 europe/moscow "), "Mon-Fri 09:00-18:00 Europe/Moscow");
         assert_eq!(stored("Sun,Sat 00:00-24:00 UTC"), "Sat,Sun 00:00-24:00 UTC");
         assert_eq!(stored("Fri-Mon 22:00-06:00 Asia/Tokyo"), "Fri-Mon 22:00-06:00 Asia/Tokyo");
@@ -268,80 +268,80 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
-        let refused = |text: &str| Hours::parse(text).unwrap_err().to_string();
+    fn invalid_hours_are_rejected() {
+        let error = |text: &str| Hours::parse(text).unwrap_err().to_string();
         for bad in ["", "Mon-Fri", "Mon-Fri 09:00 UTC", "Mon - Fri 09:00-18:00 UTC", "Mon 09:00-18:00 UTC;"] {
-            assert!(refused(bad).contains("is not a window"), "{bad}");
+            assert!(error(bad).contains("is not a window"), "{bad}");
         }
         for bad in ["Mo", "Monday", "Mon-", "Mon,", "Mon-Wed-Fri", "1-5"] {
-            assert!(refused(&format!("{bad} 09:00-18:00 UTC")).contains("is not a day"), "{bad}");
+            assert!(error(&format!("{bad} 09:00-18:00 UTC")).contains("is not a day"), "{bad}");
         }
         for bad in ["9-18", "09:60-18:00", "09:00-24:01", "24:00-09:00", "+9:00-18:00", "9:0-18:00", "009:00-18:00"] {
-            assert!(refused(&format!("Mon {bad} UTC")).contains("is not a time of day"), "{bad}");
+            assert!(error(&format!("Mon {bad} UTC")).contains("is not a time of day"), "{bad}");
         }
-        assert!(refused("Mon 09:00-09:00 UTC").contains("00:00-24:00"));
+        assert!(error("Mon 09:00-09:00 UTC").contains("00:00-24:00"));
         for bad in ["Mars/Olympus", "+03:00", "MSK", "Etc/Unknown"] {
-            assert!(refused(&format!("Mon 09:00-18:00 {bad}")).contains("is not a time zone"), "{bad}");
+            assert!(error(&format!("Mon 09:00-18:00 {bad}")).contains("is not a time zone"), "{bad}");
         }
     }
 
     #[test]
-    fn a_window_follows_its_own_zone() {
-        let office = "Mon-Fri 09:00-18:00 Europe/Moscow";
-        open(office, "2026-11-23T05:59:59Z", false);
-        open(office, "2026-11-23T06:00:00Z", true);
-        open(office, "2026-11-23T14:59:59Z", true);
-        open(office, "2026-11-23T15:00:00Z", false);
-        open(office, "2026-11-22T12:00:00Z", false);
-        open("Sat 00:00-24:00 UTC", "2026-11-21T23:59:59Z", true);
-        open("Sat 00:00-24:00 UTC", "2026-11-22T00:00:00Z", false);
+    fn a_window_uses_the_local_time_of_its_zone() {
+        let office_hours = "Mon-Fri 09:00-18:00 Europe/Moscow";
+        check(office_hours, "2026-11-23T05:59:59Z", false);
+        check(office_hours, "2026-11-23T06:00:00Z", true);
+        check(office_hours, "2026-11-23T14:59:59Z", true);
+        check(office_hours, "2026-11-23T15:00:00Z", false);
+        check(office_hours, "2026-11-22T12:00:00Z", false);
+        check("Sat 00:00-24:00 UTC", "2026-11-21T23:59:59Z", true);
+        check("Sat 00:00-24:00 UTC", "2026-11-22T00:00:00Z", false);
     }
 
     #[test]
-    fn a_night_belongs_to_the_day_it_starts_on() {
-        let night = "Fri 22:00-06:00 UTC";
-        open(night, "2026-11-20T05:00:00Z", false);
-        open(night, "2026-11-20T22:00:00Z", true);
-        open(night, "2026-11-21T05:59:59Z", true);
-        open(night, "2026-11-21T06:00:00Z", false);
-        open(night, "2026-11-21T22:00:00Z", false);
-        open("Sun 22:00-06:00 UTC", "2026-11-23T03:00:00Z", true);
-        open("Fri 22:00-00:00 UTC", "2026-11-20T23:59:59Z", true);
-        open("Fri 22:00-00:00 UTC", "2026-11-21T00:00:00Z", false);
+    fn a_window_over_midnight_belongs_to_the_day_it_starts_on() {
+        let night_shift = "Fri 22:00-06:00 UTC";
+        check(night_shift, "2026-11-20T05:00:00Z", false);
+        check(night_shift, "2026-11-20T22:00:00Z", true);
+        check(night_shift, "2026-11-21T05:59:59Z", true);
+        check(night_shift, "2026-11-21T06:00:00Z", false);
+        check(night_shift, "2026-11-21T22:00:00Z", false);
+        check("Sun 22:00-06:00 UTC", "2026-11-23T03:00:00Z", true);
+        check("Fri 22:00-00:00 UTC", "2026-11-20T23:59:59Z", true);
+        check("Fri 22:00-00:00 UTC", "2026-11-21T00:00:00Z", false);
     }
 
     #[test]
-    fn summer_time_moves_a_window_with_the_clock() {
-        let office = "Mon-Sun 09:00-18:00 America/New_York";
-        open(office, "2026-03-07T13:30:00Z", false);
-        open(office, "2026-03-08T13:30:00Z", true);
-        open(office, "2026-11-01T13:30:00Z", false);
-        // 02:00 becomes 03:00: 02:30 does not exist,
-        let gap = "Sun 02:15-02:45 America/New_York";
-        open(gap, "2026-03-08T06:30:00Z", false);
-        open(gap, "2026-03-08T07:30:00Z", false);
-        open(gap, "2026-03-15T06:30:00Z", true);
-        // and 02:00 becomes 01:00: 01:30 comes twice.
-        let fold = "Sun 01:15-01:45 America/New_York";
-        open(fold, "2026-11-01T05:30:00Z", true);
-        open(fold, "2026-11-01T06:00:00Z", false);
-        open(fold, "2026-11-01T06:30:00Z", true);
+    fn windows_follow_daylight_saving_time() {
+        let office_hours = "Mon-Sun 09:00-18:00 America/New_York";
+        check(office_hours, "2026-03-07T13:30:00Z", false);
+        check(office_hours, "2026-03-08T13:30:00Z", true);
+        check(office_hours, "2026-11-01T13:30:00Z", false);
+        // In March the clock goes from 02:00 to 03:00, so 02:30 does not exist.
+        let skipped_time = "Sun 02:15-02:45 America/New_York";
+        check(skipped_time, "2026-03-08T06:30:00Z", false);
+        check(skipped_time, "2026-03-08T07:30:00Z", false);
+        check(skipped_time, "2026-03-15T06:30:00Z", true);
+        // In November it goes from 02:00 back to 01:00, so 01:30 comes twice.
+        let repeated_time = "Sun 01:15-01:45 America/New_York";
+        check(repeated_time, "2026-11-01T05:30:00Z", true);
+        check(repeated_time, "2026-11-01T06:00:00Z", false);
+        check(repeated_time, "2026-11-01T06:30:00Z", true);
     }
 
     #[test]
-    fn an_empty_list_of_windows_is_not_hours() {
+    fn hours_need_at_least_one_window() {
         assert_eq!(Hours::new(Vec::new()), None);
     }
 
     #[test]
-    fn any_moment_can_be_checked() {
+    fn any_timestamp_can_be_checked() {
         for now in [EpochSeconds::MIN, -1, 0, EpochSeconds::MAX] {
             assert!(Hours::parse("Mon-Sun 00:00-24:00 Pacific/Apia").unwrap().contains(now));
         }
     }
 
     #[test]
-    fn moments_beyond_the_calendar_count_as_its_nearer_end() {
+    fn times_outside_the_calendar_count_as_its_nearest_end() {
         for day in DAYS {
             let hours = Hours::parse(&format!("{day} 00:00-24:00 UTC")).unwrap();
             for (beyond, end) in [(EpochSeconds::MIN, Timestamp::MIN), (EpochSeconds::MAX, Timestamp::MAX)] {
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn every_change_is_among_the_transitions() {
+    fn transitions_include_every_opening_and_closing() {
         let hours = Hours::parse("Fri-Mon 22:00-06:00 Asia/Kathmandu; Wed 12:30-24:00 UTC").unwrap();
         let from = 1_795_500_000;
         let to = from + 8 * 24 * 60 * 60;

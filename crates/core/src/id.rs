@@ -282,80 +282,80 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn reads(text: &str, id: &str) {
+    fn check(text: &str, id: &str) {
         assert_eq!(PartyId::new(text, &DialPlan::default()).as_ref().map(PartyId::as_str), Ok(id), "{text}");
     }
 
     #[track_caller]
-    fn dialled(text: &str, id: &str) {
+    fn check_with_dial_plan(text: &str, id: &str) {
         let plan = DialPlan::new(Some("7"), Some("8"), Some("810")).unwrap();
         assert_eq!(PartyId::new(text, &plan).as_ref().map(PartyId::as_str), Ok(id), "{text}");
     }
 
     #[track_caller]
-    fn refuses(text: &str, error: &IdError) {
+    fn check_error(text: &str, error: &IdError) {
         assert_eq!(PartyId::new(text, &DialPlan::default()).as_ref(), Err(error), "{text}");
     }
 
     #[test]
-    fn plain_ids_stay_as_they_are() {
+    fn plain_ids_are_unchanged() {
         for id in ["PPP009", "ppp009", "иван", "a:b", "50%41", "*98", "98*", "John Smith", "1-800-FLOWERS", "+", "a-b"]
         {
-            reads(id, id);
+            check(id, id);
         }
-        reads("  PPP009\r\n", "PPP009");
+        check("  PPP009\r\n", "PPP009");
     }
 
     #[test]
-    fn uris_lose_all_but_the_user() {
-        reads("sip:PPP009@192.168.1.5:5060;transport=udp?subject=x", "PPP009");
-        reads("SIPS:alice@example.com", "alice");
-        reads("sip:alice;day=tuesday@atlanta.example", "alice");
-        reads("tel:+7-495-123-45-67;phone-context=example.com", "+74951234567");
-        reads("PPP009@example.com", "PPP009");
-        reads("sip:%D0%B8%D0%B2%D0%B0%D0%BD@example.com", "иван");
-        reads("sip:a%20b%20@example.com", "a b");
-        reads("sip:%2B7495@example.com", "+7495");
-        reads("sip:*98@example.com", "*98");
-        reads("sip:alice:secret@example.com", "alice");
-        reads("sips:alice:@example.com;x=y", "alice");
-        reads("sip:alice:secret;day=tuesday@example.com", "alice");
-        reads("sip:+7495:secret:2@example.com", "+7495");
-        reads("sip:alice%3Abob@example.com", "alice:bob");
+    fn only_the_user_part_of_a_uri_is_kept() {
+        check("sip:PPP009@192.168.1.5:5060;transport=udp?subject=x", "PPP009");
+        check("SIPS:alice@example.com", "alice");
+        check("sip:alice;day=tuesday@atlanta.example", "alice");
+        check("tel:+7-495-123-45-67;phone-context=example.com", "+74951234567");
+        check("PPP009@example.com", "PPP009");
+        check("sip:%D0%B8%D0%B2%D0%B0%D0%BD@example.com", "иван");
+        check("sip:a%20b%20@example.com", "a b");
+        check("sip:%2B7495@example.com", "+7495");
+        check("sip:*98@example.com", "*98");
+        check("sip:alice:secret@example.com", "alice");
+        check("sips:alice:@example.com;x=y", "alice");
+        check("sip:alice:secret;day=tuesday@example.com", "alice");
+        check("sip:+7495:secret:2@example.com", "+7495");
+        check("sip:alice%3Abob@example.com", "alice:bob");
     }
 
     #[test]
-    fn display_names_do_not_matter() {
-        reads("\"Alice\" <sip:PPP009@example.com>", "PPP009");
-        reads("Alice <sip:PPP009@example.com>;tag=1928301774", "PPP009");
-        reads("<tel:+15551234567>", "+15551234567");
-        reads(r#""a \" <sip:evil@x> \\" <sip:PPP009@example.com>"#, "PPP009");
-        reads(r#""" < sip:PPP009@example.com >"#, "PPP009");
+    fn display_names_are_ignored() {
+        check("\"Alice\" <sip:PPP009@example.com>", "PPP009");
+        check("Alice <sip:PPP009@example.com>;tag=1928301774", "PPP009");
+        check("<tel:+15551234567>", "+15551234567");
+        check(r#""a \" <sip:evil@x> \\" <sip:PPP009@example.com>"#, "PPP009");
+        check(r#""" < sip:PPP009@example.com >"#, "PPP009");
     }
 
     #[test]
-    fn numbers_lose_their_separators() {
-        reads("+7 (495) 123-45-67", "+74951234567");
-        reads("(495) 123.45.67", "4951234567");
-        reads("8 800 555 35 35", "88005553535");
-        reads("12-", "12");
-        reads("+ 7 495", "+7495");
-        reads("+-7 495", "+7495");
-        reads("-12", "-12");
+    fn separators_are_removed_from_numbers() {
+        check("+7 (495) 123-45-67", "+74951234567");
+        check("(495) 123.45.67", "4951234567");
+        check("8 800 555 35 35", "88005553535");
+        check("12-", "12");
+        check("+ 7 495", "+7495");
+        check("+-7 495", "+7495");
+        check("-12", "-12");
     }
 
     #[test]
-    fn withheld_callers_are_one_party() {
+    fn withheld_callers_become_anonymous() {
         for text in ["", "  ", "Anonymous", "UNKNOWN", "unavailable", "private", "restricted", "blocked"] {
-            reads(text, "anonymous");
+            check(text, "anonymous");
         }
-        reads("\"Anonymous\" <sip:anonymous@anonymous.invalid>", "anonymous");
-        reads("sip:@example.com", "anonymous");
-        reads("sip:%61nonymous@example.com", "anonymous");
+        check("\"Anonymous\" <sip:anonymous@anonymous.invalid>", "anonymous");
+        check("sip:@example.com", "anonymous");
+        check("sip:%61nonymous@example.com", "anonymous");
     }
 
     #[test]
-    fn a_required_party_cannot_be_missing() {
+    fn a_required_party_must_have_an_id() {
         let required = |text| PartyId::required(text, &DialPlan::default());
         for text in ["", " ", "<>", "sip:", "tel:", "@host", "sip:@host", "sip:%20@host", "sip::secret@host"] {
             assert_eq!(required(text), Err(IdError::Empty), "{text}");
@@ -365,19 +365,19 @@ mod tests {
     }
 
     #[test]
-    fn the_dial_plan_makes_numbers_international() {
-        dialled("8 (495) 123-45-67", "+74951234567");
-        dialled("810 1 555 123 4567", "+15551234567");
-        dialled("tel:84951234567", "+74951234567");
-        dialled("+84951234567", "+84951234567");
-        dialled("8495123", "8495123");
-        dialled("84951234", "+74951234");
-        dialled("4951234567", "4951234567");
-        dialled("8x4951234567", "8x4951234567");
+    fn the_dial_plan_converts_national_numbers() {
+        check_with_dial_plan("8 (495) 123-45-67", "+74951234567");
+        check_with_dial_plan("810 1 555 123 4567", "+15551234567");
+        check_with_dial_plan("tel:84951234567", "+74951234567");
+        check_with_dial_plan("+84951234567", "+84951234567");
+        check_with_dial_plan("8495123", "8495123");
+        check_with_dial_plan("84951234", "+74951234");
+        check_with_dial_plan("4951234567", "4951234567");
+        check_with_dial_plan("8x4951234567", "8x4951234567");
     }
 
     #[test]
-    fn a_dial_plan_is_checked() {
+    fn dial_plan_settings_are_validated() {
         assert_eq!(DialPlan::new(Some("7"), None, None), Ok(DialPlan::default()));
         assert_eq!(DialPlan::new(None, Some("8"), None), Err(DialPlanError::NoCountryCode));
         for bad in ["", "+7", "12345678", "seven"] {
@@ -387,21 +387,21 @@ mod tests {
     }
 
     #[test]
-    fn invalid_ids_are_refused() {
-        refuses("a;b", &IdError::Forbidden(';'));
-        refuses("a@b@c", &IdError::Forbidden('@'));
-        refuses("sip:a@b@c", &IdError::Forbidden('@'));
-        refuses("sip:a%40b@c", &IdError::Forbidden('@'));
-        refuses("a\u{0}b", &IdError::Forbidden('\0'));
-        refuses("sip:a%0Ab@c", &IdError::Forbidden('\n'));
-        refuses("<sip:a@x>, <sip:b@x>", &IdError::Forbidden('<'));
-        refuses("a> <sip:b@x>", &IdError::Forbidden('>'));
-        refuses("\"a\" <b> \"c\"", &IdError::Forbidden('"'));
-        refuses("sip:%FF@x", &IdError::NotUtf8);
-        refuses("sip:sip:alice@x", &IdError::Ambiguous);
-        refuses("sip:sip%3Aalice@x", &IdError::Ambiguous);
-        refuses(&"x".repeat(129), &IdError::TooLong(129));
-        reads(&"x".repeat(128), &"x".repeat(128));
+    fn invalid_ids_are_rejected() {
+        check_error("a;b", &IdError::Forbidden(';'));
+        check_error("a@b@c", &IdError::Forbidden('@'));
+        check_error("sip:a@b@c", &IdError::Forbidden('@'));
+        check_error("sip:a%40b@c", &IdError::Forbidden('@'));
+        check_error("a\u{0}b", &IdError::Forbidden('\0'));
+        check_error("sip:a%0Ab@c", &IdError::Forbidden('\n'));
+        check_error("<sip:a@x>, <sip:b@x>", &IdError::Forbidden('<'));
+        check_error("a> <sip:b@x>", &IdError::Forbidden('>'));
+        check_error("\"a\" <b> \"c\"", &IdError::Forbidden('"'));
+        check_error("sip:%FF@x", &IdError::NotUtf8);
+        check_error("sip:sip:alice@x", &IdError::Ambiguous);
+        check_error("sip:sip%3Aalice@x", &IdError::Ambiguous);
+        check_error(&"x".repeat(129), &IdError::TooLong(129));
+        check(&"x".repeat(128), &"x".repeat(128));
     }
 
     #[test]
@@ -413,8 +413,8 @@ mod tests {
         assert_eq!(AppKey::new(&"x".repeat(129)), Err(IdError::TooLong(129)));
     }
 
-    /// Texts made of what ids are made of, so that the interesting ones come up.
-    fn spelling() -> impl Strategy<Value = String> {
+    /// Generates texts from parts of URIs, numbers and names, so that many of them are almost valid ids.
+    fn any_text() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             "sip:|SIPS:|tel:|<|>|\"|@|;|\\?|%[0-9a-fA-F]{2}|%|\\+|\\(|\\)|-|\\.| |\\*|\\\\",
             "[0-9]{1,9}",
@@ -429,7 +429,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(80 * ProptestConfig::default().cases))]
 
         #[test]
-        fn the_canonical_form_is_idempotent(text in spelling(), with_plan in any::<bool>()) {
+        fn a_canonical_id_does_not_change_when_parsed_again(text in any_text(), with_plan in any::<bool>()) {
             let plan = if with_plan { DialPlan::new(Some("7"), Some("8"), Some("810")).unwrap() } else { DialPlan::default() };
             if let Ok(id) = PartyId::new(&text, &plan) {
                 prop_assert_eq!(PartyId::new(id.as_str(), &plan), Ok(id.clone()));

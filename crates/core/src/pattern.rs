@@ -115,13 +115,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn matching(key: &str, id: &str, expected: bool) {
+    fn check_match(key: &str, id: &str, expected: bool) {
         let id = PartyId::new(id, &DialPlan::default()).unwrap();
         assert_eq!(Pattern::from_stored(key).matches(&id), expected, "{key} ~ {id}");
     }
 
     #[test]
-    fn patterns_are_written_in_canonical_form() {
+    fn patterns_are_stored_in_canonical_form() {
         assert_eq!(stored(" * "), "*");
         assert_eq!(stored("+7 (495)*"), "+7495*");
         assert_eq!(stored("8-800-*"), "8800*");
@@ -131,33 +131,33 @@ mod tests {
     }
 
     #[test]
-    fn invalid_patterns_are_refused() {
-        let refused = |text| Pattern::new(text, &DialPlan::default()).unwrap_err();
-        assert_eq!(refused("79*5"), PatternError::StarInside);
-        assert_eq!(refused("**"), PatternError::StarInside);
-        assert_eq!(refused("*98"), PatternError::StarInside);
+    fn invalid_patterns_are_rejected() {
+        let error = |text| Pattern::new(text, &DialPlan::default()).unwrap_err();
+        assert_eq!(error("79*5"), PatternError::StarInside);
+        assert_eq!(error("**"), PatternError::StarInside);
+        assert_eq!(error("*98"), PatternError::StarInside);
         // A percent-encoded `*` is part of the id, and must not become a wildcard.
         for star in ["sip:%2a@x", "sip:+7495%2A", "tel:*98", "sip:9*8@x"] {
-            assert_eq!(refused(star), PatternError::StarInside, "{star}");
+            assert_eq!(error(star), PatternError::StarInside, "{star}");
         }
-        assert_eq!(refused("a@b*"), PatternError::Id(IdError::Forbidden('@')));
-        assert_eq!(refused("tel:+7495*"), PatternError::Scheme);
-        assert_eq!(refused("SIP:*"), PatternError::Scheme);
-        assert_eq!(refused(&"x".repeat(129)), PatternError::Id(IdError::TooLong(129)));
+        assert_eq!(error("a@b*"), PatternError::Id(IdError::Forbidden('@')));
+        assert_eq!(error("tel:+7495*"), PatternError::Scheme);
+        assert_eq!(error("SIP:*"), PatternError::Scheme);
+        assert_eq!(error(&"x".repeat(129)), PatternError::Id(IdError::TooLong(129)));
     }
 
     #[test]
-    fn a_pattern_matches_its_parties() {
-        matching("*", "anonymous", true);
-        matching("*", "PPP009", true);
-        matching("PPP*", "PPP009", true);
-        matching("PPP*", "ppp009", false);
-        matching("PPP009*", "PPP009", true);
-        matching("PPP009", "PPP009", true);
-        matching("PPP009", "PPP0091", false);
-        matching("98*", "98*", true);
-        matching("+7 495*", "+74951234567", false);
-        matching("", "anonymous", false);
+    fn a_pattern_matches_an_id_a_prefix_or_everyone() {
+        check_match("*", "anonymous", true);
+        check_match("*", "PPP009", true);
+        check_match("PPP*", "PPP009", true);
+        check_match("PPP*", "ppp009", false);
+        check_match("PPP009*", "PPP009", true);
+        check_match("PPP009", "PPP009", true);
+        check_match("PPP009", "PPP0091", false);
+        check_match("98*", "98*", true);
+        check_match("+7 495*", "+74951234567", false);
+        check_match("", "anonymous", false);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The conditions of a rule one by one, and the words in which a decision is told.
+//! The conditions of a rule, the stable names in logs and JSON output, and the order of a trace.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use callgate_core::{
     App, AppKey, Applicability, Call, Decision, DialPlan, Door, Effect, EpochSeconds, Hours, MediaSet, ParsedItem,
@@ -12,49 +12,49 @@ const MONDAY_NOON: EpochSeconds = 1_795_435_200;
 const HOUR: EpochSeconds = 60 * 60;
 const DAY: EpochSeconds = 24 * HOUR;
 
-fn ringing() -> Call {
+fn call() -> Call {
     let id = |text| PartyId::new(text, &DialPlan::default()).unwrap();
     let media = MediaSet { audio: true, video: false };
     Call { app: AppKey::new("app").unwrap(), caller: id("caller"), callee: id("callee"), media }
 }
 
-/// What an open app says when the pair's rule is this one.
-fn decided(pair: Rule, now: EpochSeconds) -> (Effect, &'static str) {
+/// Decides a call when the app allows everyone and the pair has this rule.
+fn decide_with_pair(pair: Rule, now: EpochSeconds) -> (Effect, &'static str) {
     let app: ParsedItem<App> = Ok(Some(App {
         callers: [(Pattern::Everyone, Ok(Rule::new(Effect::Allow)))].into_iter().collect(),
         ..App::default()
     }));
-    let nobody: ParsedItem<Party> = Ok(None);
+    let no_party: ParsedItem<Party> = Ok(None);
     let pair = Ok(Some(pair));
-    let call = ringing();
-    let decision = decide(&call, Permissions { app: &app, caller: &nobody, callee: &nobody, pair: &pair }, now);
+    let call = call();
+    let decision = decide(&call, Permissions { app: &app, caller: &no_party, callee: &no_party, pair: &pair }, now);
     (decision.effect(), decision.reason())
 }
 
 #[test]
-fn a_rule_applies_in_its_hours_only() {
-    let office = || Some(Hours::parse("Mon-Fri 09:00-18:00 UTC").unwrap());
-    let deny = || Rule { hours: office(), ..Rule::new(Effect::Deny) };
-    let allow = || Rule { hours: office(), ..Rule::new(Effect::Allow) };
+fn a_rule_applies_only_within_its_hours() {
+    let office_hours = || Some(Hours::parse("Mon-Fri 09:00-18:00 UTC").unwrap());
+    let deny = || Rule { hours: office_hours(), ..Rule::new(Effect::Deny) };
+    let allow = || Rule { hours: office_hours(), ..Rule::new(Effect::Allow) };
     for now in [MONDAY_NOON, MONDAY_NOON - 3 * HOUR, MONDAY_NOON + 4 * DAY] {
-        assert_eq!(decided(deny(), now), (Effect::Deny, "pair_rule"));
-        assert_eq!(decided(allow(), now), (Effect::Allow, "pair_rule"));
+        assert_eq!(decide_with_pair(deny(), now), (Effect::Deny, "pair_rule"));
+        assert_eq!(decide_with_pair(allow(), now), (Effect::Allow, "pair_rule"));
     }
     for now in [MONDAY_NOON - 3 * HOUR - 1, MONDAY_NOON + 6 * HOUR, MONDAY_NOON + 5 * DAY] {
-        assert_eq!(decided(deny(), now), (Effect::Allow, "app_rule"));
-        assert_eq!(decided(allow(), now), (Effect::Allow, "app_rule"));
+        assert_eq!(decide_with_pair(deny(), now), (Effect::Allow, "app_rule"));
+        assert_eq!(decide_with_pair(allow(), now), (Effect::Allow, "app_rule"));
     }
 }
 
 #[test]
-fn a_rule_applies_until_its_moment_only() {
+fn an_expired_rule_does_not_apply() {
     let until = |expires_at| Rule { expires_at: Some(expires_at), ..Rule::new(Effect::Deny) };
-    assert_eq!(decided(until(MONDAY_NOON + 1), MONDAY_NOON), (Effect::Deny, "pair_rule"));
-    assert_eq!(decided(until(MONDAY_NOON), MONDAY_NOON), (Effect::Allow, "app_rule"));
+    assert_eq!(decide_with_pair(until(MONDAY_NOON + 1), MONDAY_NOON), (Effect::Deny, "pair_rule"));
+    assert_eq!(decide_with_pair(until(MONDAY_NOON), MONDAY_NOON), (Effect::Allow, "app_rule"));
 }
 
 #[test]
-fn the_words_of_a_decision_are_stable() {
+fn names_in_logs_and_json_are_stable() {
     assert_eq!(Door::ALL.map(Door::as_str), ["app", "caller", "callee"]);
     assert_eq!([Effect::Allow, Effect::Deny].map(Effect::as_str), ["allow", "deny"]);
     assert_eq!([Status::Active, Status::Suspended].map(Status::as_str), ["active", "suspended"]);
@@ -65,14 +65,14 @@ fn the_words_of_a_decision_are_stable() {
 }
 
 #[test]
-fn windows_are_those_that_were_given() {
+fn hours_keep_the_order_of_their_windows() {
     let hours = Hours::parse("Mon 09:00-18:00 UTC; Sat 10:00-12:00 UTC").unwrap();
     let windows: Vec<_> = hours.windows().iter().map(ToString::to_string).collect();
     assert_eq!(windows, ["Mon 09:00-18:00 UTC", "Sat 10:00-12:00 UTC"]);
 }
 
 #[test]
-fn a_trace_tells_every_rule_of_every_door_longest_first() {
+fn a_trace_lists_the_rules_of_each_door_most_specific_first() {
     let allow = |key: &str| (Pattern::from_stored(key), Ok(Rule::new(Effect::Allow)));
     let deny = |key: &str| (Pattern::from_stored(key), Ok(Rule::new(Effect::Deny)));
     let app: ParsedItem<App> =
@@ -81,11 +81,11 @@ fn a_trace_tells_every_rule_of_every_door_longest_first() {
     let incoming = [allow("*"), deny("ca*"), allow("call*"), allow("caller")].into_iter().collect();
     let callee: ParsedItem<Party> = Ok(Some(Party { incoming, ..Party::default() }));
     let pair = Ok(Some(Rule::new(Effect::Allow)));
-    let call = ringing();
-    let told = trace(&call, Permissions { app: &app, caller: &caller, callee: &callee, pair: &pair }, MONDAY_NOON);
+    let call = call();
+    let trace = trace(&call, Permissions { app: &app, caller: &caller, callee: &callee, pair: &pair }, MONDAY_NOON);
     let expected = Decision::Rule { door: Door::Callee, key: RuleKey::Pair(&call.caller), effect: Effect::Allow };
-    assert_eq!(told.decision, expected);
-    let rules: Vec<Vec<_>> = told
+    assert_eq!(trace.decision, expected);
+    let rules: Vec<Vec<_>> = trace
         .doors
         .iter()
         .map(|(_, rules)| {
@@ -100,7 +100,7 @@ fn a_trace_tells_every_rule_of_every_door_longest_first() {
             vec![rule("x*", false, false), rule("*", true, true)],
             vec![rule("callee", true, true)],
             vec![
-                // Of two equally long ones that allow, the pair's.
+                // Both are equally specific and allow the call, so the pair item decides.
                 rule("caller", true, true),
                 rule("caller", true, false),
                 rule("call*", true, false),

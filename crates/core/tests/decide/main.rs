@@ -1,7 +1,7 @@
-//! The permission model as tables (`model`), as properties (`properties`), and against a second implementation that
-//! only tries to be obviously right (`oracle`).
+//! Tests of the permission model: tables of examples (`model`), properties (`properties`), and a comparison with a second,
+//! naive implementation (`oracle`).
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic fails the test")]
 
 mod model;
 mod oracle;

@@ -1,16 +1,16 @@
-//! The model sentence by sentence.
+//! The rules of the permission model, each with examples.
 
 use crate::table::{APP, Table, rule};
 
 #[test]
-fn nothing_is_permitted_that_nobody_permitted() {
+fn a_call_without_a_matching_rule_is_denied() {
     Table::default().check("PPP009 to PPP005", "deny no_rule");
     Table::of(&["allow PPP001 to PPP005"]).check("PPP009 to PPP005", "deny no_rule");
     Table::of(&["deny * to PPP005"]).check("PPP009 to PPP001", "deny no_rule");
 }
 
 #[test]
-fn every_rule_means_what_it_says_when_read_aloud() {
+fn a_rule_applies_to_the_parties_that_it_matches() {
     Table::of(&["allow * to *", "deny +881* to *"])
         .check("PPP009 to PPP005", "allow app_rule")
         .check("anonymous to PPP005", "allow app_rule")
@@ -28,7 +28,7 @@ fn every_rule_means_what_it_says_when_read_aloud() {
 }
 
 #[test]
-fn a_deny_at_one_door_cannot_be_undone_at_another() {
+fn an_allow_at_one_door_does_not_override_a_deny_at_another() {
     Table::of(&["deny PPP* to *", "allow PPP009 to PPP005"]).check("PPP009 to PPP005", "deny app_rule");
     Table::of(&["deny PPP009 to *", "allow * to PPP005"]).check("PPP009 to PPP005", "deny caller_rule");
     Table::of(&["allow PPP009 to *", "deny * to PPP005"]).check("PPP009 to PPP005", "deny callee_rule");
@@ -37,7 +37,7 @@ fn a_deny_at_one_door_cannot_be_undone_at_another() {
 }
 
 #[test]
-fn the_reason_is_the_first_door_that_denies_and_the_last_that_allows() {
+fn the_reason_is_the_first_door_that_denies_or_the_last_that_allows() {
     Table::of(&["deny * to *", "deny PPP009 to *", "deny * to PPP005"]).check("PPP009 to PPP005", "deny app_rule");
     Table::of(&["deny PPP009 to *", "deny * to PPP005"]).check("PPP009 to PPP005", "deny caller_rule");
     Table::of(&["allow * to *", "allow PPP009 to *"]).check("PPP009 to PPP005", "allow caller_rule");
@@ -46,9 +46,9 @@ fn the_reason_is_the_first_door_that_denies_and_the_last_that_allows() {
 }
 
 #[test]
-fn the_longest_rule_that_applies_decides() {
-    let callee = Table::of(&["deny * to PPP005", "allow +7* to PPP005", "deny +7495* to PPP005"]);
-    callee
+fn the_most_specific_rule_that_applies_decides() {
+    let table = Table::of(&["deny * to PPP005", "allow +7* to PPP005", "deny +7495* to PPP005"]);
+    table
         .check("+1555 to PPP005", "deny callee_rule")
         .check("+7812 to PPP005", "allow callee_rule")
         .check("+7495 to PPP005", "deny callee_rule");
@@ -57,18 +57,19 @@ fn the_longest_rule_that_applies_decides() {
 }
 
 #[test]
-fn between_equals_deny_wins() {
-    let listed = |words| Table::default().incoming("PPP005", "PPP009", words);
-    let pair = |table: Table, words: &str| table.with("PPP009", "PPP005", &rule(words));
-    pair(listed("deny"), "allow").check("PPP009 to PPP005", "deny callee_rule");
-    pair(listed("allow"), "deny").check("PPP009 to PPP005", "deny pair_rule");
-    pair(listed("deny"), "deny").check("PPP009 to PPP005", "deny pair_rule");
-    pair(listed("allow"), "allow").check("PPP009 to PPP005", "allow pair_rule");
-    pair(Table::default().outgoing("PPP009", "PPP005", "deny"), "allow").check("PPP009 to PPP005", "deny caller_rule");
+fn deny_wins_between_equally_specific_rules() {
+    let entry = |words| Table::default().incoming("PPP005", "PPP009", words);
+    let with_pair = |table: Table, words: &str| table.with("PPP009", "PPP005", &rule(words));
+    with_pair(entry("deny"), "allow").check("PPP009 to PPP005", "deny callee_rule");
+    with_pair(entry("allow"), "deny").check("PPP009 to PPP005", "deny pair_rule");
+    with_pair(entry("deny"), "deny").check("PPP009 to PPP005", "deny pair_rule");
+    with_pair(entry("allow"), "allow").check("PPP009 to PPP005", "allow pair_rule");
+    with_pair(Table::default().outgoing("PPP009", "PPP005", "deny"), "allow")
+        .check("PPP009 to PPP005", "deny caller_rule");
 }
 
 #[test]
-fn media_narrow_a_rule() {
+fn media_limit_the_calls_that_a_rule_applies_to() {
     Table::of(&["allow PPP009 to PPP005 audio"])
         .check("PPP009 to PPP005", "allow pair_rule")
         .check("PPP009 to PPP005 video", "deny no_rule")
@@ -81,18 +82,18 @@ fn media_narrow_a_rule() {
 }
 
 #[test]
-fn status_comes_before_every_rule() {
-    let open = Table::of(&["allow * to *", "allow PPP009 to PPP005"]);
-    let all = open.clone().suspended("PPP009").suspended("PPP005").suspended(APP);
+fn a_suspension_overrides_every_rule() {
+    let table = Table::of(&["allow * to *", "allow PPP009 to PPP005"]);
+    let all = table.clone().suspended("PPP009").suspended("PPP005").suspended(APP);
     all.check("PPP009 to PPP005", "deny app_suspended");
-    open.clone().suspended("PPP009").suspended("PPP005").check("PPP009 to PPP005", "deny callee_suspended");
-    open.clone().suspended("PPP009").check("PPP009 to PPP005", "deny caller_suspended");
-    open.clone().suspended("PPP009").check("PPP009 to PPP009", "deny callee_suspended");
-    open.suspended("PPP009").expired("PPP009").check("PPP009 to PPP005", "allow pair_rule");
+    table.clone().suspended("PPP009").suspended("PPP005").check("PPP009 to PPP005", "deny callee_suspended");
+    table.clone().suspended("PPP009").check("PPP009 to PPP005", "deny caller_suspended");
+    table.clone().suspended("PPP009").check("PPP009 to PPP009", "deny callee_suspended");
+    table.suspended("PPP009").expired("PPP009").check("PPP009 to PPP005", "allow pair_rule");
 }
 
 #[test]
-fn an_expired_party_is_absent() {
+fn an_expired_party_counts_as_absent() {
     let table = Table::of(&["allow * to PPP005", "allow PPP009 to PPP*"]);
     table.clone().expired("PPP005").check("PPP009 to PPP005", "allow caller_rule");
     table.clone().expired("PPP009").check("PPP009 to PPP005", "allow callee_rule");
@@ -100,16 +101,16 @@ fn an_expired_party_is_absent() {
 }
 
 #[test]
-fn what_cannot_be_understood_never_opens_a_door() {
-    let open = Table::of(&["allow * to *", "allow PPP009 to PPP005"]);
-    for who in [APP, "PPP009", "PPP005"] {
-        open.clone().broken(who).check("PPP009 to PPP005", "deny invalid_record");
+fn an_invalid_item_or_matching_rule_denies_the_call() {
+    let table = Table::of(&["allow * to *", "allow PPP009 to PPP005"]);
+    for name in [APP, "PPP009", "PPP005"] {
+        table.clone().invalid(name).check("PPP009 to PPP005", "deny invalid_record");
     }
-    // Even where a longer rule, another door or a suspension would decide.
-    open.clone().incoming("PPP005", "PPP*", "alow").check("PPP009 to PPP005", "deny invalid_record");
-    open.clone().outgoing("PPP009", "*", "alow").check("PPP009 to PPP005", "deny invalid_record");
-    open.clone().with("PPP009", "PPP005", &rule("alow")).check("PPP009 to PPP005", "deny invalid_record");
-    open.clone().broken("PPP005").suspended(APP).check("PPP009 to PPP005", "deny invalid_record");
-    // A broken rule that does not match the call does no harm to it.
-    open.incoming("PPP005", "QQQ*", "alow").check("PPP009 to PPP005", "allow pair_rule");
+    // An invalid rule denies the call even if a more specific rule, another door or a suspension would decide.
+    table.clone().incoming("PPP005", "PPP*", "alow").check("PPP009 to PPP005", "deny invalid_record");
+    table.clone().outgoing("PPP009", "*", "alow").check("PPP009 to PPP005", "deny invalid_record");
+    table.clone().with("PPP009", "PPP005", &rule("alow")).check("PPP009 to PPP005", "deny invalid_record");
+    table.clone().invalid("PPP005").suspended(APP).check("PPP009 to PPP005", "deny invalid_record");
+    // An invalid rule has no effect on a call that it does not match.
+    table.incoming("PPP005", "QQQ*", "alow").check("PPP009 to PPP005", "allow pair_rule");
 }

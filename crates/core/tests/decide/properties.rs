@@ -1,4 +1,4 @@
-//! What holds for every table and every call.
+//! Properties that hold for every table and every call.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use crate::random::{PATTERNS, any_call, any_id, any_table};
 use crate::table::{Entry, NOW, Table};
 
 impl Table {
-    fn permits(&self, call: &Call) -> bool {
-        self.decided(call, |decision| decision.effect() == Effect::Allow)
+    fn allows(&self, call: &Call) -> bool {
+        self.check_decision(call, |decision| decision.effect() == Effect::Allow)
     }
 
-    /// The same table without the rules that `unwanted` picks.
+    /// Returns a copy of the table without the rules for which `unwanted` is true.
     fn without(&self, unwanted: impl Fn(&Entry) -> bool) -> Self {
         let keep = |list: &BTreeMap<String, Entry>| {
             list.iter().filter(|(_, entry)| !unwanted(entry)).map(|(k, v)| (k.clone(), v.clone())).collect()
@@ -40,26 +40,26 @@ proptest! {
     })]
 
     #[test]
-    fn without_an_allow_nothing_goes_through(table in any_table(), call in any_call()) {
+    fn a_table_without_allow_rules_denies_every_call(table in any_table(), call in any_call()) {
         let table = table.without(|entry| matches!(entry, Ok(rule) if rule.effect == Effect::Allow));
-        prop_assert!(!table.permits(&call));
+        prop_assert!(!table.allows(&call));
     }
 
     #[test]
-    fn an_expired_rule_equals_an_absent_one(table in any_table(), call in any_call()) {
+    fn an_expired_rule_counts_as_absent(table in any_table(), call in any_call()) {
         let without = table.without(|entry| matches!(entry, Ok(rule) if rule.expires_at.is_some_and(|at| at <= NOW)));
-        let verdict = |table: &Table| table.decided(&call, |decision| (decision.effect(), decision.reason()));
-        prop_assert_eq!(verdict(&table), verdict(&without));
+        let result = |table: &Table| table.check_decision(&call, |decision| (decision.effect(), decision.reason()));
+        prop_assert_eq!(result(&table), result(&without));
     }
 
     #[test]
-    fn removing_denies_never_refuses(table in any_table(), call in any_call()) {
+    fn removing_deny_rules_never_denies_an_allowed_call(table in any_table(), call in any_call()) {
         let without = table.without(|entry| matches!(entry, Ok(rule) if rule.effect == Effect::Deny));
-        prop_assert!(!table.permits(&call) || without.permits(&call));
+        prop_assert!(!table.allows(&call) || without.allows(&call));
     }
 
     #[test]
-    fn adding_a_deny_never_permits(
+    fn adding_a_deny_rule_never_allows_a_denied_call(
         table in any_table(),
         call in any_call(),
         (from, to) in prop_oneof![
@@ -69,14 +69,14 @@ proptest! {
             (prop::sample::select(&PATTERNS[..5]).prop_map(str::to_owned), Just("*".to_owned())),
         ],
     ) {
-        // Added, not replacing: whoever overwrites a rule has also removed one.
-        let taken = match (from.ends_with('*'), to.ends_with('*')) {
+        // The rule must be new: replacing a rule would also remove one.
+        let rule_exists = match (from.ends_with('*'), to.ends_with('*')) {
             (false, false) => table.pairs.contains_key(&(from.clone(), to.clone())),
             (true, false) => table.incoming.get(&to).is_some_and(|list| list.contains_key(&from)),
             (false, true) => table.outgoing.get(&from).is_some_and(|list| list.contains_key(&to)),
             (true, true) => table.app.contains_key(&from),
         };
-        prop_assume!(!taken && !table.permits(&call));
-        prop_assert!(!table.with(&from, &to, &Ok(Rule::new(Effect::Deny))).permits(&call));
+        prop_assume!(!rule_exists && !table.allows(&call));
+        prop_assert!(!table.with(&from, &to, &Ok(Rule::new(Effect::Deny))).allows(&call));
     }
 }

@@ -1,4 +1,4 @@
-//! Random tables and calls.
+//! Strategies that generate random tables and calls.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::table::{APP, Entry, NOW, Table, call};
 pub(crate) const IDS: [&str; 5] = ["a", "ab", "abc", "b", "anonymous"];
 pub(crate) const PATTERNS: [&str; 9] = ["*", "a*", "ab*", "abc*", "b*", "a", "ab", "abc", "b"];
 
-/// Spellings, several of one number each, and the numbers and prefixes that tables hold.
+/// Ids as a call may contain them. Several are spellings of the same number.
 pub(crate) const SPELLINGS: [&str; 14] = [
     "8 (495) 123-45-67",
     "84951234567",
@@ -28,8 +28,10 @@ pub(crate) const SPELLINGS: [&str; 14] = [
     " UNKNOWN ",
     "sip:ab@example.com",
 ];
+/// Canonical ids in the tables.
 pub(crate) const NUMBERS: [&str; 8] =
     ["+74951234567", "84951234567", "8495123", "+34567", "81034567", "8103456", "+84951234567", "ab"];
+/// Patterns in the tables.
 pub(crate) const NUMBER_PATTERNS: [&str; 8] = ["*", "+7*", "+7495*", "8*", "+*", "810*", "84951234567", "+74951234567"];
 
 const ZONES: [&str; 5] = ["UTC", "Europe/Moscow", "Asia/Kathmandu", "Europe/Berlin", "America/New_York"];
@@ -42,11 +44,11 @@ fn any_days() -> impl Strategy<Value = String> {
     proptest::collection::vec(part, 1..3).prop_map(|parts| parts.join(","))
 }
 
-/// Whole hours and odd minutes, over midnight and up to it, and often about the minute of the call.
+/// Generates windows that start and end at whole hours or at any minute, also over midnight, and often close to `now`.
 fn any_window(now: EpochSeconds) -> impl Strategy<Value = String> {
     prop::sample::select(&ZONES[..]).prop_flat_map(move |zone| {
         let minute = u32::try_from((now + offset(zone, now)).rem_euclid(DAY) / 60).unwrap();
-        let near = (0..3_u32).prop_map(move |later| (minute + 24 * 60 - 1 + later) % (24 * 60));
+        let near = (0..3_u32).prop_map(move |offset| (minute + 24 * 60 - 1 + offset) % (24 * 60));
         let time = prop_oneof![2 => (0..24_u32).prop_map(|hour| hour * 60), 1 => 0..24 * 60_u32, 2 => near];
         let end = prop_oneof![1 => Just(24 * 60_u32), 6 => time.clone()];
         (any_days(), time, end).prop_map(move |(days, start, end)| {
@@ -57,13 +59,13 @@ fn any_window(now: EpochSeconds) -> impl Strategy<Value = String> {
 }
 
 fn any_hours(now: EpochSeconds) -> impl Strategy<Value = Option<Hours>> {
-    let some = proptest::collection::vec(any_window(now), 1..3);
-    prop_oneof![3 => Just(None), 1 => some.prop_map(|windows| Some(Hours::parse(&windows.join(";")).unwrap()))]
+    let windows = proptest::collection::vec(any_window(now), 1..3);
+    prop_oneof![3 => Just(None), 1 => windows.prop_map(|windows| Some(Hours::parse(&windows.join(";")).unwrap()))]
 }
 
-/// Any minute of four years, and the hours around clock changes more often.
+/// Generates moments of four years, more often in the hours around a clock change, a leap day or the end of a year.
 pub(crate) fn any_moment() -> impl Strategy<Value = EpochSeconds> {
-    let changes = prop::sample::select(vec![
+    let special_moments = prop::sample::select(vec![
         midnight(2026, 3, 8) + 7 * 3_600,
         midnight(2026, 3, 29) + 3_600,
         midnight(2027, 10, 31) + 3_600,
@@ -73,7 +75,7 @@ pub(crate) fn any_moment() -> impl Strategy<Value = EpochSeconds> {
     ]);
     prop_oneof![
         3 => midnight(2026, 1, 1)..midnight(2030, 1, 1),
-        1 => (changes, -3 * 3_600..3 * 3_600_i64).prop_map(|(change, away)| change + away),
+        1 => (special_moments, -3 * 3_600..3 * 3_600_i64).prop_map(|(moment, offset)| moment + offset),
     ]
 }
 
@@ -90,7 +92,7 @@ pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
         media,
         ..Rule::new(effect)
     });
-    prop_oneof![30 => rule.prop_map(Ok), 1 => Just(Err(ParseError("broken".to_owned())))]
+    prop_oneof![30 => rule.prop_map(Ok), 1 => Just(Err(ParseError("invalid".to_owned())))]
 }
 
 pub(crate) fn any_list_of(
@@ -111,8 +113,8 @@ pub(crate) fn any_id() -> impl Strategy<Value = String> {
     prop::sample::select(&IDS[..]).prop_map(str::to_owned)
 }
 
-pub(crate) fn some_of(who: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<String>> {
-    prop_oneof![8 => Just(Vec::new()), 1 => proptest::collection::vec(who, 1..2)]
+pub(crate) fn at_most_one(name: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<String>> {
+    prop_oneof![8 => Just(Vec::new()), 1 => proptest::collection::vec(name, 1..2)]
 }
 
 prop_compose! {
@@ -121,11 +123,11 @@ prop_compose! {
         outgoing in proptest::collection::btree_map(any_id(), any_list(), 0..4),
         incoming in proptest::collection::btree_map(any_id(), any_list(), 0..4),
         pairs in proptest::collection::btree_map((any_id(), any_id()), any_entry(), 0..6),
-        suspended in some_of(prop_oneof![4 => any_id(), 1 => Just(APP.to_owned())]),
-        expired in some_of(any_id()),
-        broken in some_of(any_id()),
+        suspended in at_most_one(prop_oneof![4 => any_id(), 1 => Just(APP.to_owned())]),
+        expired in at_most_one(any_id()),
+        invalid in at_most_one(any_id()),
     ) -> Table {
-        Table { app, outgoing, incoming, pairs, suspended, expired, broken, now: None }
+        Table { app, outgoing, incoming, pairs, suspended, expired, invalid, now: None }
     }
 }
 
@@ -135,16 +137,16 @@ prop_compose! {
     }
 }
 
-/// A table, and a call as it comes in: two spellings, with or without a dial plan.
+/// A table, a call with its caller and callee as WCS may send them, and whether there is a dial plan.
 pub(crate) type Case = (Table, String, String, MediaSet, bool);
 
-/// Letters only, without conditions of time.
+/// Generates cases whose ids are letters, without hours and without a dial plan.
 pub(crate) fn plain_case() -> impl Strategy<Value = Case> {
     (any_table(), any_id(), any_id(), any_media())
         .prop_map(|(table, caller, callee, media)| (table, caller, callee, media, false))
 }
 
-/// Numbers in all spellings, hours, and a dial plan.
+/// Generates cases with numbers in all spellings and with hours, half of them with a dial plan.
 pub(crate) fn full_case() -> impl Strategy<Value = Case> {
     let id = || prop::sample::select(&NUMBERS[..]).prop_map(str::to_owned);
     let spelling = || prop::sample::select(&SPELLINGS[..]).prop_map(str::to_owned);
@@ -158,13 +160,13 @@ pub(crate) fn full_case() -> impl Strategy<Value = Case> {
             lists(),
             lists(),
             pairs,
-            some_of(prop_oneof![4 => id(), 1 => Just(APP.to_owned())]),
-            some_of(id()),
-            some_of(id()),
+            at_most_one(prop_oneof![4 => id(), 1 => Just(APP.to_owned())]),
+            at_most_one(id()),
+            at_most_one(id()),
         )
-            .prop_map(move |(app, outgoing, incoming, pairs, suspended, expired, broken)| {
+            .prop_map(move |(app, outgoing, incoming, pairs, suspended, expired, invalid)| {
                 let pairs = pairs.into_iter().filter_map(|(ids, entry)| Some((ids, entry?))).collect();
-                Table { app, outgoing, incoming, pairs, suspended, expired, broken, now: Some(now) }
+                Table { app, outgoing, incoming, pairs, suspended, expired, invalid, now: Some(now) }
             })
     });
     (table, spelling(), spelling(), any_media(), any::<bool>())

@@ -1,4 +1,4 @@
-//! Permissions in the words people use, and what is decided by them.
+//! A permission table that tests write as text, such as `allow PPP009 to PPP*`.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use callgate_core::{
 
 pub(crate) const NOW: EpochSeconds = 1_000;
 
-/// A table in the words people use, before it becomes records.
+/// The permissions of one app, with ids and patterns as text.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     pub(crate) app: BTreeMap<String, Entry>,
@@ -18,17 +18,17 @@ pub(crate) struct Table {
     pub(crate) pairs: BTreeMap<(String, String), Entry>,
     pub(crate) suspended: Vec<String>,
     pub(crate) expired: Vec<String>,
-    pub(crate) broken: Vec<String>,
-    /// When the call comes, where that is not [`NOW`].
+    pub(crate) invalid: Vec<String>,
+    /// The time of the call. `None` means [`NOW`].
     pub(crate) now: Option<EpochSeconds>,
 }
 
 pub(crate) type Entry = Result<Rule, ParseError>;
 
-/// The name under which the app is suspended or broken.
+/// The name of the app in `suspended` and `invalid`.
 pub(crate) const APP: &str = "(app)";
 
-/// `allow`, `deny`, or anything else for a broken rule; then `audio`, `video` and `until=SECONDS`.
+/// Parses `allow` or `deny`, followed by any of `audio`, `video` and `until=SECONDS`. Any other effect gives an invalid rule.
 pub(crate) fn rule(words: &str) -> Entry {
     let mut words = words.split(' ');
     let mut rule = match words.next() {
@@ -48,7 +48,7 @@ pub(crate) fn rule(words: &str) -> Entry {
 }
 
 impl Table {
-    /// `"allow PPP009 to PPP* until=5"`, kept where the model says such a rule is kept.
+    /// Parses rules such as `allow PPP009 to PPP* until=5`, and adds each to its list or as a pair.
     pub(crate) fn of(rules: &[&str]) -> Self {
         rules.iter().fold(Self::default(), |table, text| {
             let words: Vec<_> = text.split(' ').collect();
@@ -64,14 +64,14 @@ impl Table {
             (true, false) => self.incoming.entry(to).or_default().insert(from, entry),
             (false, true) => self.outgoing.entry(from).or_default().insert(to, entry),
             (true, true) => {
-                assert_eq!(to, "*", "pattern to prefix is no rule");
+                assert_eq!(to, "*", "a rule from a pattern to a prefix cannot be stored");
                 self.app.insert(from, entry)
             }
         };
         self
     }
 
-    /// An entry in the callee's own list, where an exact caller may stand too.
+    /// Adds an entry to the callee's own list, which may also have an exact caller as its key.
     pub(crate) fn incoming(mut self, callee: &str, from: &str, words: &str) -> Self {
         self.incoming.entry(callee.to_owned()).or_default().insert(from.to_owned(), rule(words));
         self
@@ -82,18 +82,18 @@ impl Table {
         self
     }
 
-    pub(crate) fn suspended(mut self, who: &str) -> Self {
-        self.suspended.push(who.to_owned());
+    pub(crate) fn suspended(mut self, name: &str) -> Self {
+        self.suspended.push(name.to_owned());
         self
     }
 
-    pub(crate) fn expired(mut self, who: &str) -> Self {
-        self.expired.push(who.to_owned());
+    pub(crate) fn expired(mut self, name: &str) -> Self {
+        self.expired.push(name.to_owned());
         self
     }
 
-    pub(crate) fn broken(mut self, who: &str) -> Self {
-        self.broken.push(who.to_owned());
+    pub(crate) fn invalid(mut self, name: &str) -> Self {
+        self.invalid.push(name.to_owned());
         self
     }
 
@@ -105,16 +105,20 @@ impl Table {
         self.now.unwrap_or(NOW)
     }
 
-    pub(crate) fn status(&self, who: &str) -> Status {
-        if self.suspended.iter().any(|name| name == who) { Status::Suspended } else { Status::Active }
+    pub(crate) fn status(&self, name: &str) -> Status {
+        if self.suspended.iter().any(|suspended| suspended == name) { Status::Suspended } else { Status::Active }
     }
 
-    pub(crate) fn found<T>(&self, who: &str, item: T) -> ParsedItem<T> {
-        if self.broken.iter().any(|name| name == who) { Err(ParseError("broken".to_owned())) } else { Ok(Some(item)) }
+    pub(crate) fn parsed<T>(&self, name: &str, item: T) -> ParsedItem<T> {
+        if self.invalid.iter().any(|invalid| invalid == name) {
+            Err(ParseError("invalid".to_owned()))
+        } else {
+            Ok(Some(item))
+        }
     }
 
     pub(crate) fn app_item(&self) -> ParsedItem<App> {
-        self.found(APP, App { status: self.status(APP), callers: Self::list(Some(&self.app)), note: None })
+        self.parsed(APP, App { status: self.status(APP), callers: Self::list(Some(&self.app)), note: None })
     }
 
     pub(crate) fn party(&self, id: &str) -> ParsedItem<Party> {
@@ -122,45 +126,46 @@ impl Table {
             status: self.status(id),
             incoming: Self::list(self.incoming.get(id)),
             outgoing: Self::list(self.outgoing.get(id)),
-            expires_at: self.expired.iter().any(|name| name == id).then_some(self.now()),
+            expires_at: self.expired.iter().any(|expired| expired == id).then_some(self.now()),
             note: None,
         };
-        self.found(id, party)
+        self.parsed(id, party)
     }
 
     pub(crate) fn pair(&self, call: &Call) -> ParsedItem<Rule> {
         self.pairs.get(&(call.caller.to_string(), call.callee.to_string())).cloned().transpose()
     }
 
-    /// Lets `judge` see the decision, and checks that the trace tells the same story.
+    /// Decides a call, checks that the trace agrees with the decision, and returns the result of `inspect`.
     #[track_caller]
-    pub(crate) fn decided<T>(&self, call: &Call, judge: impl FnOnce(&Decision<'_>) -> T) -> T {
+    pub(crate) fn check_decision<T>(&self, call: &Call, inspect: impl FnOnce(&Decision<'_>) -> T) -> T {
         let (app, caller, callee) =
             (self.app_item(), self.party(call.caller.as_str()), self.party(call.callee.as_str()));
         let pair = self.pair(call);
-        let records = Permissions { app: &app, caller: &caller, callee: &callee, pair: &pair };
-        let decision = decide(call, records, self.now());
-        let trace = trace(call, records, self.now());
+        let permissions = Permissions { app: &app, caller: &caller, callee: &callee, pair: &pair };
+        let decision = decide(call, permissions, self.now());
+        let trace = trace(call, permissions, self.now());
         assert_eq!(trace.decision, decision);
         if let Decision::Rule { door, key, effect } = decision {
-            let (_, rules) = trace.doors.iter().find(|(name, _)| *name == door).unwrap();
+            let (_, rules) = trace.doors.iter().find(|(other, _)| *other == door).unwrap();
             let deciding: Vec<_> = rules.iter().filter(|rule| rule.decides).collect();
             assert_eq!(deciding.len(), 1, "{rules:?}");
             assert_eq!((deciding[0].key, deciding[0].rule.unwrap().effect), (key, effect));
         }
-        judge(&decision)
+        inspect(&decision)
     }
 
-    /// `PPP009 to PPP005 video`: without a medium the call has sound only.
+    /// Decides a call such as `PPP009 to PPP005 video`, and compares its effect and reason. A call has audio unless it is
+    /// `silent`.
     #[track_caller]
     pub(crate) fn check(&self, call: &str, expected: &str) -> &Self {
         let words: Vec<_> = call.split(' ').collect();
         let [caller, "to", callee, media @ ..] = words.as_slice() else { panic!("{call}") };
         let media = MediaSet { audio: !media.contains(&"silent"), video: media.contains(&"video") };
-        let said = self.decided(&self::call(caller, callee, media), |decision| {
+        let actual = self.check_decision(&self::call(caller, callee, media), |decision| {
             format!("{} {}", decision.effect().as_str(), decision.reason())
         });
-        assert_eq!(said, expected, "{call}");
+        assert_eq!(actual, expected, "{call}");
         self
     }
 }

@@ -1,5 +1,5 @@
-//! The least that asks the table: one `GetItem` over callgate's own client, on one thread. Nothing is verified,
-//! canonicalised, decided or logged, and only one item is read.
+//! The simplest function that reads the table: one `GetItem` with callgate's own client, on one thread. It does not check
+//! signatures, parse ids, match patterns or write a log.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::config::{process_environment, read_connection};
@@ -32,15 +32,15 @@ struct Response {
 fn main() -> Result<(), Error> {
     let table = std::env::var("TABLE_NAME")?;
     let client = client::connect(read_connection(process_environment)?, std::time::Duration::from_millis(1_500));
-    let answer = |event: LambdaEvent<Box<RawValue>>| {
-        let read = client.get_item().table_name(&table);
+    let handler = |event: LambdaEvent<Box<RawValue>>| {
+        let get_item = client.get_item().table_name(&table);
         async move {
             let body = serde_json::from_str::<Request<'_>>(event.payload.get())?.body;
             let Event { app_key, caller, callee } = serde_json::from_str(&body)?;
-            let read = read
+            let get_item = get_item
                 .key("pk", AttributeValue::S(format!("PARTY#{app_key}#{callee}")))
                 .key("sk", AttributeValue::S(format!("CALLER#{caller}")));
-            let item = read.consistent_read(true).send().await?.item.unwrap_or_default();
+            let item = get_item.consistent_read(true).send().await?.item.unwrap_or_default();
             let allowed = item.get("effect").and_then(|it| it.as_s().ok()).is_some_and(|effect| effect == "allow");
             Ok::<_, Error>(if allowed {
                 Response { status_code: 200, body: Some(body.into_owned()) }
@@ -50,5 +50,5 @@ fn main() -> Result<(), Error> {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(Runtime::new(service_fn(answer)).run())
+    runtime.block_on(Runtime::new(service_fn(handler)).run())
 }

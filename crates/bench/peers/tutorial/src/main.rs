@@ -1,6 +1,6 @@
-//! The same job as the guides write it (AWS SDK for Rust Developer Guide, "Configuring the client"; AWS Lambda
-//! Developer Guide, "Processing HTTP events with Rust"): the default chain, the default features, the default
-//! runtime, one `GetItem`. Nothing is verified, canonicalised or logged.
+//! The function as the guides would write it (AWS SDK for Rust Developer Guide, "Configuring the client"; AWS Lambda
+//! Developer Guide, "Processing HTTP events with Rust"): default credentials chain, default features, default runtime, one
+//! `GetItem`. It does not check signatures, parse ids or write a log.
 
 use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
@@ -12,7 +12,7 @@ async fn on_call_event(client: &Client, table: &str, request: Request) -> Result
     let event: Value = serde_json::from_slice(request.body())?;
     let field = |name: &str| event[name].as_str().unwrap_or_default();
     let (app, caller, callee) = (field("appKey"), field("caller"), field("callee"));
-    let found = client
+    let output = client
         .get_item()
         .table_name(table)
         .key("pk", AttributeValue::S(format!("PARTY#{app}#{callee}")))
@@ -20,7 +20,7 @@ async fn on_call_event(client: &Client, table: &str, request: Request) -> Result
         .consistent_read(true)
         .send()
         .await?;
-    let effect = found.item().and_then(|item| item.get("effect")).and_then(|effect| effect.as_s().ok());
+    let effect = output.item().and_then(|item| item.get("effect")).and_then(|effect| effect.as_s().ok());
     Ok(if effect.is_some_and(|effect| effect == "allow") {
         Response::builder().status(200).header("content-type", "application/json").body(request.into_body())?
     } else {

@@ -1,21 +1,22 @@
-//! The share of a core that a function's memory buys: a control group with a CPU quota.
+//! A control group with a CPU quota: the share of a core that Lambda gives to a function of 128 MB.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Lambda gives a whole core at 1,769 MB ("Configure Lambda function memory", AWS Lambda Developer Guide), so
-/// 128 MB buy 7.2 % of one; in every 20 ms, as its own control groups have it, that is 1.447 ms.
+/// CPU time per period. Lambda gives one core per 1,769 MB ("Configure Lambda function memory", AWS Lambda Developer
+/// Guide), so 128 MB get 7.2 % of a core: 1.447 ms in every 20 ms.
 const QUOTA_US: u32 = 1_447;
+/// The period that Lambda's own control groups have.
 const PERIOD_US: u32 = 20_000;
 
-/// The group, made anew and removed at the end.
-pub(crate) struct Quota {
+/// A control group. It is removed when the value is dropped.
+pub(crate) struct CpuQuota {
     directory: PathBuf,
 }
 
-impl Quota {
-    /// A group of control groups version 2, or of version 1 where that is what the machine has.
+impl CpuQuota {
+    /// Creates the control group: version 2 if the machine has it, otherwise version 1.
     pub(crate) fn new() -> io::Result<Self> {
         let root = Path::new("/sys/fs/cgroup");
         let name = format!("callgate-bench-{}", std::process::id());
@@ -24,7 +25,7 @@ impl Quota {
         fs::create_dir(&directory)?;
         let quota = Self { directory };
         if is_v2 {
-            // Where systemd has not done so already.
+            // Enable the CPU controller. systemd may already have done so; if not and this fails, the next write fails too.
             let _ = fs::write(root.join("cgroup.subtree_control"), "+cpu");
             quota.write("cpu.max", &format!("{QUOTA_US} {PERIOD_US}"))?;
         } else {
@@ -34,9 +35,9 @@ impl Quota {
         Ok(quota)
     }
 
-    /// Moves a process with all its threads under the quota.
-    pub(crate) fn hold(&self, process: u32) -> io::Result<()> {
-        self.write("cgroup.procs", &process.to_string())
+    /// Moves a process and all its threads into the control group.
+    pub(crate) fn add_process(&self, id: u32) -> io::Result<()> {
+        self.write("cgroup.procs", &id.to_string())
     }
 
     fn write(&self, file: &str, text: &str) -> io::Result<()> {
@@ -44,9 +45,9 @@ impl Quota {
     }
 }
 
-impl Drop for Quota {
+impl Drop for CpuQuota {
     fn drop(&mut self) {
-        // Empty once its last process is gone.
+        // Succeeds once the last process has ended.
         let _ = fs::remove_dir(&self.directory);
     }
 }

@@ -1,4 +1,4 @@
-//! A certificate authority of our own, so that the function makes a full TLS handshake with a verified peer.
+//! A certificate authority for the stand-ins, so that the function makes a full TLS handshake and verifies the server.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,22 +8,23 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 
-/// Where a Linux distribution keeps the roots it trusts; Lambda's `provided.al2023` has the first.
+/// Where Linux distributions keep their trusted root certificates. Lambda's `provided.al2023` has the first path.
 const SYSTEM_BUNDLES: [&str; 2] = ["/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt"];
 
-/// What the stand-in answers with, and what the function must trust.
-pub(crate) struct Authority {
+/// A server certificate, and a bundle with the root certificate that the function must trust.
+pub(crate) struct CertificateAuthority {
     pub(crate) server: Arc<ServerConfig>,
-    /// For `SSL_CERT_FILE`: our root among those of this machine, because Lambda's bundle is as large and a
-    /// function that reads it pays for all of it.
+    /// The file for `SSL_CERT_FILE`: the stand-ins' root certificate and those of this machine. Lambda's bundle is about
+    /// as large, and the time to read it is part of a function's start.
     pub(crate) bundle: PathBuf,
-    /// How many roots the bundle holds.
+    /// The number of root certificates in the bundle.
     pub(crate) roots: usize,
 }
 
-impl Authority {
-    /// Makes root and server certificate; `lone` leaves the machine's own roots out of the bundle.
-    pub(crate) fn new(directory: &Path, lone: bool) -> anyhow::Result<Self> {
+impl CertificateAuthority {
+    /// Creates the root and server certificates. With `only_own_root`, the bundle does not have the root certificates of
+    /// this machine.
+    pub(crate) fn new(directory: &Path, only_own_root: bool) -> anyhow::Result<Self> {
         let mut root = CertificateParams::default();
         root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -35,13 +36,13 @@ impl Authority {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))?;
-        // DynamoDB speaks no HTTP/2.
+        // DynamoDB does not support HTTP/2.
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
 
         let system = SYSTEM_BUNDLES.iter().find_map(|path| std::fs::read_to_string(path).ok());
-        let pem = system.filter(|_| !lone).unwrap_or_default() + &root.pem();
+        let pem = system.filter(|_| !only_own_root).unwrap_or_default() + &root.pem();
         let bundle = directory.join("roots.pem");
-        std::fs::write(&bundle, &pem).context("cannot write the bundle of roots")?;
+        std::fs::write(&bundle, &pem).context("cannot write the bundle of root certificates")?;
         let roots = pem.matches("BEGIN CERTIFICATE").count();
         Ok(Self { server: Arc::new(server), bundle, roots })
     }
