@@ -136,7 +136,7 @@ impl Table {
                 }
             }
         };
-        self.update(Update { key: &location.key, update, condition: Some(condition), expression }).await
+        self.update(Update { key: &location.key, action: update, condition: Some(condition), expression }).await
     }
 
     /// Reads the rule at a location, to revoke it. `None` when there is none.
@@ -164,7 +164,7 @@ impl Table {
         let (list, entry) = (expression.name(list), expression.name(entry));
         let condition = previous.entry_condition(&list, &entry, &mut expression);
         let update = format!("REMOVE {list}.{entry}");
-        self.update(Update { key: &location.key, update, condition: Some(condition), expression }).await
+        self.update(Update { key: &location.key, action: update, condition: Some(condition), expression }).await
     }
 
     /// The permissions that decide whether a rule has an effect, and the item the rule belongs to.

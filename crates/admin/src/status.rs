@@ -55,7 +55,7 @@ impl Table {
         let name = expression.name("status");
         let word = expression.value(AttributeValue::S(change.status.as_str().to_owned()));
         let update = format!("SET {name} = {word}");
-        self.update(Update { key: &change.key, update, condition: None, expression }).await?;
+        self.update(Update { key: &change.key, action: update, condition: None, expression }).await?;
         Ok(())
     }
 }

@@ -60,6 +60,6 @@ impl Table {
                 (format!("SET {}", set.join(", ")), condition)
             }
         };
-        self.update(Update { key, update, condition: Some(condition), expression }).await
+        self.update(Update { key, action: update, condition: Some(condition), expression }).await
     }
 }

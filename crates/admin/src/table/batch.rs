@@ -67,14 +67,14 @@ impl Table {
                 .map(|(entry, rule)| format!("{name}.{} = {}", expression.name(entry), expression.value(rule.clone())));
             let update = format!("SET {}", each.collect::<Vec<_>>().join(", "));
             let condition = Some(format!("attribute_exists({name})"));
-            if self.update(Update { key, update, condition, expression }).await? {
+            if self.update(Update { key, action: update, condition, expression }).await? {
                 return Ok(());
             }
             let mut expression = Expression::default();
             let name = expression.name(list);
             let whole = expression.value(AttributeValue::M(entries.iter().cloned().collect()));
             let (update, condition) = (format!("SET {name} = {whole}"), Some(format!("attribute_not_exists({name})")));
-            if self.update(Update { key, update, condition, expression }).await? {
+            if self.update(Update { key, action: update, condition, expression }).await? {
                 return Ok(());
             }
         }
@@ -89,6 +89,6 @@ impl Table {
         let condition = Some(format!("attribute_exists({name})"));
         let update = format!("REMOVE {}", each.join(", "));
         // If the list is gone, so are its entries.
-        self.update(Update { key, update, condition, expression }).await.map(|_| ())
+        self.update(Update { key, action: update, condition, expression }).await.map(|_| ())
     }
 }

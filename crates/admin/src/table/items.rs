@@ -57,13 +57,13 @@ impl Table {
 
     /// Updates an item. `false` when the condition no longer holds; nothing is written then.
     pub(crate) async fn update(&self, update: Update<'_>) -> Result<bool> {
-        let Update { key, update, condition, expression } = update;
+        let Update { key, action, condition, expression } = update;
         let request = self
             .client
             .update_item()
             .table_name(&self.name)
             .set_key(Some(key.attributes()))
-            .update_expression(update)
+            .update_expression(action)
             .set_condition_expression(condition)
             .set_expression_attribute_names(expression.names())
             .set_expression_attribute_values(expression.values());
@@ -103,7 +103,8 @@ impl Table {
 /// An update of one item, in DynamoDB's expression language.
 pub(crate) struct Update<'a> {
     pub(crate) key: &'a Key,
-    pub(crate) update: String,
+    /// The update expression: `SET …`, `REMOVE …`.
+    pub(crate) action: String,
     /// Without one, the item is written whatever it holds.
     pub(crate) condition: Option<String>,
     pub(crate) expression: Expression,
