@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Checks the template and the workflows, as far as that goes without an AWS account and a GitHub repository. Exceptions
-# stand in them, with their reasons.
+# Checks the template, the workflows and the scripts, as far as possible without AWS and GitHub. Exceptions are in those
+# files, with their reasons.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/tools.sh
+python_tools
 
-# Only the names of regions are needed, but the tools insist on one.
+# The tools need the name of any region.
 export AWS_DEFAULT_REGION=${AWS_DEFAULT_REGION:-eu-central-1}
-
 sam validate --lint
 cfn-lint template.yaml
 checkov --framework cloudformation --skip-download --quiet --compact --file template.yaml
