@@ -23,7 +23,7 @@ PLACEHOLDERS = {
 }
 # Runs a tool, and records its exit code, its arguments and its error.
 RECORDER = """#!/usr/bin/env bash
-error=$("{tool}" "$@" 2>&1 >&3 3>&-) 3>&1
+{{ error=$("{tool}" "$@" 2>&1 >&3 3>&-); }} 3>&1
 code=$?
 echo "$error" >&2
 printf '%s\\0' "$code" "{name} $*" "$error" >> "{record}"
@@ -81,6 +81,7 @@ def type_commands(stack, callgatectl, environment):
     ]
     wrong += [line for line in typed.stderr.splitlines() if re.match(r"bash: |date: |.*syntax error", line)]
     counts = {name: sum(command.startswith(name) for _, command, _ in ran) for name in ("aws", "callgatectl")}
-    print(f"runbook: {counts} commands typed")
-    if wrong or counts["aws"] < 40 or counts["callgatectl"] < 20:
+    counts["succeeded"] = sum(code == "0" for code, *_ in ran)
+    print(f"runbook: {counts}")
+    if wrong or counts["aws"] < 40 or counts["callgatectl"] < 20 or counts["succeeded"] < 60:
         sys.exit("\n".join(wrong) or "commands are missing")

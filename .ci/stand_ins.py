@@ -32,7 +32,8 @@ from moto.server import ThreadedMotoServer  # noqa: E402
 from samtranslator.translator.transform import transform  # noqa: E402
 from samtranslator.yaml_helper import yaml_parse  # noqa: E402
 
-logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+for name in ("moto", "samtranslator", "werkzeug"):
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 ROOT = pathlib.Path(__file__).parent.parent
 # What moto creates from a template. The Rust tests check the rest, such as alarms.
 CREATED = {"AWS::DynamoDB::Table", "AWS::IAM::Role", "AWS::Lambda::Function", "AWS::Logs::LogGroup", "AWS::SNS::Topic"}
@@ -96,7 +97,8 @@ class Stack:
         ((path, methods),) = template["Resources"]["Gateway"]["Properties"]["Body"]["paths"].items()
         integration = methods["x-amazon-apigateway-any-method"]["x-amazon-apigateway-integration"]
         assert (path, integration["payloadFormatVersion"]) == ("/{proxy+}", "2.0"), "`gateway` has this route only"
-        self.properties = {name: it["Properties"] for name, it in template["Resources"].items()}
+        self.table = template["Resources"]["Table"]["Properties"]
+        policies = template["Resources"]["FunctionRole"]["Properties"].pop("Policies")
         template["Resources"] = {name: it for name, it in template["Resources"].items() if it["Type"] in CREATED}
         del template["Outputs"]["DashboardUrl"]
         # moto compares numbers with texts; CloudFormation has texts only.
@@ -113,12 +115,13 @@ class Stack:
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         resources = cloudformation_backends[ACCOUNT][REGION].get_stack(self.name).resource_map
         self.role = resources["FunctionRole"].physical_resource_id
-        for policy in parsing.clean_json(self.properties["FunctionRole"], resources)["Policies"]:
-            if policy:  # moto leaves an `AWS::NoValue` in a list, and does not keep a document as JSON
-                document = json.dumps(policy["PolicyDocument"])
-                self.client("iam").put_role_policy(
-                    RoleName=self.role, PolicyName=policy["PolicyName"], PolicyDocument=document
-                )
+        # moto takes neither an `AWS::NoValue` in a list nor a document as an object.
+        for policy in filter(None, parsing.clean_json(policies, resources)):
+            self.client("iam").put_role_policy(
+                RoleName=self.role,
+                PolicyName=policy["PolicyName"],
+                PolicyDocument=json.dumps(policy["PolicyDocument"]),
+            )
         self.function = self.client("lambda").get_function_configuration(FunctionName=self.name)
 
     def client(self, service, **credentials):
@@ -179,8 +182,6 @@ def gateway(port, invoke):
                 "rawQueryString": query,
                 "headers": {name.lower(): value for name, value in self.headers.items()},
                 "requestContext": {
-                    "accountId": ACCOUNT,
-                    "apiId": "api",
                     "domainName": self.headers.get("Host", ""),
                     "http": {
                         "method": self.command,
@@ -191,7 +192,6 @@ def gateway(port, invoke):
                     },
                     "requestId": os.urandom(9).hex(),
                     "stage": "$default",
-                    "timeEpoch": int(time.time() * 1000),
                 },
                 "body": body,
                 "isBase64Encoded": False,

@@ -14,4 +14,4 @@ checkov --framework cloudformation --skip-download --quiet --compact --file temp
 zizmor --offline --quiet .github/workflows
 # A fork, because upstream's packages hold no program. It gives the scripts of the workflows to shellcheck.
 actionlint
-git ls-files -z -- '*.sh' .ci/run fuzz/run | xargs -0 shellcheck --external-sources
+git ls-files -z -- '*.sh' .ci/run fuzz/run | xargs -0 shellcheck --external-sources --source-path=SCRIPTDIR --source-path=.
