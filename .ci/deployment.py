@@ -88,34 +88,30 @@ def check_table(stack, table, callgatectl):
     assert json.loads(described.stdout)["differences"] == [], described
 
 
-class Wcs:
-    """Sends hooks as WCS does, signed with the server's key."""
-
-    def __init__(self, port):
-        self.port = port
-
-    def send(self, method, body, secret=SECRET, source="127.0.0.1"):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60, source_address=(source, 0))
-        headers = {"Content-Type": "application/json;charset=UTF-8", "User-Agent": "Java/1.8.0_111"}
-        if secret:
-            headers["Authorization"] = "WCS " + hmac.new(secret.encode(), body, hashlib.md5).hexdigest()
-        connection.request("POST", f"/rest/my_api/{method}", body, headers)
-        response = connection.getresponse()
-        return response.status, response.read()
+def send(port, method, body, secret=SECRET, source="127.0.0.1"):
+    """Sends a hook as WCS does, signed with the server's key."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(source, 0))
+    headers = {"Content-Type": "application/json;charset=UTF-8", "User-Agent": "Java/1.8.0_111"}
+    if secret:
+        headers["Authorization"] = "WCS " + hmac.new(secret.encode(), body, hashlib.md5).hexdigest()
+    connection.request("POST", f"/rest/my_api/{method}", body, headers)
+    response = connection.getresponse()
+    return response.status, response.read()
 
 
-def send_calls(wcs):
-    document, connect = (
-        json.loads((ROOT / f"events/{name}.json").read_text())["body"].encode() for name in ("document-permitted", "connect")
-    )
-    assert wcs.send("OnCallEvent", document) == (200, document)
-    assert wcs.send("OnCallEvent", document.replace(b"PPP005", b"PPP006")) == (403, b"")
-    status, body = wcs.send("connect", connect)
+def event(name):
+    return json.loads((ROOT / f"events/{name}.json").read_text())["body"].encode()
+
+
+def send_calls(port):
+    call = event("document-permitted")
+    assert send(port, "OnCallEvent", call) == (200, call)
+    assert send(port, "OnCallEvent", call.replace(b"PPP005", b"PPP006")) == (403, b"")
+    status, body = send(port, "connect", event("connect"))
     assert status == 200 and json.loads(body)["restClientConfig"]["OnCallEvent"]["restOnError"] == "FAIL", body
-    assert wcs.send("OnCallEvent", document, secret=None) == (403, b"")
-    assert wcs.send("OnCallEvent", document, secret="another") == (403, b"")
-    assert wcs.send("OnCallEvent", document, source=ELSEWHERE) == (403, b"")
-    return document
+    assert send(port, "OnCallEvent", call, secret=None) == (403, b"")
+    assert send(port, "OnCallEvent", call, secret="another") == (403, b"")
+    assert send(port, "OnCallEvent", call, source=ELSEWHERE) == (403, b"")
 
 
 def deploy(package, bootstrap, tool, endpoint):
@@ -135,25 +131,27 @@ def deploy(package, bootstrap, tool, endpoint):
         return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=60)
 
     check_table(stack, table, lambda *arguments: run(tool, *arguments))
-    other = {"ExistingTableName": table, "UnauthenticatedHooks": "anybody-may-ask-who-may-call-whom", "Tracing": "on"}
-    other = stand_ins.Stack(endpoint, "default", other, package, "").function["Environment"]["Variables"]
-    assert other["TABLE_NAME"] == table and "WCS_HOOK_SECRET" not in other, other
+    # The other environment of samconfig.toml, over the same table.
+    changes = {"ExistingTableName": table, "UnauthenticatedHooks": "anybody-may-ask-who-may-call-whom", "Tracing": "on"}
+    variables = stand_ins.Stack(endpoint, "default", changes, package, "").function["Environment"]["Variables"]
+    assert variables["TABLE_NAME"] == table and "WCS_HOOK_SECRET" not in variables, variables
     credentials = credentials_of(stack)
     enforce_policies()
     check_policy_is_enforced(stack, credentials, table)
     with stand_ins.function(bootstrap, stack, credentials) as (invoke, log), stand_ins.gateway(port, invoke):
-        wcs = Wcs(port)
         for output in ("Next1Permit", "Next2Rehearse"):
             typed = run("bash", "-c", stack.outputs[output])
             assert typed.returncode == 0, typed
             print(f"$ {stack.outputs[output]}\n{typed.stdout}", end="")
-        document = send_calls(wcs)
+        send_calls(port)
         runbook.type_commands(stack, tool, environment)
         # As if the function had lost its right to read.
         stack.client("iam").delete_role_policy(RoleName=stack.role, PolicyName="read-permissions")
-        assert wcs.send("OnCallEvent", document)[0] == 503
+        call = event("document-permitted")
+        assert send(port, "OnCallEvent", call)[0] == 503
         lines = stand_ins.check_log(log.read_text())
-    size = next(len(json.dumps(it, separators=(",", ":"))) for it in lines if it.get("call_id") == json.loads(document)["callId"])
+    lines = [it for it in lines if it.get("call_id") == json.loads(call)["callId"]]
+    size = len(json.dumps(lines[0], separators=(",", ":")))
     print(f"the call in WCS's documentation: {size} bytes of log")
     # The page about costs is calculated from this.
     assert 800 < size < 880
