@@ -1,5 +1,5 @@
-//! The names in `template.yaml`, held against what the built function reads and logs. A metric, a field or a variable that is
-//! misspelled is no error in AWS: the chart stays empty, the alarm silent and the parameter without effect.
+//! Checks the names in `template.yaml` against what the built function reads and logs. AWS reports no misspelled metric, field
+//! or variable: the chart stays empty, the alarm silent, and the parameter has no effect.
 
 mod cloudformation;
 mod insights;

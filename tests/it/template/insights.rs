@@ -1,4 +1,4 @@
-//! Checks the names in a query of CloudWatch Logs Insights. A misspelled one is no error there: the column stays empty.
+//! Checks the names in a query of CloudWatch Logs Insights, where the column of a misspelled field just stays empty.
 
 use std::collections::BTreeSet;
 
@@ -10,26 +10,22 @@ const WORDS: [&str; 11] = ["and", "as", "asc", "bin", "by", "count", "desc", "li
 /// Checks that commands and words exist, that some line matches the filters, and that such lines have every field.
 pub(super) fn check(query: &str, lines: &[Value]) -> Result<(), String> {
     let tokens: Vec<&str> = tokens(query).collect();
-    let compared: Vec<(&str, &str, &str)> = tokens
-        .windows(3)
-        .filter_map(|it| match it {
-            [name, operator @ ("=" | "!="), value] => Some((*name, *operator, *value)),
+    let compared = || {
+        tokens.windows(3).filter_map(|it| match it {
+            [name, operator @ ("=" | "!="), value] => Some((*name, *operator == "=", *value)),
             _ => None,
         })
-        .collect();
-    let matching: Vec<&Value> = lines
-        .iter()
-        .filter(|line| {
-            compared.iter().all(|(name, operator, value)| {
-                line.get(name).is_some_and(|it| (it.as_str() == Some(value.trim_matches('"'))) == (*operator == "="))
-            })
+    };
+    // A value in a query looks as in JSON: text in quotes, numbers without.
+    let matches = |line: &&Value| {
+        compared().all(|(name, equal, value)| {
+            let value: Option<Value> = serde_json::from_str(value).ok();
+            value.is_some_and(|value| line.get(name).is_some_and(|it| (*it == value) == equal))
         })
-        .collect();
+    };
+    let matching: Vec<&Value> = lines.iter().filter(matches).collect();
     if matching.is_empty() {
-        return Err(format!("no line matches {compared:?}"));
-    }
-    if let Some((name, ..)) = compared.iter().find(|(.., value)| !value.starts_with('"')) {
-        return Err(format!("`{name}` is not compared with a text"));
+        return Err(format!("no line matches {:?}", compared().collect::<Vec<_>>()));
     }
     let aliases: BTreeSet<&str> = tokens.windows(2).filter(|it| it[0] == "as").map(|it| it[1]).collect();
     let is_known = |name: &str| {

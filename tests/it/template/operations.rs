@@ -1,4 +1,4 @@
-//! The operations pages of the book, held against the template and the log.
+//! Checks the book's operations pages against the template and the log.
 
 use std::path::Path;
 
