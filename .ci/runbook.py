@@ -21,9 +21,9 @@ PLACEHOLDERS = {
     "--deployment-id …": "--deployment-id d-1",
     "ACCOUNT": ACCOUNT,
 }
-# Runs a tool, and records its exit code, its arguments and its error.
+# Runs a tool for a minute at most, and records its exit code (124 if it took longer), its arguments and its error.
 RECORDER = """#!/usr/bin/env bash
-{{ error=$("{tool}" "$@" 2>&1 >&3 3>&-); }} 3>&1
+{{ error=$(timeout 60 "{tool}" "$@" 2>&1 >&3 3>&-); }} 3>&1
 code=$?
 echo "$error" >&2
 printf '%s\\0' "$code" "{name} $*" "$error" >> "{record}"
@@ -70,14 +70,14 @@ def type_commands(stack, callgatectl, environment):
             text=True,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=300,
+            timeout=600,
         )
         fields = record.read_text().split("\0")[:-1]
     ran = list(zip(fields[::3], fields[1::3], fields[2::3]))
     wrong = [
         f"{command}\n{error}"
         for code, command, error in ran
-        if (code == "2" or MISUSED.search(error)) and not TAIL.fullmatch(command)
+        if (code in ("2", "124") or MISUSED.search(error)) and not TAIL.fullmatch(command)
     ]
     wrong += [line for line in typed.stderr.splitlines() if re.match(r"bash: |date: |.*syntax error", line)]
     counts = {name: sum(command.startswith(name) for _, command, _ in ran) for name in ("aws", "callgatectl")}
