@@ -1,5 +1,5 @@
-"""Leaves in a bill of materials (first argument) what standard input says the function is made of, as `cargo tree` writes it,
-and writes it to the second argument. Fails where the two, or .ci/function-dependencies.txt, disagree."""
+"""Reduces a bill of materials (first argument) to the crates that `cargo tree` lists on standard input, and writes it to the
+second argument. Fails if the two, or .ci/function-dependencies.txt, differ."""
 
 import json
 import pathlib
@@ -8,12 +8,11 @@ import sys
 source, target = map(pathlib.Path, sys.argv[1:])
 root = pathlib.Path(__file__).resolve().parent.parent
 # `name v1.2.3 (proc-macro)`
-made_of = {tuple(line.replace(" v", " ", 1).split(" ")[:2]) for line in sys.stdin.read().splitlines() if line}
+crates = {tuple(line.replace(" v", " ", 1).split(" ")[:2]) for line in sys.stdin.read().splitlines() if line}
 
-# Where it was built is nobody's business.
 bill = json.loads(source.read_text().replace(f"file://{root}", "file:///callgate"))
 function = bill["metadata"]["component"]
-bill["components"] = [it for it in bill["components"] if (it["name"], it["version"]) in made_of]
+bill["components"] = [it for it in bill["components"] if (it["name"], it["version"]) in crates]
 kept = {it["bom-ref"] for it in [function, *bill["components"]]}
 bill["dependencies"] = [
     {**it, "dependsOn": [ref for ref in it.get("dependsOn", []) if ref in kept]}
@@ -21,15 +20,11 @@ bill["dependencies"] = [
     if it["ref"] in kept
 ]
 
-named = {(it["name"], it["version"]) for it in [function, *bill["components"]]}
+found = {(it["name"], it["version"]) for it in [function, *bill["components"]]}
 listed = set((root / ".ci/function-dependencies.txt").read_text().split())
-if named != made_of or {name for name, _ in named} != listed:
-    sys.exit(f"the bill of materials differs: {sorted(named ^ made_of)}, {sorted({name for name, _ in named} ^ listed)}")
-without = [it["name"] for it in bill["components"] if not it.get("licenses")]
-if without:
-    sys.exit(f"without a licence: {without}")
-if str(root) in json.dumps(bill):
-    sys.exit("the bill of materials names a directory of this machine")
-
+assert found == crates, f"the bill of materials differs: {sorted(found ^ crates)}"
+assert {name for name, _ in found} == listed, f"function-dependencies.txt: {sorted({it for it, _ in found} ^ listed)}"
+assert all(it.get("licenses") for it in bill["components"]), "a crate has no licence"
+assert str(root) not in json.dumps(bill), "the bill of materials has a folder of this machine"
 target.write_text(json.dumps(bill, indent=2) + "\n")
-print(f"{target.name}: {len(named)} crates, with the function's own")
+print(f"{target.name}: {len(found)} crates")

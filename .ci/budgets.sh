@@ -1,16 +1,13 @@
 #!/usr/bin/env bash
-# Holds a warm call of the built function to a number of instructions, which a busy machine does not change.
-# Takes the function's binary. Its size, its zip and what it is made of are held in .ci/package.sh and .ci/run.
+# Limits the instructions of a warm call of the built function, which do not depend on what else the machine does.
+#
+#   .ci/budgets.sh BINARY     .ci/package.sh limits its size
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. .ci/tools.sh
 
-# 776,000 were counted when this was written; a new layer on the path would be seen, a new patch release would not.
-most=850000
-
-if ! command -v valgrind > /dev/null; then
-    sudo=$([ "$(id -u)" = 0 ] || echo sudo)
-    $sudo apt-get install --yes --no-install-recommends valgrind
-fi
-# All targets, which the tests have built already.
+debian_package valgrind valgrind
+# All targets, as the tests have built them.
 cargo build --quiet --locked --workspace --all-targets
-target/debug/callgate-bench instructions --program "callgate=$1" --at-most "$most"
+# 776,000 when this was written: a new layer would exceed the limit, a new patch release would not.
+"${CARGO_TARGET_DIR:-target}/debug/callgate-bench" instructions --program "callgate=$1" --at-most 850000

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# What the project is made of: licences, sources and duplicates of its dependencies, no `unsafe` of its own, and the
-# function's bill of materials. Vulnerabilities are looked for weekly, in .github/workflows/advisories.yml: that needs a
-# list from the network.
+# Checks what the project is made of: licences, sources and duplicates of its dependencies, no `unsafe` of its own, and the
+# function's bill of materials. Vulnerabilities need a list from the network: .github/workflows/advisories.yml.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. .ci/tools.sh
 
-command -v cargo-deny > /dev/null || cargo install cargo-deny --locked --version 0.20.2
+cargo_tool cargo-deny 0.20.2
 cargo deny --locked --workspace check --hide-inclusion-graph licenses bans sources
 
-# Members of the workspace take its lints; what stands outside has to say it for itself.
+# The lints of the workspace apply to its members only.
 grep -qx 'unsafe_code = "forbid"' Cargo.toml
 git ls-files '*Cargo.toml' | while read -r manifest; do
     case $manifest in

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Checks the template and the workflows, as far as that goes without an AWS account and a GitHub repository. Exceptions
-# stand in them, with their reasons.
+# Checks the template, the workflows and the scripts, as far as possible without AWS and GitHub. Exceptions are in those
+# files, with their reasons.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/tools.sh
+python_tools
 
-# Only the names of regions are needed, but the tools insist on one.
+# The tools need the name of any region.
 export AWS_DEFAULT_REGION=${AWS_DEFAULT_REGION:-eu-central-1}
-
 sam validate --lint
 cfn-lint template.yaml
 checkov --framework cloudformation --skip-download --quiet --compact --file template.yaml
 zizmor --offline --quiet .github/workflows
 # A fork, because upstream's packages hold no program. It gives the scripts of the workflows to shellcheck.
 actionlint
-git ls-files -z -- '*.sh' .ci/run fuzz/run | xargs -0 shellcheck --external-sources
+git ls-files -z -- '*.sh' .ci/run fuzz/run | xargs -0 shellcheck --external-sources --source-path=SCRIPTDIR --source-path=.

@@ -1,28 +1,38 @@
 #!/usr/bin/env bash
-# Installs what CI needs besides Rust under .ci/venv; quick when it is there already.
-#
-#   . .ci/tools.sh     also puts the tools on the PATH of the calling shell
+# Functions that install what CI needs besides Rust, a C compiler, Python 3 and curl. Source it; each is quick when the
+# tool is there already.
 set -euo pipefail
 
-callgate_ci=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ci=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PATH="$ci/venv/bin:$PATH:$ci/venv/checkov/bin:$ci/venv/aws/bin" SAM_CLI_TELEMETRY=0
 
-# install VENV REQUIREMENTS
-install() {
-    local venv=$callgate_ci/$1 requirements=$callgate_ci/$2
-    if cmp --silent "$requirements" "$venv/installed.txt"; then
-        return
-    fi
-    echo "installing $(tr '\n' ' ' <"$requirements")"
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
-    # Last, so that an installation that was interrupted is done again.
-    cp "$requirements" "$venv/installed.txt"
+# python_tools: installs the three lists of requirements under .ci/venv
+python_tools() {
+    local name venv requirements
+    # aws-sam-cli, checkov and the AWS CLI need different versions of boto3, so each has its own environment.
+    for name in "" checkov aws; do
+        venv=$ci/venv/$name requirements=$ci/requirements${name:+-$name}.txt
+        if ! cmp --silent "$requirements" "$venv/installed.txt"; then
+            echo "installing $(tr '\n' ' ' < "$requirements")"
+            python3 -m venv "$venv"
+            "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
+            # Last, so that an interrupted installation is repeated.
+            cp "$requirements" "$venv/installed.txt"
+        fi
+    done
 }
 
-install venv requirements.txt
-# aws-sam-cli, checkov and the AWS CLI pin different versions of boto3.
-install venv/checkov requirements-checkov.txt
-install venv/aws requirements-aws.txt
+# cargo_tool NAME VERSION [OPTION]: without optimization, which takes a third of the time
+cargo_tool() {
+    command -v "$1" > /dev/null || cargo install --quiet --locked --debug "$1" --version "${@:2}"
+}
 
-export PATH="$callgate_ci/venv/bin:$PATH:$callgate_ci/venv/checkov/bin:$callgate_ci/venv/aws/bin"
-export SAM_CLI_TELEMETRY=0
+# debian_package COMMAND PACKAGE
+debian_package() {
+    local sudo
+    if ! command -v "$1" > /dev/null; then
+        sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+        $sudo apt-get update --quiet
+        $sudo apt-get install --quiet --yes --no-install-recommends "$2"
+    fi
+}

@@ -23,3 +23,4 @@ mod proxy;
 mod soak;
 mod start;
 mod store;
+mod template;

@@ -1,0 +1,88 @@
+//! Checks the book's operations pages against the template and the log.
+
+use std::path::Path;
+
+use super::cloudformation::{STACK, Template};
+use super::{insights, lines};
+
+const BOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src");
+
+/// The text of all operations pages, in the book's order.
+fn pages() -> String {
+    let summary = std::fs::read_to_string(Path::new(BOOK).join("SUMMARY.md")).unwrap();
+    let links = summary.split("](").skip(1).filter_map(|it| it.split_once(')')).map(|(link, _)| link);
+    let pages = links.map(|it| it.trim_start_matches("./")).filter(|it| it.starts_with("operations/"));
+    pages.map(|page| std::fs::read_to_string(Path::new(BOOK).join(page)).unwrap()).collect()
+}
+
+#[test]
+fn every_alarm_has_a_chapter_with_commands() {
+    let text = std::fs::read_to_string(Path::new(BOOK).join("operations/alarms.md")).unwrap();
+    for alarm in Template::with(&[]).resources("AWS::CloudWatch::Alarm") {
+        let name = alarm["AlarmName"].as_str().unwrap().strip_prefix(&format!("{STACK}-")).unwrap();
+        let title = name.replace('-', " ");
+        let mut chapters = text.split("\n### ").skip(1);
+        let chapter = chapters.find(|it| it.lines().next().unwrap_or_default().to_lowercase() == title);
+        let chapter = chapter.unwrap_or_else(|| panic!("the page has no chapter `{title}`"));
+        assert!(chapter.contains(&format!("`STACK-{name}`")) && chapter.contains("```sh"), "{chapter}");
+    }
+}
+
+#[tokio::test]
+async fn every_query_uses_fields_of_real_lines() {
+    let (text, lines) = (pages(), lines().await);
+    let mut checked = 0;
+    // query FROM TO 'QUERY'
+    for typed in text.split("\nquery ").skip(1) {
+        let quoted: Vec<&str> = typed.split('\'').collect();
+        let query = quoted[if typed.starts_with('\'') { 3 } else { 1 }];
+        insights::check(query, &lines).unwrap_or_else(|error| panic!("{query}: {error}"));
+        checked += 1;
+    }
+    assert!(checked >= 9, "found {checked} queries");
+}
+
+#[test]
+fn every_parameter_on_a_command_line_is_one_of_the_template() {
+    let text = pages();
+    let mut checked = 0;
+    for given in text.split("--parameter-overrides ").skip(1) {
+        for (name, _) in given.split_whitespace().map_while(|it| it.trim_matches('`').split_once('=')) {
+            assert!(Template::with(&[]).section("Parameters").contains_key(name), "the template has no `{name}`");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 5, "found {checked} parameters");
+}
+
+/// Quantity times price is the amount on each line of the table of costs, and the sums are sums, to the cent.
+#[test]
+fn the_costs_add_up() {
+    let text = pages();
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .skip_while(|line| !line.contains("| 1 million | 10 million | 100 million |"))
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim_matches([' ', '*'])).collect())
+        .collect();
+    let number =
+        |text: &str| text.split(' ').next().and_then(|it| it.parse::<f64>().ok()).unwrap_or_else(|| panic!("{text}"));
+    let mut sums = [0.0; 3];
+    for row in rows.iter().skip(2) {
+        let (quantity, price) = (row[1], row[2]);
+        for ((millions, sum), cell) in [1.0, 10.0, 100.0].into_iter().zip(&mut sums).zip(&row[3..]) {
+            let amount = match price.split_once(" × ") {
+                Some((count, price)) => number(count) * number(price),
+                // A million calls of 1 KB are a GB, and a million GB-seconds are not one.
+                None if price.ends_with("GB-second") => number(quantity) * number(price) * 1e6 * millions,
+                None if !price.is_empty() => number(quantity) * number(price) * millions,
+                None => *sum,
+            };
+            assert!((amount - number(cell)).abs() <= 0.005_01, "{row:?}: {amount}, not {cell}");
+            if !price.is_empty() {
+                *sum += amount;
+            }
+        }
+    }
+    assert_eq!(rows.len(), 15, "a header, 11 lines and 2 sums");
+}
