@@ -9,6 +9,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::Credentials;
 use callgate_core::DialPlan;
 use ipnet::IpNet;
+use lambda_http::http::Uri;
 
 use crate::authentication::Secret;
 use crate::log::{Level, LogSettings};
@@ -23,6 +24,9 @@ const MAX_DEADLINE_MS: u64 = 10_000;
 
 /// How long an app's item may be reused at most: a suspended app must not go on for longer.
 const MAX_APP_CACHE_SECONDS: u64 = 3_600;
+
+/// How many calls the function takes at once at most. Lambda allows 1,600; each costs a task and a connection.
+const MAX_CONCURRENCY: u32 = 10_000;
 
 /// Everything an operator can set, checked.
 #[derive(Debug, Clone)]
@@ -122,17 +126,27 @@ pub fn read_connection(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Conn
     env.finish(Connection { region, credentials, endpoint_url, use_fips, use_dual_stack })
 }
 
-/// Checks what the Lambda runtime needs, and would panic without.
+/// Checks the variables that the Lambda runtime needs and would panic over, and returns how many calls Lambda may send at
+/// once (AWS Lambda Developer Guide, "Lambda Managed Instances").
 ///
 /// # Errors
-/// When one of Lambda's own variables is missing or is not what Lambda would set.
-pub fn check_lambda(lookup: impl Fn(&str) -> Option<OsString>) -> Result<(), ConfigError> {
+/// When one of Lambda's own variables is missing or has a value that Lambda would not set.
+pub fn check_lambda(lookup: impl Fn(&str) -> Option<OsString>) -> Result<u32, ConfigError> {
     let mut env = Environment::new(&lookup);
-    env.of_lambda("AWS_LAMBDA_RUNTIME_API", "HOST:PORT", is_runtime_api);
-    env.of_lambda("AWS_LAMBDA_FUNCTION_NAME", "a name", |_| true);
-    env.of_lambda("AWS_LAMBDA_FUNCTION_VERSION", "a version", |_| true);
-    env.of_lambda("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "megabytes", |it| it.parse::<i32>().is_ok());
-    env.finish(())
+    env.of_lambda("AWS_LAMBDA_RUNTIME_API", "HOST:PORT", |value| is_runtime_api(value).then_some(()));
+    env.of_lambda("AWS_LAMBDA_FUNCTION_NAME", "a name", |_| Some(()));
+    env.of_lambda("AWS_LAMBDA_FUNCTION_VERSION", "a version", |_| Some(()));
+    env.of_lambda("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "megabytes", |value| value.parse::<i32>().ok());
+    let concurrency = "AWS_LAMBDA_MAX_CONCURRENCY";
+    let max_concurrency = match env.value(concurrency) {
+        None => 1,
+        Some(_) => {
+            let expected = format!("a whole number from 1 to {MAX_CONCURRENCY}");
+            let parse = |value: &str| value.parse().ok().filter(|number| (1..=MAX_CONCURRENCY).contains(number));
+            env.of_lambda(concurrency, &expected, parse).unwrap_or(1)
+        }
+    };
+    env.finish(max_concurrency)
 }
 
 /// The variables, and what was found wrong with them so far.
@@ -152,11 +166,11 @@ impl<'a> Environment<'a> {
 
     /// A template sets what was not chosen to the empty string, which counts as not set.
     fn value(&mut self, name: &str) -> Option<String> {
-        let value = self.as_it_is(name)?.trim().to_owned();
+        let value = self.exact_value(name)?.trim().to_owned();
         (!value.is_empty()).then_some(value)
     }
 
-    fn as_it_is(&mut self, name: &str) -> Option<String> {
+    fn exact_value(&mut self, name: &str) -> Option<String> {
         let value = (self.lookup)(name)?.into_string();
         // It may be a secret.
         value.inspect_err(|_| self.problems.push(format!("{name} is no UTF-8 (not shown)"))).ok()
@@ -185,16 +199,18 @@ impl<'a> Environment<'a> {
         value.unwrap_or_default()
     }
 
-    /// What the Lambda runtime reads by itself, and panics over white space in it.
-    fn of_lambda(&mut self, name: &str, expected: &str, is_right: impl FnOnce(&str) -> bool) {
+    /// A variable that the Lambda runtime reads by itself. It panics over, or ignores, a value with white space around it.
+    fn of_lambda<T>(&mut self, name: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let expected = format!("{expected}, set by AWS Lambda");
-        match self.as_it_is(name) {
-            None => self.problems.push(format!("{name} is not set; expected {expected}")),
-            Some(value) if value.is_empty() || value.trim() != value || !is_right(&value) => {
-                self.problems.push(format!("{name} is `{value}`; expected {expected}"));
-            }
-            Some(_) => {}
+        let Some(value) = self.exact_value(name) else {
+            self.problems.push(format!("{name} is not set; expected {expected}"));
+            return None;
+        };
+        let parsed = if value.is_empty() || value.trim() != value { None } else { parse(&value) };
+        if parsed.is_none() {
+            self.problems.push(format!("{name} is `{value}`; expected {expected}"));
         }
+        parsed
     }
 
     /// What is signed with, or sent in a header. Never shown.
@@ -267,8 +283,8 @@ fn region(value: &str) -> Option<String> {
 /// Is this an absolute URL of HTTP?
 #[must_use]
 pub fn is_http_url(value: &str) -> bool {
-    let is_absolute = |uri: http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
-    http::Uri::from_str(value).is_ok_and(is_absolute)
+    let is_absolute = |uri: Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+    Uri::from_str(value).is_ok_and(is_absolute)
 }
 
 fn http_url(value: &str) -> Option<String> {
@@ -277,7 +293,7 @@ fn http_url(value: &str) -> Option<String> {
 
 /// Lambda sets `HOST:PORT`; its stand-ins also a URL.
 fn is_runtime_api(value: &str) -> bool {
-    http::Uri::from_str(value).is_ok_and(|uri| uri.authority().is_some())
+    Uri::from_str(value).is_ok_and(|uri| uri.authority().is_some())
 }
 
 fn cidrs(value: &str) -> Option<Vec<IpNet>> {

@@ -1,12 +1,9 @@
 //! What WCS sends: read strictly where it is decided on, and not at all elsewhere.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use callgate_core::{AppKey, Call, DialPlan, IdError, MediaSet, PartyId};
-use serde::Deserializer as _;
-use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde_json::error::Category;
+
+use crate::json::for_each_member;
 
 /// Tells WCS to refuse a call that its backend refuses: without it, or with `restOnError` left at its default
 /// of `LOG`, a 403 lets the call through (WCS 5.2, "REST Hooks", `restClientConfig`).
@@ -50,8 +47,17 @@ pub enum EventError {
     Id(&'static str, IdError),
 }
 
+impl From<serde_json::Error> for EventError {
+    fn from(error: serde_json::Error) -> Self {
+        match error.classify() {
+            Category::Data => Self::NotAnObject,
+            _ => Self::NotJson { line: error.line(), column: error.column() },
+        }
+    }
+}
+
 impl OnCallEvent {
-    /// Reads the event.
+    /// Parses the body of an `OnCallEvent` request.
     ///
     /// # Errors
     /// When the body is no JSON object; when `appKey` or `callee` is missing; when a field that is decided on
@@ -63,7 +69,7 @@ impl OnCallEvent {
         let mut has_audio = Field::new("hasAudio");
         let mut has_video = Field::new("hasVideo");
         let mut call_id = None;
-        for_each_member(body, |member| {
+        for_each_member::<EventError>(body, |member| {
             let name = member.name();
             for field in [&mut app_key, &mut caller, &mut callee, &mut has_audio, &mut has_video] {
                 if name == field.name {
@@ -105,7 +111,7 @@ pub fn with_rest_client_config(body: &str) -> Result<String, EventError> {
     // Each member with the white space around it, as far as the braces or commas on either side.
     let mut kept = Vec::new();
     let mut start = open;
-    for_each_member(body, |member| {
+    for_each_member::<EventError>(body, |member| {
         let value_end = end_of(member.value);
         let end = between(value_end, close).find(',').map_or(close, |comma| value_end + comma);
         if member.name() != "restClientConfig" {
@@ -159,55 +165,6 @@ impl<'a> Field<'a> {
             Some(_) => Err(EventError::WrongType(self.name, "true or false")),
         }
     }
-}
-
-/// A member of a JSON object, as it was received.
-struct Member<'a> {
-    key: &'a str,
-    value: &'a str,
-}
-
-impl<'a> Member<'a> {
-    /// The key's text. One that is no Unicode text (a lone surrogate) is none of the names we look for.
-    fn name(&self) -> Cow<'a, str> {
-        match self.key.strip_prefix('"').and_then(|key| key.strip_suffix('"')) {
-            Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
-            _ => Cow::Owned(serde_json::from_str(self.key).unwrap_or_default()),
-        }
-    }
-}
-
-/// Walks over the members of a JSON object and checks it to its end; the first error of `visit` counts.
-fn for_each_member<'a>(
-    body: &'a str,
-    visit: impl FnMut(Member<'a>) -> Result<(), EventError>,
-) -> Result<(), EventError> {
-    struct Members<F>(F);
-
-    impl<'de, F: FnMut(Member<'de>) -> Result<(), EventError>> Visitor<'de> for Members<F> {
-        type Value = Result<(), EventError>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut outcome = Ok(());
-            while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                outcome = outcome.and_then(|()| (self.0)(Member { key: key.get(), value: value.get() }));
-            }
-            Ok(outcome)
-        }
-    }
-
-    let mut json = serde_json::Deserializer::from_str(body);
-    let visited = json.deserialize_map(Members(visit)).and_then(|outcome| json.end().map(|()| outcome));
-    visited.unwrap_or_else(|error| {
-        Err(match error.classify() {
-            serde_json::error::Category::Data => EventError::NotAnObject,
-            _ => EventError::NotJson { line: error.line(), column: error.column() },
-        })
-    })
 }
 
 #[cfg(test)]
@@ -336,7 +293,7 @@ mod tests {
 
     fn members(body: &str) -> Vec<(String, String)> {
         let mut members = Vec::new();
-        for_each_member(body, |member| {
+        for_each_member::<EventError>(body, |member| {
             members.push((member.name().into_owned(), member.value.to_owned()));
             Ok(())
         })

@@ -164,23 +164,23 @@ impl LogSettings {
         id.get(start..).unwrap_or_default()
     }
 
-    /// Writes a line about the function itself.
-    pub fn say(&self, level: Level, message: &str) {
+    /// Writes a line about the function itself, where the level is logged.
+    pub fn message(&self, level: Level, text: &str) {
         if level <= self.level {
-            say(level, message);
+            message(level, text);
         }
     }
 }
 
-/// Writes a line about the function itself, whatever is configured.
-pub fn say(level: Level, message: &str) {
+/// Writes a line about the function itself, whatever level is configured.
+pub fn message(level: Level, text: &str) {
     #[derive(Serialize)]
     struct Line<'a> {
         timestamp: String,
         level: Level,
         message: &'a str,
     }
-    write_line(&Line { timestamp: timestamp(SystemTime::now()), level, message });
+    write_line(&Line { timestamp: timestamp(SystemTime::now()), level, message: text });
 }
 
 #[derive(Serialize)]

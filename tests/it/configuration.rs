@@ -57,6 +57,10 @@ async fn a_wrong_value_is_named_and_shown() {
         ("AWS_LAMBDA_FUNCTION_NAME", "callgate\n", "expected a name, set by AWS Lambda"),
         ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1 ", "expected HOST:PORT, set by AWS Lambda"),
         ("AWS_LAMBDA_RUNTIME_API", "nowhere/", "expected HOST:PORT, set by AWS Lambda"),
+        ("AWS_LAMBDA_MAX_CONCURRENCY", "0", "expected a whole number from 1 to 10000, set by AWS Lambda"),
+        ("AWS_LAMBDA_MAX_CONCURRENCY", "10001", "expected a whole number from 1 to 10000, set by AWS Lambda"),
+        ("AWS_LAMBDA_MAX_CONCURRENCY", " 8", "expected a whole number from 1 to 10000, set by AWS Lambda"),
+        ("AWS_LAMBDA_MAX_CONCURRENCY", "many", "expected a whole number from 1 to 10000, set by AWS Lambda"),
     ] {
         assert_eq!(refused(&[(name, Some(value))]).await, format!("{name} is `{value}`; {problem}"));
     }
@@ -111,7 +115,7 @@ async fn credentials_that_no_header_can_hold_are_refused_and_not_shown() {
 #[tokio::test]
 async fn empty_values_count_as_not_set_and_words_may_be_in_any_case() {
     let table = Table::with_samples().await;
-    let environment = [("LOG_LEVEL", "INFO"), ("WCS_HOOK_SECRET", ""), ("COUNTRY_CODE", ""), ("AWS_ENDPOINT_URL", "")];
+    let environment = [("LOG_LEVEL", "INFO"), ("WCS_HOOK_SECRET", ""), ("COUNTRY_CODE", ""), ("AWS_ENDPOINT_URL", ""), ("AWS_LAMBDA_MAX_CONCURRENCY", "")];
     let mut sandbox = Sandbox::start(&table.endpoint, &environment).await;
     assert_eq!(sandbox.invoke(&call("PPP009", "PPP005")).await.status, 200);
 }

@@ -260,7 +260,7 @@ async fn an_event_of_something_else_is_reported_and_does_no_harm() {
     {
         let error = sandbox.invoke_raw(event).await.unwrap_err();
         let message = error["errorMessage"].as_str().unwrap().to_owned();
-        assert!(message.starts_with("the event is no request of API Gateway: "), "{event}: {message}");
+        assert!(message.starts_with("the event is not a request from API Gateway: "), "{event}: {message}");
         assert!(!message.contains("planted") && error["errorType"] == "NotFromApiGateway", "{error}");
         assert_eq!(sandbox.log().await["message"], message);
     }

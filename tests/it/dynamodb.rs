@@ -15,6 +15,7 @@ use dynoxide::Database;
 use dynoxide::actions::batch_write_item::BatchWriteItemRequest;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Barrier;
 
 /// The table of the samples.
 pub(crate) const TABLE: &str = "callgate";
@@ -82,6 +83,8 @@ pub(crate) enum Action {
     Forward,
     /// Passes it on after a while.
     Delay(Duration),
+    /// Passes it on when as many requests as the barrier is for have arrived.
+    Gather(Arc<Barrier>),
     /// Answers this itself.
     Answer(StatusCode, Value),
     /// Answers that it read nothing of what was asked for.
@@ -190,6 +193,10 @@ async fn handle(State(state): State<Arc<StandInState>>, headers: HeaderMap, body
         Action::Forward => forward(&state.upstream, headers, body).await,
         Action::Delay(pause) => {
             tokio::time::sleep(pause).await;
+            forward(&state.upstream, headers, body).await
+        }
+        Action::Gather(barrier) => {
+            barrier.wait().await;
             forward(&state.upstream, headers, body).await
         }
         Action::Answer(status, body) => (status, body.to_string()).into_response(),

@@ -173,13 +173,21 @@ fn read_lines(stream: impl AsyncRead + Unpin + Send + 'static) -> mpsc::Unbounde
     receiver
 }
 
-/// Reads the function's answer as API Gateway would.
+/// Reads the function's answer as API Gateway would: payload 2.0 has `headers`, 1.0 `multiValueHeaders`.
 pub(crate) fn reply(answer: &Value) -> Reply {
     assert_eq!(answer["isBase64Encoded"], false, "{answer}");
-    let headers = answer["headers"].as_object().unwrap();
+    let mut headers = BTreeMap::new();
+    for (name, value) in answer["headers"].as_object().unwrap() {
+        headers.insert(name.clone(), value.as_str().unwrap().to_owned());
+    }
+    for (name, values) in answer["multiValueHeaders"].as_object().unwrap() {
+        let [value] = values.as_array().unwrap().as_slice() else { panic!("not one value: {answer}") };
+        let earlier = headers.insert(name.clone(), value.as_str().unwrap().to_owned());
+        assert_eq!(earlier, None, "API Gateway would send it twice: {answer}");
+    }
     Reply {
         status: answer["statusCode"].as_u64().unwrap().try_into().unwrap(),
-        headers: headers.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect(),
+        headers,
         body: answer.get("body").and_then(Value::as_str).map(str::to_owned),
     }
 }

@@ -9,6 +9,7 @@
 )]
 
 mod authentication;
+mod concurrency;
 mod configuration;
 mod connect;
 mod corpus;
@@ -19,6 +20,7 @@ mod gateway;
 mod item;
 mod lambda;
 mod log;
+mod odd_events;
 mod proxy;
 mod soak;
 mod start;
