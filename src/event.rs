@@ -1,25 +1,24 @@
-//! What WCS sends: read strictly where it is decided on, and not at all elsewhere.
+//! The bodies of the hooks: fields that decide are parsed strictly, all others are passed through unread.
 
 use callgate_core::{AppKey, Call, DialPlan, IdError, MediaSet, PartyId};
 use serde_json::error::Category;
 
 use crate::json::for_each_member;
 
-/// Tells WCS to refuse a call that its backend refuses: without it, or with `restOnError` left at its default
+/// Makes WCS refuse a call that its backend refuses: without it, or with `restOnError` left at its default
 /// of `LOG`, a 403 lets the call through (WCS 5.2, "REST Hooks", `restClientConfig`).
 const REST_CLIENT_CONFIG: &str = r#""restClientConfig":{"OnCallEvent":{"clientExclude":"","restExclude":"","restOnError":"FAIL","restPolicy":"NOTIFY","restOverwrite":""}}"#;
 
-/// An incoming SIP call that WCS asks about.
+/// An incoming SIP call that WCS asks its backend about (WCS 5.2, "REST Hooks", `OnCallEvent`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnCallEvent {
-    /// What is decided on.
+    /// The fields that decide.
     pub call: Call,
     /// WCS's id of the call, for the log.
     pub call_id: Option<String>,
 }
 
-/// Why an event cannot be answered. Says which field, and repeats nothing of what was received but a character no id may
-/// hold.
+/// Why a body is refused. Names the field, and repeats nothing of the body but a character that ids cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     /// The body is not JSON.
@@ -30,19 +29,19 @@ pub enum EventError {
         /// Where it stops being JSON, from 1.
         column: usize,
     },
-    /// The body is JSON of another kind.
+    /// The body is JSON, but not an object.
     #[error("the body is no JSON object")]
     NotAnObject,
-    /// A field that is decided on stands twice.
+    /// A field that decides appears twice.
     #[error("the field `{0}` stands twice")]
     Twice(&'static str),
-    /// A field without which nothing can be decided.
+    /// A required field is missing.
     #[error("the field `{0}` is missing or empty")]
     Missing(&'static str),
-    /// A field that is decided on holds something else.
+    /// A field that decides has another type.
     #[error("the field `{0}` must be {1}")]
     WrongType(&'static str, &'static str),
-    /// A party or an app that cannot exist.
+    /// The id of a party or the key of an app is not valid.
     #[error("the field `{0}` {1}")]
     Id(&'static str, IdError),
 }
@@ -60,8 +59,8 @@ impl OnCallEvent {
     /// Parses the body of an `OnCallEvent` request.
     ///
     /// # Errors
-    /// When the body is no JSON object; when `appKey` or `callee` is missing; when a field that is decided on
-    /// has the wrong type, stands twice or holds no id.
+    /// When the body is not a JSON object; when `appKey` or `callee` is missing; when a field that decides has the wrong
+    /// type, appears twice or is not a valid id.
     pub fn parse(body: &str, plan: &DialPlan) -> Result<Self, EventError> {
         let mut app_key = Field::new("appKey");
         let mut caller = Field::new("caller");
@@ -98,10 +97,10 @@ impl OnCallEvent {
     }
 }
 
-/// The answer to `connect`: the received object, byte for byte, with our `restClientConfig` and no other.
+/// The answer to `connect`: the received object, byte for byte, with our `restClientConfig` in place of any other.
 ///
 /// # Errors
-/// When the body is no JSON object.
+/// When the body is not a JSON object.
 pub fn with_rest_client_config(body: &str) -> Result<String, EventError> {
     let between = |start: usize, end: usize| body.get(start..end).unwrap_or_default();
     let end_of = |value: &str| value.as_ptr().addr() - body.as_ptr().addr() + value.len();
@@ -128,7 +127,7 @@ pub fn with_rest_client_config(body: &str) -> Result<String, EventError> {
     Ok([between(0, open), &kept.join(","), comma, REST_CLIENT_CONFIG, between(close, body.len())].concat())
 }
 
-/// A member of the event that is decided on, as it was received.
+/// A field that decides, as it was received.
 struct Field<'a> {
     name: &'static str,
     value: Option<&'a str>,

@@ -1,18 +1,20 @@
 //! The layer between the Lambda runtime and `lambda_http`'s [`Adapter`]: every event that looks like one of API Gateway
-//! becomes a request, whatever the parts hold that the handler does not read.
+//! becomes a request, whatever it holds in members that the handler does not read.
 //!
-//! By itself, `lambda_http` 1.3 fails an event for a member of an unexpected type, and panics over a body that claims
-//! base64 and is not, and over a host, stage, path or query that does not make a URL.
+//! `lambda_http` 1.3 fails an event for any member of an unexpected type, and panics over a body that claims base64 and is
+//! not, and over a host, stage, path or query that does not make a URL. So this layer fills `lambda_http`'s event types
+//! itself, with what a handler needs and without what makes the URL; everything after that is `lambda_http`'s.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
-use lambda_http::http::header::{AUTHORIZATION, HOST};
+use lambda_http::http::header::{HOST, HeaderName};
 use lambda_http::http::{HeaderMap, HeaderValue, Method};
 use lambda_http::lambda_runtime::Diagnostic;
 use lambda_http::request::LambdaRequest;
@@ -22,9 +24,7 @@ use serde_json::value::RawValue;
 
 use crate::handler::HookHandler;
 use crate::json::{Member, for_each_member};
-
-/// The most headers that are parsed; API Gateway allows 10,240 bytes of them. `HeaderMap` panics over 24,576 names.
-const MAX_HEADERS: usize = 1_024;
+use crate::response::Answer;
 
 /// The longest path that is kept whole, in bytes. `http::Uri` refuses 65,535 bytes, percent-encoded.
 const MAX_PATH: usize = 4_096;
@@ -56,16 +56,26 @@ pub async fn answer(
 ) -> Result<impl Serialize + fmt::Debug + use<>, NotFromApiGateway> {
     let LambdaEvent { payload, context } = event;
     let mut event = parse(payload.get()).inspect_err(|error| handler.log_error(error))?;
-    let (mut body, invalid_base64) = take_body(&mut event);
-    drop_url_parts(&mut event);
-    let handle = service_fn(move |mut request: Request| {
-        *request.body_mut() = std::mem::take(&mut body);
+    let (body, invalid_base64) = take_body(&mut event);
+    // `Adapter` allocates its service's future. A handler's is large, and to allocate it for each call would cost more than
+    // all the rest here. So the service only passes the request out and, when it is polled, the response in.
+    let mut request = None;
+    let response = Arc::new(Mutex::new(Answer::Unavailable.into_response()));
+    let converted = Adapter::from(service_fn(|converted: Request| {
+        request = Some(converted);
+        let response = Arc::clone(&response);
+        async move { Ok(AsIs(std::mem::take(&mut *response.lock().unwrap_or_else(PoisonError::into_inner)))) }
+    }))
+    .call(LambdaEvent::new(event, context));
+    if let Some(mut request) = request {
+        *request.body_mut() = body;
         if let Some(mark) = invalid_base64 {
             request.extensions_mut().insert(mark);
         }
-        async move { Ok(AsIs(handler.handle(request).await)) }
-    });
-    Adapter::from(handle).call(LambdaEvent::new(event, context)).await
+        let handled = handler.handle(request).await;
+        *response.lock().unwrap_or_else(PoisonError::into_inner) = handled;
+    }
+    converted.await
 }
 
 /// A response that `lambda_http` passes on as it is. Its own conversion would decode and copy the body once more.
@@ -77,50 +87,41 @@ impl IntoResponse for AsIs {
     }
 }
 
-/// Parses an event: by `lambda_http`'s types or, where those fail, only the members that the handler reads.
+/// Parses an event as far as a handler needs it.
 fn parse(event: &str) -> Result<LambdaRequest, NotFromApiGateway> {
-    let members = Object::parse(event).map_err(|error| {
+    let event = Object::parse(event).map_err(|error| {
         NotFromApiGateway(format!("it is not a JSON object: line {}, column {}", error.line(), error.column()))
     })?;
-    let is_v2 = members.text("version").is_ok_and(|version| version.as_deref() == Some("2.0"));
-    if has_plain_headers(&members) {
-        let parsed = if is_v2 {
-            serde_json::from_str(event).map(LambdaRequest::ApiGatewayV2)
-        } else {
-            serde_json::from_str(event).map(LambdaRequest::ApiGatewayV1)
-        };
-        if let Ok(parsed) = parsed {
-            return Ok(parsed);
-        }
-    }
-    if is_v2 {
-        parse_v2(&members).map(LambdaRequest::ApiGatewayV2)
-    } else {
-        parse_v1(&members).map(LambdaRequest::ApiGatewayV1)
+    match event.text("version")?.as_deref() {
+        Some("2.0") => parse_v2(&event).map(LambdaRequest::ApiGatewayV2),
+        _ => parse_v1(&event).map(LambdaRequest::ApiGatewayV1),
     }
 }
 
-/// The members of payload 2.0 that the handler reads.
 fn parse_v2(event: &Object<'_>) -> Result<ApiGatewayV2httpRequest, NotFromApiGateway> {
     let http = event.object("requestContext")?.object("http")?;
     let mut request = ApiGatewayV2httpRequest::default();
     request.request_context.http.method = http.method("method")?;
     request.request_context.http.source_ip = http.text("sourceIp")?;
-    request.raw_path = event.text("rawPath")?;
-    request.headers = authorization(event.get("headers")?);
+    request.raw_path = event.text("rawPath")?.map(url_safe);
+    request.headers = event.headers("headers")?;
     request.body = event.text("body")?;
     request.is_base64_encoded = event.flag("isBase64Encoded")?;
     Ok(request)
 }
 
-/// The members of payload 1.0 that the handler reads.
 fn parse_v1(event: &Object<'_>) -> Result<ApiGatewayProxyRequest, NotFromApiGateway> {
     let mut request = ApiGatewayProxyRequest::default();
     request.http_method = event.method("httpMethod")?;
-    request.request_context.identity.source_ip = event.object("requestContext")?.object("identity")?.text("sourceIp")?;
-    request.path = event.text("path")?;
-    request.headers = authorization(event.get("headers")?);
-    request.multi_value_headers = authorization(event.get("multiValueHeaders")?);
+    request.request_context.identity.source_ip =
+        event.object("requestContext")?.object("identity")?.text("sourceIp")?;
+    request.path = event.text("path")?.map(url_safe);
+    request.multi_value_headers = event.headers("multiValueHeaders")?;
+    request.headers = event.headers("headers")?;
+    // They hold the last value of each header, by which `lambda_http` would replace all its values.
+    for name in request.multi_value_headers.keys() {
+        request.headers.remove(name);
+    }
     request.body = event.text("body")?;
     request.is_base64_encoded = event.flag("isBase64Encoded")?;
     Ok(request)
@@ -144,83 +145,17 @@ fn take_body(event: &mut LambdaRequest) -> (Body, Option<InvalidBase64>) {
     }
 }
 
-/// Takes out of an event what `lambda_http` makes a URL of, which the handler does not read, and would panic over; and
-/// the `headers` of payload 1.0 that it would let replace all values of `multiValueHeaders` by their last.
-fn drop_url_parts(event: &mut LambdaRequest) {
-    let path = match event {
-        LambdaRequest::ApiGatewayV1(event) => {
-            for name in event.multi_value_headers.keys() {
-                event.headers.remove(name);
-            }
-            event.headers.remove(HOST);
-            event.request_context.domain_name = None;
-            event.request_context.stage = None;
-            event.query_string_parameters = Default::default();
-            event.multi_value_query_string_parameters = Default::default();
-            &mut event.path
-        }
-        LambdaRequest::ApiGatewayV2(event) => {
-            event.headers.remove(HOST);
-            event.request_context.domain_name = None;
-            event.request_context.stage = None;
-            event.raw_query_string = None;
-            &mut event.raw_path
-        }
-        _ => return,
+/// The path if it can be part of a URL as it is, and otherwise its last segment, which alone names the hook. No hook has a
+/// name that a URL cannot hold.
+fn url_safe(path: String) -> String {
+    let is_safe = |text: &str| {
+        text.len() <= MAX_PATH && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte))
     };
-    if let Some(unsafe_path) = path.take_if(|path| !path.starts_with('/') || !is_url_safe(path)) {
-        // Only the last segment names the hook, and no hook has a name that is not safe.
-        let last = unsafe_path.rsplit('/').next().filter(|last| is_url_safe(last)).unwrap_or_default();
-        *path = Some(format!("/{last}"));
+    if path.starts_with('/') && is_safe(&path) {
+        return path;
     }
-}
-
-/// Whether the text can be the path of a URL as it is.
-fn is_url_safe(path: &str) -> bool {
-    path.len() <= MAX_PATH && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte))
-}
-
-/// Whether `lambda_http` can be given the headers: not too many, and one `Authorization` in an object at most. Of two
-/// spellings of one name it would keep the last value, and so one could hide the other.
-fn has_plain_headers(event: &Object<'_>) -> bool {
-    let is_plain = |name| {
-        let Ok(Some(headers)) = event.get(name) else { return true };
-        let (mut all, mut authorizations) = (0, 0);
-        let walked = for_each_member::<serde_json::Error>(headers, |header| {
-            all += 1;
-            authorizations += usize::from(is_authorization(&header));
-            Ok(())
-        });
-        walked.is_ok() && all <= MAX_HEADERS && authorizations <= 1
-    };
-    is_plain("headers") && is_plain("multiValueHeaders")
-}
-
-fn is_authorization(header: &Member<'_>) -> bool {
-    header.name().eq_ignore_ascii_case("authorization")
-}
-
-/// The values of `Authorization`, whether a name has one value or a list of them. A value that is not a header's is
-/// kept as an empty one: it must not make way for another.
-fn authorization(headers: Option<&str>) -> HeaderMap {
-    let mut authorization = HeaderMap::new();
-    let mut add = |value: &str| {
-        let text = serde_json::from_str::<Option<Cow<'_, str>>>(value);
-        let Some(text) = text.unwrap_or(Some(Cow::Borrowed(""))) else { return };
-        let value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
-        authorization.append(AUTHORIZATION, value);
-    };
-    let walked = for_each_member::<serde_json::Error>(headers.unwrap_or("{}"), |header| {
-        if is_authorization(&header) {
-            match serde_json::from_str::<Vec<&RawValue>>(header.value) {
-                Ok(values) => values.iter().for_each(|value| add(value.get())),
-                Err(_) => add(header.value),
-            }
-        }
-        Ok(())
-    });
-    // What is not an object holds no header.
-    walked.map(|()| authorization).unwrap_or_default()
+    let last = path.rsplit('/').next().filter(|last| is_safe(last)).unwrap_or_default();
+    format!("/{last}")
 }
 
 /// A JSON object of an event. A member that is null is taken for one that is not there, as emulators write it.
@@ -259,7 +194,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A method that HTTP does not allow is taken for `GET`: like every other, it is not `POST`.
+    /// A method that HTTP does not allow is taken for `GET`: like that, it is not `POST`.
     fn method(&self, name: &str) -> Result<Method, NotFromApiGateway> {
         let text = self.text(name)?.ok_or_else(|| NotFromApiGateway(format!("`{name}` is missing")))?;
         Ok(text.parse().unwrap_or_default())
@@ -271,6 +206,37 @@ impl<'a> Object<'a> {
             None => Ok(Self(Vec::new())),
             Some(value) => Self::parse(value).map_err(|_| wrong_type(name, "an object")),
         }
+    }
+
+    /// The headers, each with one value or a list of them. All values of a name are kept, however it is spelled.
+    fn headers(&self, name: &str) -> Result<HeaderMap, NotFromApiGateway> {
+        let mut headers = HeaderMap::new();
+        // Where it is not an object, there are none.
+        let object = self.get(name)?.and_then(|value| Self::parse(value).ok()).unwrap_or(Self(Vec::new()));
+        for member in &object.0 {
+            let Ok(name) = HeaderName::from_bytes(member.name().as_bytes()) else { continue };
+            // `Host` makes the URL.
+            if name == HOST {
+                continue;
+            }
+            if member.value.starts_with('[') {
+                let values: Vec<&RawValue> = serde_json::from_str(member.value).unwrap_or_default();
+                values.iter().for_each(|value| append(&mut headers, &name, value.get()));
+            } else {
+                append(&mut headers, &name, member.value);
+            }
+        }
+        Ok(headers)
+    }
+}
+
+/// Adds a header's value. One that HTTP does not allow becomes empty: it must not make way for another.
+fn append(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
+    let text = serde_json::from_str::<Option<Cow<'_, str>>>(value).unwrap_or(Some(Cow::Borrowed("")));
+    if let Some(text) = text {
+        let value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
+        // Past 24,576 names there is no room.
+        let _ = headers.try_append(name, value);
     }
 }
 

@@ -63,7 +63,7 @@ impl HookHandler {
         self.config.log.message(Level::Error, &error.to_string());
     }
 
-    /// Answers a request.
+    /// Answers a request and logs the decision.
     ///
     /// Reads its method, its headers and its body, and by [`lambda_http::RequestExt`] the raw path, the source address
     /// in the request context and the request id in the Lambda context. The URI is not read.

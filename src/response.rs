@@ -66,9 +66,11 @@ impl Answer {
         let content_type = body.is_some().then_some(HeaderValue::from_static("application/json"));
         let mut response = Response::new(body.map_or(Body::Empty, Body::Text));
         *response.status_mut() = status;
-        response.headers_mut().extend([(ALLOW, allow), (CONTENT_TYPE, content_type)].into_iter().filter_map(
-            |(name, value)| value.map(|value| (name, value)),
-        ));
+        response.headers_mut().extend(
+            [(ALLOW, allow), (CONTENT_TYPE, content_type)]
+                .into_iter()
+                .filter_map(|(name, value)| value.map(|value| (name, value))),
+        );
         response
     }
 }

@@ -29,8 +29,11 @@ async fn calls_at_once_get_their_own_answers_and_a_whole_line_each() {
         let mut calls = Vec::new();
         for n in 0..AT_ONCE {
             // Any number may call this callee, and PPP009 may not call that one.
-            let (caller, callee, permitted) =
-                if n % 2 == 0 { (format!("+7{n:010}"), "+74951234567", true) } else { ("PPP009".to_owned(), "PPP006", false) };
+            let (caller, callee, permitted) = if n % 2 == 0 {
+                (format!("+7{n:010}"), "+74951234567", true)
+            } else {
+                ("PPP009".to_owned(), "PPP006", false)
+            };
             let id = format!("call-{round}-{n}");
             let body = json!({ "appKey": "defaultApp", "callId": id, "caller": caller, "callee": callee }).to_string();
             let request = on_call(body.as_str());

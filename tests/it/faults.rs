@@ -221,7 +221,7 @@ async fn what_lasts_is_unavailable() {
         ("500 for ever", error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"), "InternalServerError"),
         ("503 for ever", error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"), "ServiceUnavailable"),
         ("`UnprocessedKeys` for ever", Action::Unprocessed, "the table is throttled"),
-        ("an answer without `Responses`", answer(json!({})), "it says nothing about the table"),
+        ("an answer without `Responses`", answer(json!({})), "it does not hold the table"),
         (
             "an item nobody asked for",
             answer(json!({ "Responses": { TABLE: [{ "pk": { "S": "x" } }] } })),

@@ -85,8 +85,27 @@ async fn what_makes_no_url_is_not_read() {
     for ignore_stage in [&[][..], &[("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH", "1")]] {
         let mut sandbox = Sandbox::start(&table.endpoint, ignore_stage).await;
         let odd = [
-            "]:[ ", "", " ", "a b", "\u{e9}", "\"", "http://", "::1", "[::1", "%", "%zz", "@", ":99999", "..", "\\", "<>",
-            "\u{1f600}", "host:port", "/", "?", "#",
+            "]:[ ",
+            "",
+            " ",
+            "a b",
+            "\u{e9}",
+            "\"",
+            "http://",
+            "::1",
+            "[::1",
+            "%",
+            "%zz",
+            "@",
+            ":99999",
+            "..",
+            "\\",
+            "<>",
+            "\u{1f600}",
+            "host:port",
+            "/",
+            "?",
+            "#",
         ];
         for text in odd {
             let text = json!(text);
@@ -124,9 +143,35 @@ async fn the_last_segment_names_the_hook_whatever_is_before_it() {
     let long = "x".repeat(70_000);
     let many = "/a".repeat(40_000);
     for before in [
-        "", "/", "//", "/a b", "/\"a\"", "/caf\u{e9}", "/\u{1f600}", "/%20", "/%", "/%zz", "/a?b", "/a#b", "//[", "/]:[",
-        "/<a>{b}|\\^`", "/\u{7f}", "/\n", "/..", "/.", "a", ":99999", "@", "[", "http://[", "/prod", "/$default", &long,
-        &format!("/{long}"), &many,
+        "",
+        "/",
+        "//",
+        "/a b",
+        "/\"a\"",
+        "/caf\u{e9}",
+        "/\u{1f600}",
+        "/%20",
+        "/%",
+        "/%zz",
+        "/a?b",
+        "/a#b",
+        "//[",
+        "/]:[",
+        "/<a>{b}|\\^`",
+        "/\u{7f}",
+        "/\n",
+        "/..",
+        "/.",
+        "a",
+        ":99999",
+        "@",
+        "[",
+        "http://[",
+        "/prod",
+        "/$default",
+        &long,
+        &format!("/{long}"),
+        &many,
     ] {
         let segments = [("OnCallEvent", 200), ("connect", 200), ("", 404), ("OnCallEvent ", 404), ("caf\u{e9}", 404)];
         for (segment, status) in segments.into_iter().chain([("%4fnCallEvent", 404), (long.as_str(), 404)]) {
@@ -168,15 +213,42 @@ async fn null_is_what_is_not_there() {
     let table = Table::with_samples().await;
     let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
     for pointer in [
-        "/resource", "/headers", "/headers/host", "/headers/Authorization", "/multiValueHeaders", "/multiValueHeaders/Host",
-        "/queryStringParameters", "/multiValueQueryStringParameters", "/pathParameters", "/stageVariables", "/cookies",
-        "/rawQueryString", "/routeKey", "/isBase64Encoded", "/requestContext/accountId", "/requestContext/apiId",
-        "/requestContext/authorizer", "/requestContext/authentication", "/requestContext/domainName",
-        "/requestContext/domainPrefix", "/requestContext/requestId", "/requestContext/requestTimeEpoch",
-        "/requestContext/routeKey", "/requestContext/stage", "/requestContext/time", "/requestContext/timeEpoch",
-        "/requestContext/path", "/requestContext/protocol", "/requestContext/httpMethod", "/requestContext/http/path",
-        "/requestContext/http/protocol", "/requestContext/http/sourceIp", "/requestContext/http/userAgent",
-        "/requestContext/identity/sourceIp", "/requestContext/identity/userAgent", "/requestContext/identity/user",
+        "/resource",
+        "/headers",
+        "/headers/host",
+        "/headers/Authorization",
+        "/multiValueHeaders",
+        "/multiValueHeaders/Host",
+        "/queryStringParameters",
+        "/multiValueQueryStringParameters",
+        "/pathParameters",
+        "/stageVariables",
+        "/cookies",
+        "/rawQueryString",
+        "/routeKey",
+        "/isBase64Encoded",
+        "/requestContext/accountId",
+        "/requestContext/apiId",
+        "/requestContext/authorizer",
+        "/requestContext/authentication",
+        "/requestContext/domainName",
+        "/requestContext/domainPrefix",
+        "/requestContext/requestId",
+        "/requestContext/requestTimeEpoch",
+        "/requestContext/routeKey",
+        "/requestContext/stage",
+        "/requestContext/time",
+        "/requestContext/timeEpoch",
+        "/requestContext/path",
+        "/requestContext/protocol",
+        "/requestContext/httpMethod",
+        "/requestContext/http/path",
+        "/requestContext/http/protocol",
+        "/requestContext/http/sourceIp",
+        "/requestContext/http/userAgent",
+        "/requestContext/identity/sourceIp",
+        "/requestContext/identity/userAgent",
+        "/requestContext/identity/user",
     ] {
         // The method of payload 2.0 stays.
         let mut events = permitted().both();
@@ -315,7 +387,9 @@ async fn any_depth_and_any_key_is_passed_over() {
     let deep = format!("{}1{}", "[".repeat(50_000), "]".repeat(50_000));
     let odd = r#"{"\ud800":1,"\ud800":2,"":{},"x":1e999,"x":"\udc00"}"#;
     for mut event in permitted().both() {
-        for pointer in ["/x", "/headers/x", "/requestContext/x", "/requestContext/authorizer", "/stageVariables", "/cookies"] {
+        for pointer in
+            ["/x", "/headers/x", "/requestContext/x", "/requestContext/authorizer", "/stageVariables", "/cookies"]
+        {
             set(&mut event, pointer, json!(PLACE));
             for value in [deep.as_str(), odd] {
                 let text = with_text(&event, &[(pointer, value)]);
@@ -333,7 +407,8 @@ async fn what_is_read_must_not_appear_twice() {
     let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
     for event in permitted().both() {
         let text = event.to_string();
-        for name in ["body", "isBase64Encoded", "requestContext", "rawPath", "path", "httpMethod", "sourceIp", "method"] {
+        for name in ["body", "isBase64Encoded", "requestContext", "rawPath", "path", "httpMethod", "sourceIp", "method"]
+        {
             let member = format!("\"{name}\":");
             if text.contains(&member) {
                 let twice = text.replacen(&member, &format!("\"{name}\":null,{member}"), 1);
@@ -385,7 +460,8 @@ async fn an_authorization_never_hides_another() {
         for last in [&right, forged] {
             let last = format!(r#"{{"Authorization":{last}}}"#);
             let text = with_text(&v1, &[("/multiValueHeaders", &headers), ("/headers", &last)]);
-            let status = if headers.contains("null}") && last.contains(&right) && !headers.contains("x") { 200 } else { status };
+            let status =
+                if headers.contains("null}") && last.contains(&right) && !headers.contains("x") { 200 } else { status };
             assert_eq!(sandbox.invoke_raw(&text).await.unwrap()["statusCode"], status, "{headers} and {last}");
         }
     }

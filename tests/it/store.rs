@@ -158,7 +158,7 @@ async fn what_lasts_is_unavailable_and_never_permitted() {
         ("slow", slow, "DynamoDB"),
         ("denied", Action::error(StatusCode::BAD_REQUEST, "AccessDeniedException"), "answered AccessDeniedException"),
         ("no table", Action::error(StatusCode::BAD_REQUEST, "ResourceNotFoundException"), "ResourceNotFoundException"),
-        ("no answer", garbage(json!({})), "it says nothing about the table"),
+        ("no answer", garbage(json!({})), "it does not hold the table"),
         ("no JSON", garbage(json!("garbage")), "DynamoDB could not be asked"),
         ("another item", garbage(json!({ "Responses": { TABLE: [{ "pk": { "S": "x" } }] } })), "was not asked for"),
     ] {
