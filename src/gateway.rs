@@ -26,6 +26,9 @@ use crate::handler::HookHandler;
 use crate::json::{Member, for_each_member};
 use crate::response::Answer;
 
+/// The most names of headers that are kept: API Gateway allows 10,240 bytes of headers. `HeaderMap` panics over 24,576.
+const MAX_HEADERS: usize = 1_024;
+
 /// The longest path that is kept whole, in bytes. `http::Uri` refuses 65,535 bytes, percent-encoded.
 const MAX_PATH: usize = 4_096;
 
@@ -235,8 +238,9 @@ fn append(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
     let text = serde_json::from_str::<Option<Cow<'_, str>>>(value).unwrap_or(Some(Cow::Borrowed("")));
     if let Some(text) = text {
         let value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
-        // Past 24,576 names there is no room.
-        let _ = headers.try_append(name, value);
+        if headers.contains_key(name) || headers.keys_len() < MAX_HEADERS {
+            headers.append(name, value);
+        }
     }
 }
 

@@ -344,11 +344,11 @@ async fn what_the_codec_does_not_understand_refuses_and_is_named() {
         table.put(&item);
         let row = Row::of(&mut sandbox, &format!("an item of which is said: {words}"), Invalid(words)).await;
         // The same item, without what was wrong.
-        let mut mended = json!({ "pk": item["pk"], "sk": item["sk"] });
+        let mut fixed = json!({ "pk": item["pk"], "sk": item["sk"] });
         if item["sk"]["S"] == "CALLER#PPP009" {
-            mended["effect"] = json!({ "S": "allow" });
+            fixed["effect"] = json!({ "S": "allow" });
         }
-        table.put(&mended);
+        table.put(&fixed);
         row.over(&mut sandbox).await;
     }
 }

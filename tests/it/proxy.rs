@@ -37,19 +37,19 @@ pub(crate) enum Wire {
 pub(crate) struct Proxy {
     pub(crate) endpoint: String,
     upstream: String,
-    fault: Arc<ParseError>,
+    fault: Arc<Fault>,
     connections: Arc<Mutex<Vec<AbortHandle>>>,
     accepted: Arc<AtomicUsize>,
     accepting: Option<JoinHandle<()>>,
 }
 
-struct ParseError {
+struct Fault {
     wire: Mutex<Wire>,
     /// How many more answers it harms.
     left: AtomicUsize,
 }
 
-impl ParseError {
+impl Fault {
     fn next(&self) -> Wire {
         let harms = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         if harms { *self.wire.lock().unwrap() } else { Wire::Intact }
@@ -61,7 +61,7 @@ impl Proxy {
         let mut proxy = Self {
             endpoint: "http://127.0.0.1:0".to_owned(),
             upstream: address(&table.endpoint).to_owned(),
-            fault: Arc::new(ParseError { wire: Mutex::new(wire), left: AtomicUsize::new(usize::MAX) }),
+            fault: Arc::new(Fault { wire: Mutex::new(wire), left: AtomicUsize::new(usize::MAX) }),
             connections: Arc::default(),
             accepted: Arc::default(),
             accepting: None,
@@ -119,7 +119,7 @@ fn address(endpoint: &str) -> &str {
     endpoint.strip_prefix("http://").unwrap()
 }
 
-async fn carry(mut client: TcpStream, upstream: String, fault: Arc<ParseError>) -> Option<()> {
+async fn carry(mut client: TcpStream, upstream: String, fault: Arc<Fault>) -> Option<()> {
     client.set_nodelay(true).ok()?;
     let mut server = TcpStream::connect(upstream).await.ok()?;
     loop {
