@@ -1,5 +1,5 @@
-"""Calls at once to one process under `cargo lambda watch --concurrency 8`: every answer is compared with its call, and
-every decision must be one whole line of the log. Takes the built callgatectl, whose embedded table holds the samples."""
+"""Calls at once under `cargo lambda watch --concurrency 8`, which starts up to 8 processes that take 8 calls each: every
+answer is compared with its call, and every decision is one whole line. Takes callgatectl, for a table with the samples."""
 
 import collections
 import concurrent.futures
@@ -34,13 +34,12 @@ def call(port, n):
 
 def main(tool):
     subprocess.run(["cargo", "build", "--package", "callgate"], cwd=ROOT, check=True)
-    hook, store, lambdas = free_port(), free_port(), free_port()
+    store, lambdas = free_port(), free_port()
     credentials = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "eu-central-1"}
     table = {"TABLE_NAME": "callgate", "AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{store}", "STORE_DEADLINE_MS": "10000"}
-    serve = [tool, "serve", "--listen", f"127.0.0.1:{hook}", "--store-listen", f"127.0.0.1:{store}"]
+    serve = [tool, "serve", "--listen", "127.0.0.1:0", "--store-listen", f"127.0.0.1:{store}"]
     watch = ["cargo", "lambda", "watch", "--ignore-changes", "--invoke-port", str(lambdas), "--concurrency", str(AT_ONCE)]
-    log = tempfile.TemporaryFile("w+")
-    processes = [subprocess.Popen(serve, stdout=subprocess.DEVNULL)]
+    log, processes = tempfile.TemporaryFile("w+"), [subprocess.Popen(serve, stdout=subprocess.DEVNULL)]
     try:
         processes.append(subprocess.Popen(watch, cwd=ROOT, env=os.environ | credentials | table, stdout=log))
         while not (listens(store) and listens(lambdas)):
@@ -56,7 +55,7 @@ def main(tool):
     calls = collections.Counter(line["call_id"] for line in lines if line["message"] == "decision")
     cold = sum(line.get("cold_start", False) for line in lines)
     print(f"{right} of {CALLS} answers right, {len(calls)} decisions logged, {cold} process(es)")
-    return right < CALLS or cold != 1 or calls != collections.Counter(f"call-{n}" for n in range(CALLS))
+    return right < CALLS or calls != collections.Counter(f"call-{n}" for n in range(CALLS))
 
 
 sys.exit(main(sys.argv[1]))
