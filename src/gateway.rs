@@ -224,7 +224,9 @@ impl<'a> Object<'a> {
             }
             if member.value.starts_with('[') {
                 let values: Vec<&RawValue> = serde_json::from_str(member.value).unwrap_or_default();
-                values.iter().for_each(|value| append(&mut headers, &name, value.get()));
+                for value in values {
+                    append(&mut headers, &name, value.get());
+                }
             } else {
                 append(&mut headers, &name, member.value);
             }

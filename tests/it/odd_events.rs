@@ -177,7 +177,7 @@ async fn the_last_segment_names_the_hook_whatever_is_before_it() {
         for (segment, status) in segments.into_iter().chain([("%4fnCallEvent", 404), (long.as_str(), 404)]) {
             for event in permitted().path(&format!("{before}/{segment}")).both() {
                 let answer = sandbox.invoke(&event).await.status;
-                assert_eq!(answer, status, "{:.40} then {segment:.40}", before);
+                assert_eq!(answer, status, "{before:.40} then {segment:.40}");
             }
         }
     }
@@ -455,8 +455,9 @@ async fn an_authorization_never_hides_another() {
         for last in [&right, forged] {
             let last = format!(r#"{{"Authorization":{last}}}"#);
             let text = with_text(&v1, &[("/multiValueHeaders", &headers), ("/headers", &last)]);
-            let status =
-                if headers.contains("null}") && last.contains(&right) && !headers.contains("x") { 200 } else { status };
+            // Where the list has none, the other counts.
+            let has_none = headers == r#"{"Authorization":null}"#;
+            let status = if has_none && last.contains(&right) { 200 } else { status };
             assert_eq!(sandbox.invoke_raw(&text).await.unwrap()["statusCode"], status, "{headers} and {last}");
         }
     }
