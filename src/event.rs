@@ -261,7 +261,7 @@ mod tests {
         assert!(with_rest_client_config("{\"a\":1,}").is_err());
     }
 
-    /// JSON objects with everything that may stand in them, as no serializer would write it.
+    /// JSON objects with all that JSON allows, in forms that serializers do not write.
     fn json_object() -> impl Strategy<Value = String> {
         let space = || prop_oneof![4 => Just(""), 1 => Just(" "), 1 => Just("\r\n\t")];
         let string = prop_oneof![

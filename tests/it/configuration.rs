@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::Stdio;
 
-use crate::dynamodb::{Table, nobody};
+use crate::dynamodb::{Table, closed_port};
 use crate::gateway::call;
 use crate::lambda::{Sandbox, function};
 
@@ -15,8 +15,8 @@ async fn refused(changes: &[(&str, Option<&str>)]) -> String {
 }
 
 async fn refused_os(changes: &[(&str, Option<&OsStr>)]) -> String {
-    let nobody = nobody().await.to_string();
-    let mut command = function(&nobody, "http://127.0.0.1:1");
+    let closed_port = closed_port().await.to_string();
+    let mut command = function(&closed_port, "http://127.0.0.1:1");
     for (name, value) in changes {
         match value {
             Some(value) => command.env(name, value),

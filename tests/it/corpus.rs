@@ -1,4 +1,4 @@
-//! `events/*.json`: what cargo-lambda and SAM take, answered as the file beside each says.
+//! `events/*.json`, the events that cargo-lambda and SAM take: each is answered as in the file beside it.
 
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ fn corpus() -> Vec<(String, String, Expected)> {
 async fn the_function_answers_every_event_as_expected() {
     let table = Table::with_samples().await;
     let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
-    assert_eq!(sandbox.log().await["level"], "warn", "hooks are not authenticated, and it says so");
+    assert_eq!(sandbox.log().await["level"], "warn", "hooks are not authenticated");
     for (name, event, expected) in corpus() {
         let answer = sandbox.invoke_raw(&event).await.unwrap_or_else(|error| panic!("{name}: {error}"));
         let Reply { status, headers, body } = reply(&answer);

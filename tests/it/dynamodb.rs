@@ -101,7 +101,7 @@ impl Action {
     }
 }
 
-/// Stands between the function and the table; counts, and can fail.
+/// A stand-in between the function and the table: it counts requests, and can fail them.
 #[derive(Clone)]
 pub(crate) struct StandIn {
     pub(crate) endpoint: String,
@@ -212,7 +212,7 @@ fn unprocessed(request: &Value) -> Response {
     json!({ "Responses": { TABLE: [] }, "UnprocessedKeys": request["RequestItems"] }).to_string().into_response()
 }
 
-/// What the function asks while it starts is no part of any decision.
+/// The request of a start is not a part of any decision.
 fn opens_the_connection(request: &Value) -> bool {
     request["RequestItems"][TABLE]["Keys"] == json!([{ "pk": { "S": "-" }, "sk": { "S": "-" } }])
 }
@@ -223,7 +223,7 @@ async fn forward(upstream: &str, headers: HeaderMap, body: Bytes) -> Response {
     (status, headers, answer.bytes().await.unwrap()).into_response()
 }
 
-/// An address nobody listens on.
-pub(crate) async fn nobody() -> SocketAddr {
+/// An address that refuses connections.
+pub(crate) async fn closed_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }

@@ -1,4 +1,4 @@
-//! The built function on real parts: a Lambda Runtime API, events of API Gateway, a DynamoDB-compatible server.
+//! The built function with real parts around it: a Lambda Runtime API, events of API Gateway, a DynamoDB-compatible server.
 
 #![expect(
     clippy::unwrap_used,

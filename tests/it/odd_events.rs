@@ -280,11 +280,11 @@ const READ: [&str; 12] = [
     "/requestContext/identity/sourceIp",
 ];
 
-/// JSON of every type, and texts that a parser of numbers or of Unicode fails over.
+/// JSON of every type, with numbers and texts that parsers refuse.
 const VALUES: [&str; 10] =
     ["null", "true", "7", "1e999", "-1.5", r#""""#, r#""x""#, r#""\ud800""#, "[[],{}]", r#"{"\ud800":[1e999]}"#];
 
-/// Stands for a value until the event is text: no serializer writes what some of the values hold.
+/// A placeholder for a value until the event is text: some of the values are not written by any serializer.
 const PLACE: &str = "@place@";
 
 /// The pointers of all members of an event.
@@ -395,7 +395,7 @@ async fn any_depth_and_any_key_is_passed_over() {
     }
 }
 
-/// Of what appears twice, nothing is chosen: a checked value must not make way for another, nor hide one.
+/// No value is chosen where there are two: one that was checked must not hide another.
 #[tokio::test]
 async fn what_is_read_must_not_appear_twice() {
     let table = Table::with_samples().await;

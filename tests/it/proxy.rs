@@ -1,4 +1,4 @@
-//! The wire to DynamoDB, which can break: proxies that carry requests to the table and harm what comes back.
+//! A broken wire to DynamoDB: proxies that carry requests to the table and damage the answers.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,7 +33,7 @@ pub(crate) enum Wire {
     Corrupted,
 }
 
-/// Carries requests to the table, and harms the answers.
+/// Carries requests to the table, and damages the answers.
 pub(crate) struct Proxy {
     pub(crate) endpoint: String,
     upstream: String,
@@ -86,12 +86,12 @@ impl Proxy {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// Closes what is open, as servers do with connections nobody used for a while.
+    /// Closes the open connections, as servers do with idle ones.
     pub(crate) fn close_connections(&self) {
         self.connections.lock().unwrap().drain(..).for_each(|connection| connection.abort());
     }
 
-    /// Goes away: whoever connects now is refused.
+    /// Refuses connections from now on.
     pub(crate) async fn hang_up(&mut self) {
         let accepting = self.accepting.take().unwrap();
         accepting.abort();
@@ -170,7 +170,7 @@ async fn read_message(stream: &mut TcpStream) -> Option<Vec<u8>> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Identity {
     Good,
-    /// From an authority nobody trusts.
+    /// From an authority that is not trusted.
     Untrusted,
     Expired,
     /// Of another server.

@@ -150,7 +150,7 @@ impl Embedded {
         let data = options.data.as_deref();
         let database = match data {
             None => dynoxide::Database::memory(),
-            Some(path) => dynoxide::Database::new(path.to_str().context("--data is no UTF-8 path")?),
+            Some(path) => dynoxide::Database::new(path.to_str().context("--data is not a UTF-8 path")?),
         };
         let place = data.map_or_else(|| "memory".to_owned(), |path| format!("`{}`", path.display()));
         let database = database.with_context(|| format!("cannot keep the store in {place}"))?;
