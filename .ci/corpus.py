@@ -1,16 +1,20 @@
-"""Sends the corpus through `cargo lambda`, over moto: another DynamoDB-compatible server than that of the Rust tests."""
+"""Sends the corpus, and then many calls at once, through `cargo lambda`, over moto: another DynamoDB-compatible server than
+that of the Rust tests."""
 
+import concurrent.futures
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import urllib.error
+import urllib.request
 
 import boto3
 
 import stand_ins
 
-EVENTS = stand_ins.ROOT / "events"
+EVENTS, CALLS = stand_ins.ROOT / "events", 1000
 
 
 def load_permissions(endpoint):
@@ -37,6 +41,19 @@ def check(expected_file, port):
     return is_same
 
 
+def call(port, number):
+    """Whether a call gets the answer that belongs to it."""
+    caller, callee = (f"+7{number:010}", "+74951234567") if number % 2 else ("PPP009", "PPP006")
+    event = {"appKey": "defaultApp", "callId": f"call-{number}", "caller": caller, "callee": callee}
+    body = json.dumps(event).encode()
+    url = f"http://127.0.0.1:{port}/lambda-url/callgate/x/OnCallEvent"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=60) as response:
+            return (response.status, response.read()) == (200, body) and number % 2 == 1
+    except urllib.error.HTTPError as error:
+        return (error.code, error.read()) == (403, b"") and number % 2 == 0
+
+
 def main():
     # A compilation takes longer than an invocation waits.
     subprocess.run(["cargo", "build", "--quiet", "--package", "callgate"], cwd=stand_ins.ROOT, check=True)
@@ -44,20 +61,26 @@ def main():
     with stand_ins.moto() as endpoint, tempfile.TemporaryFile("w+") as log:
         load_permissions(endpoint)
         environment = os.environ | {"AWS_REGION": stand_ins.REGION, "AWS_ENDPOINT_URL": endpoint, "TABLE_NAME": "callgate"}
-        watch = ["cargo", "lambda", "watch", "--ignore-changes", "--invoke-port", str(port)]
+        environment["STORE_DEADLINE_MS"] = "10000"  # moto is slow
+        watch = ["cargo", "lambda", "watch", "--ignore-changes", "--concurrency", "8", "--invoke-port", str(port)]
         process = subprocess.Popen(watch, cwd=stand_ins.ROOT, env=environment, stdout=log)
         try:
             stand_ins.wait_for(port, process)
             same = [check(it, port) for it in sorted(EVENTS.glob("*.expected.json"))]
+            with concurrent.futures.ThreadPoolExecutor(32) as pool:
+                right = sum(pool.map(lambda number: call(port, number), range(CALLS)))
         finally:
             process.terminate()
             process.wait(timeout=30)
         log.seek(0)
-        messages = [line["message"] for line in stand_ins.check_log(log.read())]
+        lines = stand_ins.check_log(log.read())
+    messages = [line["message"] for line in lines]
+    logged = {line["call_id"] for line in lines if str(line.get("call_id")).startswith("call-")}
     print(f"corpus: {sum(same)} of {len(same)} as expected; {len(messages)} log lines as in the schema")
+    print(f"calls at once: {right} of {CALLS} as expected, {len(logged)} logged")
     # All three kinds of lines, or too little was checked.
     enough = messages.count("decision") >= 15 and messages.count("rejected") >= 8 and len(set(messages)) >= 3
-    sys.exit(not (all(same) and len(same) >= 25 and enough))
+    sys.exit(not (all(same) and len(same) >= 25 and enough and right == len(logged) == CALLS))
 
 
 main()

@@ -1,4 +1,5 @@
-//! Is the request from our WCS? The signature it sends with `rest_hook_send_hash=true`, and where it came from.
+//! Checks that a request is from our WCS: the signature that WCS sends with `rest_hook_send_hash=true`, and the source
+//! address.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,23 +8,23 @@ use hmac::{Hmac, KeyInit, Mac};
 use ipnet::IpNet;
 use md5::Md5;
 
-/// A key both WCS and the function know. It cannot be shown.
+/// A key that WCS and the function share. Its `Debug` form does not show it.
 #[derive(Clone)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the key as it stands in `flashphoner.properties`.
+    /// Takes the key as it is written in `flashphoner.properties` (`rest_hook_secret_key`).
     #[must_use]
     pub fn new(key: &str) -> Self {
         Self(key.to_owned())
     }
 
     fn mac(&self, body: &[u8]) -> Option<Hmac<Md5>> {
-        // HMAC takes keys of any length, so there is always one.
+        // HMAC takes keys of any length, so this is never `None`.
         Hmac::<Md5>::new_from_slice(self.0.as_bytes()).ok().map(|mac| mac.chain_update(body))
     }
 
-    /// What WCS sends in `Authorization` for this body: `WCS` and the HMAC-MD5 in hexadecimal.
+    /// The `Authorization` header that WCS sends with this body: `WCS` and the HMAC-MD5 in hexadecimal.
     #[must_use]
     pub fn authorization(&self, body: &[u8]) -> String {
         let hex = self.mac(body).map(|mac| hex::encode(mac.finalize().into_bytes()));
@@ -37,7 +38,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Was the body signed with one of the secrets? Compares in constant time. Without a secret everybody may ask.
+/// Whether the body was signed with one of the secrets. Compares in constant time. Without secrets, every body counts as
+/// signed.
 #[must_use]
 pub fn is_signed(secrets: &[Secret], authorization: Option<&str>, body: &[u8]) -> bool {
     if secrets.is_empty() {
@@ -48,16 +50,17 @@ pub fn is_signed(secrets: &[Secret], authorization: Option<&str>, body: &[u8]) -
     if !scheme.eq_ignore_ascii_case("WCS") || hex::decode_to_slice(hash.trim_start(), &mut signature).is_err() {
         return false;
     }
-    // Every secret is tried, so that the time does not tell which one it was.
+    // Every secret is tried, so that the time does not depend on which one matches.
     secrets
         .iter()
         .fold(false, |signed, secret| signed | secret.mac(body).is_some_and(|mac| mac.verify_slice(&signature).is_ok()))
 }
 
-/// May a hook come from here? `None` for the list is anywhere; a gateway that names no source is nowhere.
+/// Whether a hook may come from this address. `None` for the list allows every address; `None` for the address, where the
+/// gateway names none, is allowed by no list.
 #[must_use]
 pub fn is_allowed_source(allowed: Option<&[IpNet]>, source: Option<IpAddr>) -> bool {
     let Some(allowed) = allowed else { return true };
-    // An IPv4 caller on a dual-stack gateway may be written as ::ffff:192.0.2.1.
+    // A dual-stack gateway may write an IPv4 address as ::ffff:192.0.2.1.
     source.is_some_and(|source| allowed.iter().any(|net| net.contains(&source.to_canonical())))
 }

@@ -9,39 +9,43 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::Credentials;
 use callgate_core::DialPlan;
 use ipnet::IpNet;
+use lambda_http::http::Uri;
 
 use crate::authentication::Secret;
 use crate::log::{Level, LogSettings};
 use crate::store;
 use crate::store::client::Connection;
 
-/// How long a decision may read at least: with less it could not be asked.
+/// The shortest time a decision may spend reading: a request to DynamoDB needs some of it.
 const MIN_DEADLINE_MS: u64 = 50;
 
-/// How long a decision may read at most: WCS is advised to wait 10 seconds at most for all of it.
+/// The longest time a decision may spend reading: WCS is advised to wait 10 seconds at most for the answer.
 const MAX_DEADLINE_MS: u64 = 10_000;
 
-/// How long an app's item may be reused at most: a suspended app must not go on for longer.
+/// The longest time an app's item may be reused: for as long, a suspended app is not noticed.
 const MAX_APP_CACHE_SECONDS: u64 = 3_600;
+
+/// How many calls the function takes at once at most. Lambda allows 1,600; each costs a task and a connection.
+const MAX_CONCURRENCY: u32 = 10_000;
 
 /// Everything an operator can set, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// How and where to read.
+    /// How and where permissions are read.
     pub store: store::Settings,
-    /// Keys a hook may be signed with; none, and nobody is asked for a signature.
+    /// Keys a hook may be signed with. If there are none, signatures are not checked.
     pub secrets: Vec<Secret>,
-    /// Where hooks may come from; `None` is anywhere.
+    /// The addresses that hooks may come from; `None` allows all.
     pub allowed_sources: Option<Vec<IpNet>>,
     /// Whether a call goes through when permissions cannot be read.
     pub allow_on_store_failure: bool,
     /// How national numbers become international ones.
     pub dial_plan: DialPlan,
-    /// What is logged, and how.
+    /// Which lines are logged, and how.
     pub log: LogSettings,
 }
 
-/// What is wrong with the environment: each variable with its value and what was expected.
+/// What is wrong with the environment: each variable with its value and the expected one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
 
@@ -53,7 +57,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// The process's environment, from which everything below is usually read.
+/// Looks up a variable in the environment of the process.
 #[must_use]
 pub fn process_environment(name: &str) -> Option<OsString> {
     std::env::var_os(name)
@@ -63,7 +67,7 @@ impl Config {
     /// Reads the configuration of the hook.
     ///
     /// # Errors
-    /// When a required variable is missing or any has a wrong value; all of them are named.
+    /// When a required variable is missing or a variable has a wrong value; the error names all of them.
     pub fn read(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let mut env = Environment::new(&lookup);
         let config = Self {
@@ -99,10 +103,10 @@ impl Config {
     }
 }
 
-/// Reads what Lambda says about DynamoDB: region, credentials, endpoint.
+/// Reads how to connect to DynamoDB from the variables that Lambda sets: region, credentials, endpoint.
 ///
 /// # Errors
-/// When region or credentials are missing, or the endpoint is no HTTP URL.
+/// When region or credentials are missing, or the endpoint is not an HTTP URL.
 pub fn read_connection(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Connection, ConfigError> {
     let mut env = Environment::new(&lookup);
     let default_region = env.optional("AWS_DEFAULT_REGION", "an AWS region", region);
@@ -122,20 +126,28 @@ pub fn read_connection(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Conn
     env.finish(Connection { region, credentials, endpoint_url, use_fips, use_dual_stack })
 }
 
-/// Checks what the Lambda runtime needs, and would panic without.
+/// Checks the variables that the Lambda runtime needs and would panic over, and returns how many calls Lambda may send at
+/// once (AWS Lambda Developer Guide, "Lambda Managed Instances").
 ///
 /// # Errors
-/// When one of Lambda's own variables is missing or is not what Lambda would set.
-pub fn check_lambda(lookup: impl Fn(&str) -> Option<OsString>) -> Result<(), ConfigError> {
+/// When one of Lambda's own variables is missing or has a value that Lambda would not set.
+pub fn check_lambda(lookup: impl Fn(&str) -> Option<OsString>) -> Result<u32, ConfigError> {
     let mut env = Environment::new(&lookup);
-    env.of_lambda("AWS_LAMBDA_RUNTIME_API", "HOST:PORT", is_runtime_api);
-    env.of_lambda("AWS_LAMBDA_FUNCTION_NAME", "a name", |_| true);
-    env.of_lambda("AWS_LAMBDA_FUNCTION_VERSION", "a version", |_| true);
-    env.of_lambda("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "megabytes", |it| it.parse::<i32>().is_ok());
-    env.finish(())
+    env.of_lambda("AWS_LAMBDA_RUNTIME_API", "HOST:PORT", |value| is_runtime_api(value).then_some(()));
+    env.of_lambda("AWS_LAMBDA_FUNCTION_NAME", "a name", |_| Some(()));
+    env.of_lambda("AWS_LAMBDA_FUNCTION_VERSION", "a version", |_| Some(()));
+    env.of_lambda("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "megabytes", |value| value.parse::<i32>().ok());
+    let concurrency = "AWS_LAMBDA_MAX_CONCURRENCY";
+    let mut max_concurrency = 1;
+    if env.value(concurrency).is_some() {
+        let expected = format!("a whole number from 1 to {MAX_CONCURRENCY}");
+        let parse = |value: &str| value.parse().ok().filter(|number| (1..=MAX_CONCURRENCY).contains(number));
+        max_concurrency = env.of_lambda(concurrency, &expected, parse).unwrap_or(1);
+    }
+    env.finish(max_concurrency)
 }
 
-/// The variables, and what was found wrong with them so far.
+/// The variables, and the problems found with them so far.
 struct Environment<'a> {
     lookup: &'a dyn Fn(&str) -> Option<OsString>,
     problems: Vec<String>,
@@ -150,16 +162,16 @@ impl<'a> Environment<'a> {
         if self.problems.is_empty() { Ok(value) } else { Err(ConfigError(self.problems)) }
     }
 
-    /// A template sets what was not chosen to the empty string, which counts as not set.
+    /// An empty variable counts as not set: a template writes parameters without a value so.
     fn value(&mut self, name: &str) -> Option<String> {
-        let value = self.as_it_is(name)?.trim().to_owned();
+        let value = self.exact_value(name)?.trim().to_owned();
         (!value.is_empty()).then_some(value)
     }
 
-    fn as_it_is(&mut self, name: &str) -> Option<String> {
+    fn exact_value(&mut self, name: &str) -> Option<String> {
         let value = (self.lookup)(name)?.into_string();
         // It may be a secret.
-        value.inspect_err(|_| self.problems.push(format!("{name} is no UTF-8 (not shown)"))).ok()
+        value.inspect_err(|_| self.problems.push(format!("{name} is not UTF-8 (not shown)"))).ok()
     }
 
     fn optional<T>(&mut self, name: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
@@ -175,7 +187,7 @@ impl<'a> Environment<'a> {
         self.present(name, expected, |env| env.optional(name, expected, parse))
     }
 
-    /// What is read must be there; what is wrong with it has been said by whoever read it.
+    /// A value that must be set. A wrong one has been reported by `read`.
     fn present<T: Default>(&mut self, name: &str, expected: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> T {
         let known = self.problems.len();
         let value = read(self);
@@ -185,23 +197,25 @@ impl<'a> Environment<'a> {
         value.unwrap_or_default()
     }
 
-    /// What the Lambda runtime reads by itself, and panics over white space in it.
-    fn of_lambda(&mut self, name: &str, expected: &str, is_right: impl FnOnce(&str) -> bool) {
+    /// A variable that the Lambda runtime reads by itself. It panics over, or ignores, a value with white space around it.
+    fn of_lambda<T>(&mut self, name: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let expected = format!("{expected}, set by AWS Lambda");
-        match self.as_it_is(name) {
-            None => self.problems.push(format!("{name} is not set; expected {expected}")),
-            Some(value) if value.is_empty() || value.trim() != value || !is_right(&value) => {
-                self.problems.push(format!("{name} is `{value}`; expected {expected}"));
-            }
-            Some(_) => {}
+        let Some(value) = self.exact_value(name) else {
+            self.problems.push(format!("{name} is not set; expected {expected}"));
+            return None;
+        };
+        let parsed = if value.is_empty() || value.trim() != value { None } else { parse(&value) };
+        if parsed.is_none() {
+            self.problems.push(format!("{name} is `{value}`; expected {expected}"));
         }
+        parsed
     }
 
-    /// What is signed with, or sent in a header. Never shown.
+    /// A part of the credentials, which are signed with or sent in a header. Never shown.
     fn credential(&mut self, name: &str) -> Option<String> {
         let value = self.value(name)?;
         if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
-            self.problems.push(format!("{name} holds a character that no credential holds (not shown)"));
+            self.problems.push(format!("{name} holds a character that credentials cannot have (not shown)"));
         }
         Some(value)
     }
@@ -212,7 +226,7 @@ impl<'a> Environment<'a> {
             .unwrap_or(default)
     }
 
-    /// One of a few words, in any case; the first is the default.
+    /// One of a few words, in upper or lower case; the first is the default.
     fn word<T: Copy + Default>(&mut self, name: &str, words: &[(&str, T)]) -> T {
         let expected = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(" or ");
         let find = |value: &str| words.iter().find(|(word, _)| word.eq_ignore_ascii_case(value)).map(|(_, it)| *it);
@@ -220,7 +234,7 @@ impl<'a> Environment<'a> {
         self.optional(name, &expected, find).unwrap_or(default)
     }
 
-    /// A secret's value never stands in an error.
+    /// Up to two secrets. Errors never show their values.
     fn secrets(&mut self, name: &str) -> Vec<Secret> {
         let Some(value) = self.value(name) else { return Vec::new() };
         let secrets: Vec<_> = value.split(',').map(str::trim).collect();
@@ -258,26 +272,26 @@ fn table(value: &str) -> Option<String> {
     is_name.then(|| value.to_owned())
 }
 
-/// It becomes part of a host name.
+/// A region becomes a part of a host name, so it must be a valid label.
 fn region(value: &str) -> Option<String> {
     let is_label = value.len() <= 63 && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     is_label.then(|| value.to_owned())
 }
 
-/// Is this an absolute URL of HTTP?
+/// Whether this is an absolute `http://` or `https://` URL.
 #[must_use]
 pub fn is_http_url(value: &str) -> bool {
-    let is_absolute = |uri: http::Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
-    http::Uri::from_str(value).is_ok_and(is_absolute)
+    let is_absolute = |uri: Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+    Uri::from_str(value).is_ok_and(is_absolute)
 }
 
 fn http_url(value: &str) -> Option<String> {
     is_http_url(value).then(|| value.to_owned())
 }
 
-/// Lambda sets `HOST:PORT`; its stand-ins also a URL.
+/// Lambda sets `HOST:PORT`; emulators may set a URL.
 fn is_runtime_api(value: &str) -> bool {
-    http::Uri::from_str(value).is_ok_and(|uri| uri.authority().is_some())
+    Uri::from_str(value).is_ok_and(|uri| uri.authority().is_some())
 }
 
 fn cidrs(value: &str) -> Option<Vec<IpNet>> {
@@ -285,7 +299,7 @@ fn cidrs(value: &str) -> Option<Vec<IpNet>> {
     value.split(',').map(|source| one(source.trim()).map(canonical)).collect()
 }
 
-/// IPv4 addresses written as IPv6 ones, `::ffff:192.0.2.0/120`, as what the sources of requests are compared in.
+/// IPv4 networks written as IPv6 ones (`::ffff:192.0.2.0/120`) as IPv4 networks, which source addresses are compared with.
 fn canonical(net: IpNet) -> IpNet {
     let as_ipv4 = match net.addr().to_canonical() {
         IpAddr::V4(address) if matches!(net, IpNet::V6(_)) => {

@@ -1,28 +1,24 @@
-//! What WCS sends: read strictly where it is decided on, and not at all elsewhere.
-
-use std::borrow::Cow;
-use std::fmt;
+//! The bodies of the hooks: fields that decide are parsed strictly, all others are passed through unread.
 
 use callgate_core::{AppKey, Call, DialPlan, IdError, MediaSet, PartyId};
-use serde::Deserializer as _;
-use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde_json::error::Category;
 
-/// Tells WCS to refuse a call that its backend refuses: without it, or with `restOnError` left at its default
+use crate::json::for_each_member;
+
+/// Makes WCS refuse a call that its backend refuses: without it, or with `restOnError` left at its default
 /// of `LOG`, a 403 lets the call through (WCS 5.2, "REST Hooks", `restClientConfig`).
 const REST_CLIENT_CONFIG: &str = r#""restClientConfig":{"OnCallEvent":{"clientExclude":"","restExclude":"","restOnError":"FAIL","restPolicy":"NOTIFY","restOverwrite":""}}"#;
 
-/// An incoming SIP call that WCS asks about.
+/// An incoming SIP call that WCS asks its backend about (WCS 5.2, "REST Hooks", `OnCallEvent`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OnCallEvent {
-    /// What is decided on.
+    /// The fields that decide.
     pub call: Call,
     /// WCS's id of the call, for the log.
     pub call_id: Option<String>,
 }
 
-/// Why an event cannot be answered. Says which field, and repeats nothing of what was received but a character no id may
-/// hold.
+/// Why a body is refused. Names the field, and repeats nothing of the body but a character that ids cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     /// The body is not JSON.
@@ -33,29 +29,38 @@ pub enum EventError {
         /// Where it stops being JSON, from 1.
         column: usize,
     },
-    /// The body is JSON of another kind.
+    /// The body is JSON, but not an object.
     #[error("the body is no JSON object")]
     NotAnObject,
-    /// A field that is decided on stands twice.
+    /// A field that decides appears twice.
     #[error("the field `{0}` stands twice")]
     Twice(&'static str),
-    /// A field without which nothing can be decided.
+    /// A required field is missing.
     #[error("the field `{0}` is missing or empty")]
     Missing(&'static str),
-    /// A field that is decided on holds something else.
+    /// A field that decides has another type.
     #[error("the field `{0}` must be {1}")]
     WrongType(&'static str, &'static str),
-    /// A party or an app that cannot exist.
+    /// The id of a party or the key of an app is not valid.
     #[error("the field `{0}` {1}")]
     Id(&'static str, IdError),
 }
 
+impl From<serde_json::Error> for EventError {
+    fn from(error: serde_json::Error) -> Self {
+        match error.classify() {
+            Category::Data => Self::NotAnObject,
+            _ => Self::NotJson { line: error.line(), column: error.column() },
+        }
+    }
+}
+
 impl OnCallEvent {
-    /// Reads the event.
+    /// Parses the body of an `OnCallEvent` request.
     ///
     /// # Errors
-    /// When the body is no JSON object; when `appKey` or `callee` is missing; when a field that is decided on
-    /// has the wrong type, stands twice or holds no id.
+    /// When the body is not a JSON object; when `appKey` or `callee` is missing; when a field that decides has the wrong
+    /// type, appears twice or is not a valid id.
     pub fn parse(body: &str, plan: &DialPlan) -> Result<Self, EventError> {
         let mut app_key = Field::new("appKey");
         let mut caller = Field::new("caller");
@@ -63,7 +68,7 @@ impl OnCallEvent {
         let mut has_audio = Field::new("hasAudio");
         let mut has_video = Field::new("hasVideo");
         let mut call_id = None;
-        for_each_member(body, |member| {
+        for_each_member::<EventError>(body, |member| {
             let name = member.name();
             for field in [&mut app_key, &mut caller, &mut callee, &mut has_audio, &mut has_video] {
                 if name == field.name {
@@ -92,10 +97,10 @@ impl OnCallEvent {
     }
 }
 
-/// The answer to `connect`: the received object, byte for byte, with our `restClientConfig` and no other.
+/// The answer to `connect`: the received object, byte for byte, with our `restClientConfig` in place of any other.
 ///
 /// # Errors
-/// When the body is no JSON object.
+/// When the body is not a JSON object.
 pub fn with_rest_client_config(body: &str) -> Result<String, EventError> {
     let between = |start: usize, end: usize| body.get(start..end).unwrap_or_default();
     let end_of = |value: &str| value.as_ptr().addr() - body.as_ptr().addr() + value.len();
@@ -105,7 +110,7 @@ pub fn with_rest_client_config(body: &str) -> Result<String, EventError> {
     // Each member with the white space around it, as far as the braces or commas on either side.
     let mut kept = Vec::new();
     let mut start = open;
-    for_each_member(body, |member| {
+    for_each_member::<EventError>(body, |member| {
         let value_end = end_of(member.value);
         let end = between(value_end, close).find(',').map_or(close, |comma| value_end + comma);
         if member.name() != "restClientConfig" {
@@ -122,7 +127,7 @@ pub fn with_rest_client_config(body: &str) -> Result<String, EventError> {
     Ok([between(0, open), &kept.join(","), comma, REST_CLIENT_CONFIG, between(close, body.len())].concat())
 }
 
-/// A member of the event that is decided on, as it was received.
+/// A field that decides, as it was received.
 struct Field<'a> {
     name: &'static str,
     value: Option<&'a str>,
@@ -159,55 +164,6 @@ impl<'a> Field<'a> {
             Some(_) => Err(EventError::WrongType(self.name, "true or false")),
         }
     }
-}
-
-/// A member of a JSON object, as it was received.
-struct Member<'a> {
-    key: &'a str,
-    value: &'a str,
-}
-
-impl<'a> Member<'a> {
-    /// The key's text. One that is no Unicode text (a lone surrogate) is none of the names we look for.
-    fn name(&self) -> Cow<'a, str> {
-        match self.key.strip_prefix('"').and_then(|key| key.strip_suffix('"')) {
-            Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),
-            _ => Cow::Owned(serde_json::from_str(self.key).unwrap_or_default()),
-        }
-    }
-}
-
-/// Walks over the members of a JSON object and checks it to its end; the first error of `visit` counts.
-fn for_each_member<'a>(
-    body: &'a str,
-    visit: impl FnMut(Member<'a>) -> Result<(), EventError>,
-) -> Result<(), EventError> {
-    struct Members<F>(F);
-
-    impl<'de, F: FnMut(Member<'de>) -> Result<(), EventError>> Visitor<'de> for Members<F> {
-        type Value = Result<(), EventError>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut outcome = Ok(());
-            while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                outcome = outcome.and_then(|()| (self.0)(Member { key: key.get(), value: value.get() }));
-            }
-            Ok(outcome)
-        }
-    }
-
-    let mut json = serde_json::Deserializer::from_str(body);
-    let visited = json.deserialize_map(Members(visit)).and_then(|outcome| json.end().map(|()| outcome));
-    visited.unwrap_or_else(|error| {
-        Err(match error.classify() {
-            serde_json::error::Category::Data => EventError::NotAnObject,
-            _ => EventError::NotJson { line: error.line(), column: error.column() },
-        })
-    })
 }
 
 #[cfg(test)]
@@ -305,7 +261,7 @@ mod tests {
         assert!(with_rest_client_config("{\"a\":1,}").is_err());
     }
 
-    /// JSON objects with everything that may stand in them, as no serializer would write it.
+    /// JSON objects with all that JSON allows, in forms that serializers do not write.
     fn json_object() -> impl Strategy<Value = String> {
         let space = || prop_oneof![4 => Just(""), 1 => Just(" "), 1 => Just("\r\n\t")];
         let string = prop_oneof![
@@ -336,7 +292,7 @@ mod tests {
 
     fn members(body: &str) -> Vec<(String, String)> {
         let mut members = Vec::new();
-        for_each_member(body, |member| {
+        for_each_member::<EventError>(body, |member| {
             members.push((member.name().into_owned(), member.value.to_owned()));
             Ok(())
         })

@@ -1,105 +1,103 @@
 //! The hook on one screen: authenticate, parse, look up, decide, log.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use callgate_core::{Call, Decision, Door, Effect, EpochSeconds, InvalidRecord, RecordLocation, decide};
-use lambda_runtime::Diagnostic;
-use serde_json::value::RawValue;
+use lambda_http::http::Method;
+use lambda_http::http::header::AUTHORIZATION;
+use lambda_http::http::request::Parts;
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt as _, Response};
 
 use crate::authentication::{is_allowed_source, is_signed};
 use crate::config::Config;
 use crate::event::{EventError, OnCallEvent, with_rest_client_config};
-use crate::http::{Answer, Hook, Rejection, Reply, Request};
+use crate::gateway::InvalidBase64;
 use crate::log::{DecisionRecord, Level};
+use crate::response::{Answer, MAX_BODY, Rejection};
 use crate::store::{Lookup, Store};
 
-/// The hook: one for as long as the process lives.
+/// Answers the requests of WCS: one for as long as the process lives, for any number of requests at once.
 #[derive(Debug)]
-pub struct Gate {
+pub struct HookHandler {
     config: Config,
     store: Store,
     is_cold: AtomicBool,
 }
 
-/// The event was sent by something else than API Gateway. Says where it stops to look like one, and repeats nothing of it.
-#[derive(Debug, thiserror::Error)]
-#[error("the event is no request of API Gateway: {0}")]
-pub struct NotFromApiGateway(String);
-
-impl From<serde_json::Error> for NotFromApiGateway {
-    fn from(error: serde_json::Error) -> Self {
-        // What lies at a place of the event is told with what was found there.
-        Self(match error.line() {
-            0 => error.to_string(),
-            line => format!("it cannot be read at line {line}, column {}", error.column()),
-        })
-    }
+/// A REST hook of WCS, by the last segment of the path (WCS 5.2, "REST Hooks").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hook {
+    /// A client connects: how does the backend want to be called?
+    Connect,
+    /// An incoming SIP call: may it go through?
+    OnCallEvent,
 }
 
-impl From<NotFromApiGateway> for Diagnostic {
-    fn from(error: NotFromApiGateway) -> Self {
-        Self { error_type: "NotFromApiGateway".to_owned(), error_message: error.to_string() }
-    }
-}
-
-impl Gate {
-    /// Puts configuration and store together, and says so once when nobody has to sign.
+impl HookHandler {
+    /// Puts configuration and store together. Logs a warning where no secret is set.
     #[must_use]
     pub fn new(config: Config, store: Store) -> Self {
         if config.secrets.is_empty() {
-            config.log.say(
+            config.log.message(
                 Level::Warn,
-                "hooks are not authenticated: anybody who knows the URL may ask; set WCS_HOOK_SECRET to the \
+                "hooks are not authenticated: anyone who knows the URL can call them; set WCS_HOOK_SECRET to the \
                  rest_hook_secret_key of WCS",
             );
         }
         Self { config, store, is_cold: AtomicBool::new(true) }
     }
 
-    /// Does during the start what the first call would wait for: Lambda lends a start a whole core, and gives a call
-    /// the share that its memory buys.
+    /// Opens the connection to DynamoDB during the start, so that the first call does not wait for it: Lambda gives a
+    /// start a whole core, and a call the share that its memory size buys.
     pub async fn prepare(&self) {
         if let Err(error) = self.store.open_connection().await {
-            self.config.log.say(Level::Debug, &format!("the connection was not opened during the start: {error}"));
+            self.config.log.message(Level::Debug, &format!("the connection was not opened during the start: {error}"));
         }
     }
 
-    /// Answers an event of API Gateway.
+    /// Logs an event that never became a request.
+    pub(crate) fn log_error(&self, error: &impl std::fmt::Display) {
+        self.config.log.message(Level::Error, &error.to_string());
+    }
+
+    /// Answers a request and logs the decision.
     ///
-    /// # Errors
-    /// When the event comes from something else.
-    pub async fn answer(&self, event: &RawValue, request_id: &str) -> Result<Reply, NotFromApiGateway> {
+    /// Reads its method, its headers and its body, and by [`lambda_http::RequestExt`] the raw path, the source address
+    /// in the request context and the request id in the Lambda context. The URI is not read.
+    pub async fn handle(&self, request: Request) -> Response<Body> {
         let started = Instant::now();
-        let request = Request::from_event(event)
-            .map_err(NotFromApiGateway::from)
-            .inspect_err(|error| self.config.log.say(Level::Error, &error.to_string()))?;
+        let (parts, body) = request.into_parts();
+        let request_id = parts.extensions.lambda_context_ref().map_or("", |context| context.request_id.as_str());
         let cold_start = self.is_cold.swap(false, Ordering::Relaxed);
         let record = DecisionRecord::new(started, request_id, cold_start);
-        let answer = self.hook(&request, record).await.unwrap_or_else(|rejection| {
+        let answer = self.answer(&parts, body, record).await.unwrap_or_else(|rejection| {
             let error = rejection.to_string();
             let answer = Answer::Rejected(rejection);
             self.config.log.rejected(answer.status().as_u16(), &error, request_id);
             answer
         });
-        Ok(request.reply(answer))
+        answer.into_response()
     }
 
-    async fn hook(&self, request: &Request<'_>, record: DecisionRecord<'_>) -> Result<Answer, Rejection> {
-        if !is_allowed_source(self.config.allowed_sources.as_deref(), request.source) {
-            return Ok(self.not_ours("source_not_allowed", record));
+    async fn answer(&self, parts: &Parts, body: Body, record: DecisionRecord<'_>) -> Result<Answer, Rejection> {
+        if !is_allowed_source(self.config.allowed_sources.as_deref(), source_address(parts)) {
+            return Ok(self.not_authentic("source_not_allowed", record));
         }
-        let hook = request.hook()?;
-        // Who does not even claim to have signed is told nothing about the body either.
-        if !self.config.secrets.is_empty() && request.authorization().is_none() {
-            return Ok(self.not_ours("bad_signature", record));
+        let hook = hook(parts)?;
+        let authorization = authorization(parts);
+        // A request without a signature gets no error about its body either.
+        if !self.config.secrets.is_empty() && authorization.is_none() {
+            return Ok(self.not_authentic("bad_signature", record));
         }
-        let body = request.body()?;
-        if !is_signed(&self.config.secrets, request.authorization(), &body) {
-            return Ok(self.not_ours("bad_signature", record));
+        check_body(parts, &body)?;
+        if !is_signed(&self.config.secrets, authorization, &body) {
+            return Ok(self.not_authentic("bad_signature", record));
         }
         let bad = |error: EventError| Rejection::BadRequest(error.to_string());
-        let body = String::from_utf8(body).map_err(|_| Rejection::BadRequest("the body is not UTF-8".to_owned()))?;
+        let body = into_text(body)?;
         match hook {
             Hook::Connect => with_rest_client_config(&body).map(Answer::Echo).map_err(bad),
             Hook::OnCallEvent => {
@@ -109,8 +107,8 @@ impl Gate {
         }
     }
 
-    /// The request is not from our WCS. Nothing is looked up, and the answer tells no more than a refusal.
-    fn not_ours(&self, reason: &'static str, record: DecisionRecord<'_>) -> Answer {
+    /// The request is not from our WCS. Nothing is looked up, and the answer is the same as a refusal.
+    fn not_authentic(&self, reason: &'static str, record: DecisionRecord<'_>) -> Answer {
         self.log(DecisionRecord { level: Level::Warn, decision: "deny", reason, ..record }, Answer::Refused)
     }
 
@@ -169,7 +167,7 @@ impl Gate {
         }
     }
 
-    /// Names the item and the rule that could not be understood.
+    /// Names the item and the rule that could not be parsed.
     fn describe(&self, invalid: &InvalidRecord<'_>, call: &Call) -> String {
         let Call { app, caller, callee, .. } = call;
         let [caller, callee] = [caller, callee].map(|id| self.config.log.party(id.as_str()));
@@ -200,7 +198,57 @@ impl Gate {
     }
 }
 
-/// Whole seconds since 1970, as decisions count time; what lies before is its beginning.
+/// Which hook is called.
+fn hook(parts: &Parts) -> Result<Hook, Rejection> {
+    let hook = match parts.raw_http_path().rsplit('/').next() {
+        Some("connect") => Hook::Connect,
+        Some("OnCallEvent") => Hook::OnCallEvent,
+        _ => return Err(Rejection::UnknownHook),
+    };
+    if parts.method == Method::POST { Ok(hook) } else { Err(Rejection::NotPost) }
+}
+
+/// The address the gateway received the request from, which no header can change. Some gateways add the port.
+fn source_address(parts: &Parts) -> Option<IpAddr> {
+    let source = match parts.request_context_ref()? {
+        RequestContext::ApiGatewayV1(context) => context.identity.source_ip.as_deref()?,
+        RequestContext::ApiGatewayV2(context) => context.http.source_ip.as_deref()?,
+        _ => return None,
+    };
+    source.parse().ok().or_else(|| source.parse().ok().map(|address: SocketAddr| address.ip()))
+}
+
+/// The `Authorization` header. `None` where there are several: the right one cannot be chosen.
+fn authorization(parts: &Parts) -> Option<&str> {
+    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+    let only = values.next()?;
+    if values.next().is_some() { None } else { only.to_str().ok() }
+}
+
+/// Checks the body's length and encoding.
+fn check_body(parts: &Parts, body: &Body) -> Result<(), Rejection> {
+    let is_base64 = parts.extensions.get::<InvalidBase64>().is_some();
+    let longest = if is_base64 { MAX_BODY.div_ceil(3) * 4 } else { MAX_BODY };
+    if body.len() > longest {
+        Err(Rejection::TooLarge)
+    } else if is_base64 {
+        Err(Rejection::BadRequest("the body is not base64".to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
+fn into_text(body: Body) -> Result<String, Rejection> {
+    match body {
+        Body::Text(text) => Ok(text),
+        Body::Binary(bytes) => {
+            String::from_utf8(bytes).map_err(|_| Rejection::BadRequest("the body is not UTF-8".to_owned()))
+        }
+        _ => Ok(String::new()),
+    }
+}
+
+/// Whole seconds since 1970, as decisions count time. An earlier time is 0.
 #[must_use]
 pub fn epoch_seconds(now: SystemTime) -> EpochSeconds {
     let since = now.duration_since(SystemTime::UNIX_EPOCH).as_ref().map_or(0, Duration::as_secs);

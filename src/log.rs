@@ -7,25 +7,25 @@ use std::time::{Duration, Instant, SystemTime};
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// How much a line matters.
+/// How urgent a line is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Somebody has to do something.
+    /// An operator has to act.
     Error,
-    /// Somebody should look.
+    /// An operator should look at it.
     Warn,
     /// A call was decided.
     #[default]
     Info,
-    /// What a decision was made of.
+    /// Details.
     Debug,
 }
 
-/// What is logged, and how.
+/// Which lines are logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
-    /// Lines that matter less are left out, and their metrics with them.
+    /// Lines of a less urgent level are left out, and their metrics with them.
     pub level: Level,
     /// Numbers and ids are cut to their last four characters.
     pub mask_parties: bool,
@@ -33,12 +33,12 @@ pub struct LogSettings {
     pub function: String,
 }
 
-/// What is known about a call when it is answered.
+/// The facts of a call when it is answered, for its log line.
 #[derive(Debug, Clone)]
 pub struct DecisionRecord<'a> {
-    /// When it came in.
+    /// When the handler received it.
     pub started: Instant,
-    /// How much it matters.
+    /// How urgent the line is.
     pub level: Level,
     /// `allow`, `deny` or `error`.
     pub decision: &'static str,
@@ -50,28 +50,28 @@ pub struct DecisionRecord<'a> {
     pub rule: Option<String>,
     /// The app's key.
     pub app: Option<&'a str>,
-    /// Canonical.
+    /// The caller's canonical id.
     pub caller: Option<&'a str>,
-    /// Canonical.
+    /// The callee's canonical id.
     pub callee: Option<&'a str>,
     /// WCS's id of the call.
     pub call_id: Option<&'a str>,
     /// Lambda's id of the invocation.
     pub request_id: &'a str,
-    /// The sandbox's first call.
+    /// Whether it is the sandbox's first call.
     pub cold_start: bool,
-    /// How long reading took, when anything was read.
+    /// How long the lookup took, if there was one.
     pub store: Option<Duration>,
     /// Read capacity units consumed.
     pub units: f64,
     /// The answer's HTTP status.
     pub status: u16,
-    /// What went wrong, for whoever mends it.
+    /// What went wrong, for the person who fixes it.
     pub error: Option<String>,
 }
 
 impl<'a> DecisionRecord<'a> {
-    /// A record of nothing yet.
+    /// A record of a call that has just begun.
     #[must_use]
     pub const fn new(started: Instant, request_id: &'a str, cold_start: bool) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl<'a> DecisionRecord<'a> {
 const MAX_CALL_ID: usize = 256;
 
 impl LogSettings {
-    /// Writes the line of a call.
+    /// Writes the line of a call, with its metrics.
     pub fn decision(&self, record: &DecisionRecord<'_>) {
         if record.level > self.level {
             return;
@@ -135,7 +135,7 @@ impl LogSettings {
         });
     }
 
-    /// Writes the line of a request that asks nothing that can be decided.
+    /// Writes the line of a request that is not a valid call of a hook.
     pub fn rejected(&self, status: u16, error: &str, request_id: &str) {
         #[derive(Serialize)]
         struct Line<'a> {
@@ -152,35 +152,35 @@ impl LogSettings {
         }
     }
 
-    /// An id or a pattern as it may be shown: cut to its last four characters, where that was chosen.
+    /// An id or a pattern as it may be logged: its last four characters only, where `LOG_PARTIES=masked`.
     #[must_use]
     pub fn party<'a>(&self, id: &'a str) -> &'a str {
         if !self.mask_parties {
             return id;
         }
-        // The star of a prefix is no part of anybody's number.
+        // The star of a prefix is not a part of the number.
         let literal = id.strip_suffix('*').unwrap_or(id);
         let start = literal.char_indices().rev().nth(3).map_or(0, |(at, _)| at);
         id.get(start..).unwrap_or_default()
     }
 
-    /// Writes a line about the function itself.
-    pub fn say(&self, level: Level, message: &str) {
+    /// Writes a line about the function itself, where the level is logged.
+    pub fn message(&self, level: Level, text: &str) {
         if level <= self.level {
-            say(level, message);
+            message(level, text);
         }
     }
 }
 
-/// Writes a line about the function itself, whatever is configured.
-pub fn say(level: Level, message: &str) {
+/// Writes a line about the function itself, whatever level is configured.
+pub fn message(level: Level, text: &str) {
     #[derive(Serialize)]
     struct Line<'a> {
         timestamp: String,
         level: Level,
         message: &'a str,
     }
-    write_line(&Line { timestamp: timestamp(SystemTime::now()), level, message });
+    write_line(&Line { timestamp: timestamp(SystemTime::now()), level, message: text });
 }
 
 #[derive(Serialize)]
@@ -257,7 +257,7 @@ impl Metrics {
     }
 }
 
-/// Whole lines, so that lines of concurrent calls do not mix. There is nowhere to report a broken stdout to.
+/// Writes a whole line under one lock, so that lines of concurrent calls do not mix. A broken stdout cannot be reported.
 fn write_line(line: &impl Serialize) {
     if let Ok(text) = serde_json::to_string(line) {
         let line = escaped(text) + "\n";
@@ -265,17 +265,17 @@ fn write_line(line: &impl Serialize) {
     }
 }
 
-/// JSON leaves some characters as they are that a terminal obeys: `call_id` is the calling side's choice, and a line is
+/// Escapes characters that JSON leaves as they are and a terminal obeys: the calling side chooses `call_id`, and lines are
 /// read on terminals too.
 fn escaped(json: String) -> String {
-    let is_obeyed = |c: char| {
+    let is_control = |c: char| {
         c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    if !json.contains(is_obeyed) {
+    if !json.contains(is_control) {
         return json;
     }
     json.chars().fold(String::with_capacity(json.len() + 16), |mut text, c| {
-        if is_obeyed(c) {
+        if is_control(c) {
             let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {
             text.push(c);
@@ -289,7 +289,7 @@ fn timestamp(now: SystemTime) -> String {
     Timestamp::try_from(now).map(|now| format!("{now:.6}")).unwrap_or_default()
 }
 
-/// To the microsecond.
+/// Milliseconds, rounded to the microsecond.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -1,40 +1,41 @@
-//! The Lambda function: reads the configuration, then answers API Gateway's events one by one.
+//! The Lambda function: reads the configuration, then answers API Gateway's events.
 
 use std::process::ExitCode;
 
 use callgate::config::{Config, check_lambda, process_environment, read_connection};
-use callgate::handler::Gate;
-use callgate::log::{Level, say};
+use callgate::gateway;
+use callgate::handler::HookHandler;
+use callgate::log::{Level, message};
 use callgate::store::{Store, client};
-use lambda_runtime::{Error, LambdaEvent, Runtime, service_fn};
+use lambda_http::lambda_runtime::Runtime;
+use lambda_http::{Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
+use tokio::runtime;
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(Level::Error, &format!("callgate cannot run: {error}"));
+            message(Level::Error, &format!("callgate cannot run: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
 fn run() -> Result<(), Error> {
-    check_lambda(process_environment)?;
+    let max_concurrency = check_lambda(process_environment)?;
     let config = Config::read(process_environment)?;
     let client = client::connect(read_connection(process_environment)?, config.store.deadline);
     let store = Store::new(client, config.store.clone());
-    let gate = Gate::new(config, store);
-    // It lives as long as the process, so that the loop below can be a task.
-    let gate: &'static Gate = Box::leak(Box::new(gate));
-    let answer = move |event: LambdaEvent<Box<RawValue>>| async move {
-        gate.answer(&event.payload, &event.context.request_id).await
-    };
-    // One call at a time is all a sandbox gets, so one thread is enough.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        gate.prepare().await;
+    // Lives as long as the process, so that the loop below can be a task.
+    let handler: &'static HookHandler = Box::leak(Box::new(HookHandler::new(config, store)));
+    let service = service_fn(move |event: LambdaEvent<Box<RawValue>>| gateway::answer(handler, event));
+    // Where Lambda sends one call at a time, one thread is enough, and cheaper.
+    let mut runtime =
+        if max_concurrency > 1 { runtime::Builder::new_multi_thread() } else { runtime::Builder::new_current_thread() };
+    runtime.enable_all().build()?.block_on(async {
+        handler.prepare().await;
         // As a task: what the runtime itself blocks on costs an `epoll_wait` more at each of three wake-ups a call.
-        tokio::spawn(Runtime::new(service_fn(answer)).run()).await?
+        tokio::spawn(Runtime::new(service).run_concurrent()).await?
     })
 }

@@ -1,4 +1,4 @@
-//! What the permission table says about a call: one `BatchGetItem` a decision, inside a deadline.
+//! Looks up the permissions of a call: one `BatchGetItem` a decision, inside a deadline.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,18 +15,18 @@ mod checksum;
 pub mod client;
 pub mod item;
 
-/// Apps kept in memory at most: whoever asks names the app, and may name any. One as large as DynamoDB lets it be takes
-/// 1.7 MB, and a sandbox of 128 MB must stand this many of them.
+/// Apps kept in memory at most: a request names the app, and may name any. An app's item of the largest size that DynamoDB
+/// allows takes 1.7 MB of memory, and this many of them must fit into 128 MB.
 const MAX_CACHED_APPS: usize = 32;
 
-/// The first pause before keys are asked for again that DynamoDB left unprocessed; each further one is twice as long.
+/// The first pause before a request for the keys that DynamoDB left unprocessed; each further one is twice as long.
 const UNPROCESSED_BACKOFF: Duration = Duration::from_millis(10);
 
 /// The longest a start waits for the connection. A handshake with DynamoDB takes some milliseconds.
-const OPENING: Duration = Duration::from_millis(500);
+const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A key nothing is ever stored under: ours start with `APP#` or `PARTY#`.
-const NOBODY: &str = "-";
+/// A key without an item, always: those of items start with `APP#` or `PARTY#`.
+const UNUSED_KEY: &str = "-";
 
 /// How and where to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Settings {
     pub deadline: Duration,
 }
 
-/// The permission table, read.
+/// Reads the permission table, and keeps the apps for a while.
 #[derive(Debug)]
 pub struct Store {
     client: Client,
@@ -55,7 +55,7 @@ struct CachedApp {
     read_at: (SystemTime, Instant),
 }
 
-/// What was found about a call.
+/// The permissions of a call, as they are stored.
 #[derive(Debug)]
 pub struct Lookup {
     app: Arc<ParsedItem<App>>,
@@ -68,7 +68,7 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// As the decision takes it.
+    /// The permissions as the decision takes them.
     #[must_use]
     pub fn permissions(&self) -> Permissions<'_> {
         Permissions {
@@ -80,25 +80,25 @@ impl Lookup {
     }
 }
 
-/// Why nobody can say what the table says.
+/// Why a lookup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It took too long.
+    /// DynamoDB did not answer before the deadline.
     #[error("DynamoDB did not answer within {} ms", .0.as_millis())]
     Deadline(Duration),
-    /// DynamoDB refused, failed or could not be reached, and trying again did not help.
+    /// DynamoDB refused, failed or could not be reached, and retries did not help.
     #[error("{0}")]
     Failed(String),
     /// DynamoDB kept leaving keys unprocessed, which is how it throttles a batch.
     #[error("DynamoDB left keys unprocessed until the deadline: the table is throttled")]
     Unprocessed,
-    /// The answer does not hold what was asked for.
+    /// The answer does not hold what was requested.
     #[error("DynamoDB's answer cannot be used: {0}")]
     BadAnswer(&'static str),
 }
 
 impl Store {
-    /// A store over a client; see [`client::connect`] for the one the function uses.
+    /// Reads through this client; the function's is made by [`client::connect`].
     #[must_use]
     pub fn new(client: Client, settings: Settings) -> Self {
         Self { client, settings, apps: Mutex::default() }
@@ -107,11 +107,11 @@ impl Store {
     /// Opens the connection before the first call needs it, by a read the function's role may make.
     ///
     /// # Errors
-    /// When DynamoDB did not answer, which a start survives: a call opens the connection just as well.
+    /// When DynamoDB did not answer. A start goes on: the first call then opens the connection.
     pub async fn open_connection(&self) -> Result<(), StoreError> {
-        let nobody = Key { pk: NOBODY.to_owned(), sk: NOBODY.to_owned() };
-        let asked = tokio::time::timeout(OPENING, self.ask(vec![nobody.attributes()])).await;
-        asked.unwrap_or(Err(StoreError::Deadline(OPENING))).map(drop)
+        let key = Key { pk: UNUSED_KEY.to_owned(), sk: UNUSED_KEY.to_owned() };
+        let read = tokio::time::timeout(CONNECTION_TIMEOUT, self.request(vec![key.attributes()])).await;
+        read.unwrap_or(Err(StoreError::Deadline(CONNECTION_TIMEOUT))).map(drop)
     }
 
     /// Reads the caller's party, the callee's party, the pair and, unless it is still fresh, the app.
@@ -155,27 +155,27 @@ impl Store {
         }
     }
 
-    /// The items that exist under these keys, and the capacity it took to read them. A key is known to have no item
-    /// only where the answer speaks of the table and does not leave it unprocessed: what is merely missing would look
-    /// like a rule that does not exist.
+    /// The items that exist under these keys, and the capacity it took to read them. A key has no item only where the
+    /// answer holds the table and does not leave the key unprocessed: an item that is merely missing would look like a
+    /// rule that does not exist.
     async fn batch_get(&self, mut keys: Vec<&Key>) -> Result<(Vec<Attributes>, f64), StoreError> {
         let started = Instant::now();
         let mut pause = UNPROCESSED_BACKOFF;
         let (mut items, mut units) = (Vec::with_capacity(keys.len()), 0.0);
         loop {
             let asked = keys.len();
-            let answer = self.ask(keys.iter().map(|key| key.attributes()).collect()).await?;
+            let answer = self.request(keys.iter().map(|key| key.attributes()).collect()).await?;
             units += answer.consumed_capacity().iter().filter_map(ConsumedCapacity::capacity_units).sum::<f64>();
 
-            let unprocessed = self.of_the_table(answer.unprocessed_keys)?.map(|it| it.keys).unwrap_or_default();
+            let unprocessed = self.only_table(answer.unprocessed_keys)?.map(|it| it.keys).unwrap_or_default();
             keys.retain(|key| unprocessed.iter().any(|left| key.is_of(left)));
             if keys.len() != unprocessed.len() {
                 return Err(StoreError::BadAnswer("it leaves keys unprocessed that were not asked for"));
             }
-            match self.of_the_table(answer.responses)? {
+            match self.only_table(answer.responses)? {
                 Some(read) => items.extend(read),
                 None if keys.len() == asked => {}
-                None => return Err(StoreError::BadAnswer("it says nothing about the table")),
+                None => return Err(StoreError::BadAnswer("it does not hold the table")),
             }
             if keys.is_empty() {
                 return Ok((items, units));
@@ -188,21 +188,22 @@ impl Store {
         }
     }
 
-    /// What an answer says about our table, which was the only one asked for.
-    fn of_the_table<T>(&self, answer: Option<HashMap<String, T>>) -> Result<Option<T>, StoreError> {
+    /// The part of an answer for the permission table, the only one that was requested.
+    fn only_table<T>(&self, answer: Option<HashMap<String, T>>) -> Result<Option<T>, StoreError> {
         let table = self.settings.table.as_str();
         let name = table.rsplit('/').next().unwrap_or(table); // of an ARN
-        let mut about = None;
-        for (of, said) in answer.unwrap_or_default() {
-            if about.is_some() || (of != table && of != name) {
-                return Err(StoreError::BadAnswer("it speaks of a table that was not asked for"));
+        let mut part = None;
+        for (table_name, value) in answer.unwrap_or_default() {
+            if part.is_some() || (table_name != table && table_name != name) {
+                return Err(StoreError::BadAnswer("it holds a table that was not asked for"));
             }
-            about = Some(said);
+            part = Some(value);
         }
-        Ok(about)
+        Ok(part)
     }
 
-    async fn ask(&self, keys: Vec<Attributes>) -> Result<BatchGetItemOutput, StoreError> {
+    /// One `BatchGetItem` with the SDK's retries.
+    async fn request(&self, keys: Vec<Attributes>) -> Result<BatchGetItemOutput, StoreError> {
         let wanted = KeysAndAttributes::builder()
             .set_keys(Some(keys))
             .consistent_read(self.settings.strong_reads)
@@ -216,17 +217,17 @@ impl Store {
         request.send().await.map_err(|error| StoreError::Failed(client::describe(&error)))
     }
 
-    /// The app's item, where it was read no longer ago than it may be reused.
+    /// The app's item, if it was read recently enough to be reused.
     fn cached_app(&self, app: &AppKey, now: SystemTime) -> Option<Arc<ParsedItem<App>>> {
         let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = apps.get(app)?;
         self.is_fresh(cached, now).then(|| Arc::clone(&cached.app))
     }
 
-    /// By the wall clock, which goes on while Lambda has the process frozen, and by the one that nobody sets back.
+    /// Checks both clocks: wall time keeps running while Lambda freezes the process; monotonic time cannot be set back.
     fn is_fresh(&self, cached: &CachedApp, now: SystemTime) -> bool {
         let (read_at, monotonic) = cached.read_at;
-        let reusable = reusable_for(self.settings.app_cache, read_at);
+        let reusable = cache_duration(self.settings.app_cache, read_at);
         now.duration_since(read_at).is_ok_and(|age| age < reusable) && monotonic.elapsed() < reusable
     }
 
@@ -246,11 +247,11 @@ impl Store {
     }
 }
 
-/// How long an app's item is reused: up to a quarter less than it may be, by the nanosecond it was read in.
+/// How long an app's item is reused: up to a quarter less than is configured, by the nanosecond it was read in.
 ///
-/// Sandboxes that Lambda started together would otherwise go on reading the one key of the app in the same second,
-/// which at 100,000 calls a second is more than one key can be read (`docs/scale.md`).
-fn reusable_for(app_cache: Duration, read_at: SystemTime) -> Duration {
+/// Sandboxes that Lambda started together would otherwise keep reading the one key of the app in the same second, which
+/// at 100,000 calls a second is more than DynamoDB allows for one key (`docs/scale.md`).
+fn cache_duration(app_cache: Duration, read_at: SystemTime) -> Duration {
     let part = read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
     app_cache.saturating_sub(app_cache / 4 * (part / 1_000_000) / 1_000)
 }
@@ -261,7 +262,7 @@ mod tests {
 
     use super::*;
 
-    /// A store that asks nobody.
+    /// A store that sends no request.
     fn store(app_cache: Duration) -> Store {
         let connection = client::Connection {
             region: "local".to_owned(),
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_names_apps_cannot_fill_the_memory() {
+    fn many_names_of_apps_cannot_fill_the_memory() {
         let store = store(Duration::from_mins(1));
         let now = SystemTime::now();
         for number in 0..10 * MAX_CACHED_APPS {
@@ -317,10 +318,10 @@ mod tests {
     #[test]
     fn an_app_is_reused_for_three_quarters_of_its_time_at_least_and_never_longer() {
         let cache = Duration::from_secs(4);
-        let reused = |nanos| reusable_for(cache, SystemTime::UNIX_EPOCH + Duration::new(7, nanos));
+        let reused = |nanos| cache_duration(cache, SystemTime::UNIX_EPOCH + Duration::new(7, nanos));
         assert_eq!(reused(0), cache);
         assert_eq!(reused(500_000_000), Duration::from_millis(3_500));
         assert!(reused(999_999_999) > Duration::from_secs(3));
-        assert_eq!(reusable_for(Duration::ZERO, SystemTime::now()), Duration::ZERO);
+        assert_eq!(cache_duration(Duration::ZERO, SystemTime::now()), Duration::ZERO);
     }
 }

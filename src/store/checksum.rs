@@ -1,4 +1,4 @@
-//! Answers that were damaged on their way: DynamoDB's checksum, which the SDK does not look at, and one more attempt.
+//! Answers that were damaged on their way: checks DynamoDB's checksum, which the SDK does not, and retries.
 
 use aws_sdk_dynamodb::config::interceptors::{AfterDeserializationInterceptorContextRef, InterceptorContext};
 use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::error::BoxError;
 /// The CRC-32 of the answer's body, in decimal (Amazon DynamoDB Developer Guide, "DynamoDB low-level API").
 const HEADER: &str = "x-amz-crc32";
 
-/// Fails an answer whose body is not the one DynamoDB sent.
+/// Fails an answer whose body does not match DynamoDB's checksum.
 #[derive(Debug)]
 pub(super) struct VerifyChecksum;
 
@@ -35,7 +35,7 @@ impl Intercept for VerifyChecksum {
     }
 }
 
-/// Asks again when an answer says 200 and cannot be used: the SDK takes that for final.
+/// Retries when an answer has status 200 and cannot be parsed, which the SDK takes for final.
 #[derive(Debug)]
 pub(super) struct RetryDamaged;
 

@@ -20,22 +20,22 @@ const MAX_ATTEMPTS: u32 = 5;
 /// The longest pause before the second attempt; it doubles from there, with jitter.
 const FIRST_BACKOFF: Duration = Duration::from_millis(25);
 
-/// Where DynamoDB is and who asks: what Lambda puts into the environment.
+/// Where DynamoDB is, and the credentials for it: what Lambda puts into the environment.
 #[derive(Debug, Clone)]
 pub struct Connection {
     /// The AWS region.
     pub region: String,
     /// Lambda's credentials for the function's role.
     pub credentials: Credentials,
-    /// Another endpoint than the region's own.
+    /// An endpoint other than the region's own.
     pub endpoint_url: Option<String>,
-    /// The region's endpoint that is validated by FIPS 140.
+    /// Whether to use the region's endpoint that is validated for FIPS 140.
     pub use_fips: bool,
-    /// The region's endpoint that has an IPv6 address too.
+    /// Whether to use the region's endpoint that has an IPv6 address too.
     pub use_dual_stack: bool,
 }
 
-/// The function's client. Its credentials live as long as the sandbox, so nothing refreshes them.
+/// Makes the function's client. Its credentials are valid as long as the sandbox, so they are not refreshed.
 #[must_use]
 pub fn connect(connection: Connection, deadline: Duration) -> Client {
     let Connection { region, credentials, endpoint_url, use_fips, use_dual_stack } = connection;
@@ -52,7 +52,7 @@ pub fn connect(connection: Connection, deadline: Duration) -> Client {
     Client::from_conf(within(builder, deadline).build())
 }
 
-/// Bounds attempts and retries so that they end before the deadline does, and checks what arrives.
+/// Bounds attempts and retries so that they end before the deadline, and checks the answers.
 #[must_use]
 pub fn within(builder: Builder, deadline: Duration) -> Builder {
     // A connection that died in silence costs one attempt; another whole one must fit in, and the start of a third.
@@ -73,8 +73,8 @@ pub fn within(builder: Builder, deadline: Duration) -> Builder {
                 .with_initial_backoff(FIRST_BACKOFF)
                 .with_max_backoff(deadline / 4),
         )
-        // The SDK's quota of retries would be spent by an outage, and the first slip after it be final. Here the attempts
-        // and the deadline bound what a call may ask.
+        // An outage would use up the SDK's quota of retries, so that the first failure after it would be final. Here the
+        // number of attempts and the deadline limit the requests of a call.
         .retry_partition(RetryPartition::custom("callgate").token_bucket(TokenBucket::unlimited()).build())
         // It watches long transfers; here the attempt's timeout is shorter.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -88,12 +88,12 @@ pub fn https_client() -> SharedHttpClient {
         .build_https()
 }
 
-/// A failed request in one line: DynamoDB's own words, or the chain of causes.
+/// Describes a failed request in one line: DynamoDB's error code and message, or the chain of causes.
 pub fn describe<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug>(error: &SdkError<E, R>) -> String {
     if let Some(service) = error.as_service_error()
         && let Some(code) = service.code()
     {
-        // A signature that does not match is answered with what was signed, line by line, session token included.
+        // DynamoDB answers a wrong signature with all that was signed, line by line, session token included.
         let message = service.message().and_then(|message| message.lines().next()).map(|line| format!(": {line}"));
         return format!("DynamoDB answered {code}{}", message.unwrap_or_default());
     }

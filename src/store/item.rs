@@ -1,4 +1,4 @@
-//! Keys and items of the permission table: records to attributes and back.
+//! Keys and items of the permission table: apps, parties and rules to attributes and back.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ pub const SK: &str = "sk";
 /// When DynamoDB may delete an item: the table's time-to-live attribute.
 pub const EXPIRES_AT: &str = "expires_at";
 
-/// Where an item stands. No two apps, parties or pairs share a key.
+/// The key of an item. No two apps, parties or pairs share one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The partition key.
@@ -45,13 +45,13 @@ impl Key {
         Self { sk: format!("CALLER#{caller}"), ..Self::party(app, callee) }
     }
 
-    /// As DynamoDB takes it.
+    /// The key as DynamoDB takes it.
     #[must_use]
     pub fn attributes(&self) -> Attributes {
         [(PK, &self.pk), (SK, &self.sk)].map(|(name, value)| (name.to_owned(), text(value))).into()
     }
 
-    /// Does the item stand here?
+    /// Whether the item has this key.
     #[must_use]
     pub fn is_of(&self, item: &Attributes) -> bool {
         let holds = |name, value: &str| item.get(name).and_then(|it| it.as_s().ok()).is_some_and(|it| it == value);
@@ -59,15 +59,15 @@ impl Key {
     }
 }
 
-/// An app's key may hold what separates the parts of ours.
+/// Encodes the characters of an app's key that separate the parts of a table key.
 fn escape(app: &AppKey) -> String {
     app.as_str().replace('%', "%25").replace('#', "%23")
 }
 
-/// An app as it is stored, without its key.
+/// The attributes of an app, without its key.
 ///
 /// # Errors
-/// A rule that was not understood cannot be written back.
+/// When a rule could not be parsed: it cannot be written back.
 pub fn write_app(app: &App) -> Result<Attributes, ParseError> {
     let mut item = Attributes::from([("status".to_owned(), text(app.status.as_str()))]);
     write_rules(&mut item, "callers", &app.callers)?;
@@ -75,10 +75,10 @@ pub fn write_app(app: &App) -> Result<Attributes, ParseError> {
     Ok(item)
 }
 
-/// A party as it is stored, without its key.
+/// The attributes of a party, without its key.
 ///
 /// # Errors
-/// A rule that was not understood cannot be written back.
+/// When a rule could not be parsed: it cannot be written back.
 pub fn write_party(party: &Party) -> Result<Attributes, ParseError> {
     let mut item = Attributes::from([("status".to_owned(), text(party.status.as_str()))]);
     write_rules(&mut item, "incoming", &party.incoming)?;
@@ -88,7 +88,7 @@ pub fn write_party(party: &Party) -> Result<Attributes, ParseError> {
     Ok(item)
 }
 
-/// A rule as it is stored, in a list or, with its key, as a pair's item.
+/// The attributes of a rule, as in a list or, together with a key, as a pair's item.
 #[must_use]
 pub fn write_rule(rule: &Rule) -> Attributes {
     let mut item = Attributes::from([("effect".to_owned(), text(rule.effect.as_str()))]);
@@ -215,7 +215,7 @@ fn read_media(value: AttributeValue) -> Result<MediaSet, ParseError> {
     Ok(media)
 }
 
-/// No condition, so that parts of a second, which other programs write, do no harm.
+/// Ignores parts of a second, which other programs write: this is not a condition of the rule.
 fn read_written_at(map: &mut Attributes) -> Result<Option<EpochSeconds>, ParseError> {
     if let Some(AttributeValue::N(value)) = map.get_mut("updated_at")
         && let Some((seconds, _)) = value.split_once('.')

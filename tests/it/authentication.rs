@@ -1,4 +1,4 @@
-//! Only our WCS is heard: the signature of the body, and the address the gateway saw.
+//! Only requests of our WCS are answered: the signature of the body, and the address the gateway received them from.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -24,7 +24,7 @@ fn signed(secret: &str, body: &str) -> HookRequest {
     on_call(body).header("Authorization", &format!("WCS {}", hash(secret, body.as_bytes())))
 }
 
-/// Every request with its expected status, in both payload versions; those refused must reach nobody.
+/// Sends every request in both payload versions and checks its status. A refused one must not reach DynamoDB.
 async fn check(environment: &[(&str, &str)], reason: &str, cases: &[(&str, HookRequest, u16)]) {
     let table = Table::with_samples().await;
     let dynamodb = StandIn::counting(&table).await;
@@ -55,7 +55,7 @@ async fn check(environment: &[(&str, &str)], reason: &str, cases: &[(&str, HookR
 }
 
 #[tokio::test]
-async fn only_what_was_signed_with_a_secret_is_heard() {
+async fn only_signed_requests_are_answered() {
     let ours = hash(SECRET, BODY.as_bytes());
     let with = |value: &str| on_call(BODY).header("Authorization", value);
     check(
@@ -134,7 +134,7 @@ async fn a_signed_request_gets_the_answer_it_deserves() {
 }
 
 #[tokio::test]
-async fn only_the_sources_named_are_heard() {
+async fn only_allowed_sources_are_answered() {
     let from = |address: &str| on_call(BODY).source(address);
     check(
         &[("ALLOWED_SOURCES", "46.101.108.0/24, 192.0.2.7,2001:db8::/32 ,2001:db9::1,::ffff:203.0.113.0/120")],
@@ -147,6 +147,11 @@ async fn only_the_sources_named_are_heard() {
             ("an IPv4 address in IPv6", from("::ffff:192.0.2.7"), 200),
             ("in a range of IPv4 addresses in IPv6", from("203.0.113.9"), 200),
             ("in it, written as it is", from("::ffff:203.0.113.9"), 200),
+            ("with a port", from("46.101.108.90:39870"), 200),
+            ("an IPv6 address with a port", from("[2001:db8:1::5]:443"), 200),
+            ("outside, with a port", from("46.101.109.1:39870"), 403),
+            ("outside in IPv6, with a port", from("[2001:dba::1]:443"), 403),
+            ("no port", from("46.101.108.90:70000"), 403),
             ("next to it", from("203.0.112.255"), 403),
             ("outside", from("46.101.109.1"), 403),
             ("the next address", from("192.0.2.8"), 403),
@@ -170,7 +175,7 @@ async fn only_the_sources_named_are_heard() {
 }
 
 #[tokio::test]
-async fn without_a_secret_the_function_says_so_once() {
+async fn without_a_secret_a_warning_is_logged_once() {
     let table = Table::with_samples().await;
     for (secret, warnings) in [("", 1), (SECRET, 0)] {
         let mut sandbox = Sandbox::start(&table.endpoint, &[("WCS_HOOK_SECRET", secret)]).await;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::Stdio;
 
-use crate::dynamodb::{Table, nobody};
+use crate::dynamodb::{Table, closed_port};
 use crate::gateway::call;
 use crate::lambda::{Sandbox, function};
 
@@ -15,8 +15,8 @@ async fn refused(changes: &[(&str, Option<&str>)]) -> String {
 }
 
 async fn refused_os(changes: &[(&str, Option<&OsStr>)]) -> String {
-    let nobody = nobody().await.to_string();
-    let mut command = function(&nobody, "http://127.0.0.1:1");
+    let closed_port = closed_port().await.to_string();
+    let mut command = function(&closed_port, "http://127.0.0.1:1");
     for (name, value) in changes {
         match value {
             Some(value) => command.env(name, value),
@@ -57,6 +57,10 @@ async fn a_wrong_value_is_named_and_shown() {
         ("AWS_LAMBDA_FUNCTION_NAME", "callgate\n", "expected a name, set by AWS Lambda"),
         ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:1 ", "expected HOST:PORT, set by AWS Lambda"),
         ("AWS_LAMBDA_RUNTIME_API", "nowhere/", "expected HOST:PORT, set by AWS Lambda"),
+        ("AWS_LAMBDA_MAX_CONCURRENCY", "0", "expected a whole number from 1 to 10000, set by AWS Lambda"),
+        ("AWS_LAMBDA_MAX_CONCURRENCY", "10001", "expected a whole number from 1 to 10000, set by AWS Lambda"),
+        ("AWS_LAMBDA_MAX_CONCURRENCY", " 8", "expected a whole number from 1 to 10000, set by AWS Lambda"),
+        ("AWS_LAMBDA_MAX_CONCURRENCY", "many", "expected a whole number from 1 to 10000, set by AWS Lambda"),
     ] {
         assert_eq!(refused(&[(name, Some(value))]).await, format!("{name} is `{value}`; {problem}"));
     }
@@ -96,7 +100,7 @@ async fn what_is_no_text_is_not_taken_for_another() {
     let no_text = OsStr::from_bytes(b"\xffabc");
     for name in ["WCS_HOOK_SECRET", "TABLE_NAME", "AWS_LAMBDA_FUNCTION_NAME", "AWS_SECRET_ACCESS_KEY"] {
         let message = refused_os(&[(name, Some(no_text))]).await;
-        assert!(message.starts_with(&format!("{name} is no UTF-8 (not shown)")), "{message}");
+        assert!(message.starts_with(&format!("{name} is not UTF-8 (not shown)")), "{message}");
     }
 }
 
@@ -104,14 +108,20 @@ async fn what_is_no_text_is_not_taken_for_another() {
 async fn credentials_that_no_header_can_hold_are_refused_and_not_shown() {
     for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
         let message = refused(&[(name, Some("planted\nkey"))]).await;
-        assert_eq!(message, format!("{name} holds a character that no credential holds (not shown)"));
+        assert_eq!(message, format!("{name} holds a character that credentials cannot have (not shown)"));
     }
 }
 
 #[tokio::test]
 async fn empty_values_count_as_not_set_and_words_may_be_in_any_case() {
     let table = Table::with_samples().await;
-    let environment = [("LOG_LEVEL", "INFO"), ("WCS_HOOK_SECRET", ""), ("COUNTRY_CODE", ""), ("AWS_ENDPOINT_URL", "")];
+    let environment = [
+        ("LOG_LEVEL", "INFO"),
+        ("WCS_HOOK_SECRET", ""),
+        ("COUNTRY_CODE", ""),
+        ("AWS_ENDPOINT_URL", ""),
+        ("AWS_LAMBDA_MAX_CONCURRENCY", ""),
+    ];
     let mut sandbox = Sandbox::start(&table.endpoint, &environment).await;
     assert_eq!(sandbox.invoke(&call("PPP009", "PPP005")).await.status, 200);
 }

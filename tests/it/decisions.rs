@@ -36,7 +36,7 @@ fn list(pattern: &str, rule: &Value) -> Value {
     json!({ "M": { pattern: { "M": rule } } })
 }
 
-/// What the function says to PPP009 ringing PPP005, as `200 allow pair_rule`, and its log line.
+/// The answer to a call from PPP009 to PPP005, as `200 allow pair_rule`, and its log line.
 async fn decided(items: &[Value]) -> (String, Value) {
     let table = Table::of(items).await;
     let mut sandbox = Sandbox::start(&table.endpoint, &[("WCS_HOOK_SECRET", "")]).await;
@@ -105,7 +105,7 @@ async fn the_time_of_the_call_is_now() {
 }
 
 #[tokio::test]
-async fn a_password_in_a_uri_names_nobody_and_is_not_logged() {
+async fn a_password_in_a_uri_is_not_a_party_and_is_not_logged() {
     let open = item(APP, "APP", json!({ "callers": list("*", &allow()) }));
     let table = Table::of(&[open, pair("PPP009", "PPP005", json!({ "effect": { "S": "deny" } }))]).await;
     let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
@@ -115,7 +115,7 @@ async fn a_password_in_a_uri_names_nobody_and_is_not_logged() {
 }
 
 #[tokio::test]
-async fn somebody_must_be_rung() {
+async fn a_call_needs_a_callee() {
     let open = item(APP, "APP", json!({ "callers": list("*", &allow()) }));
     let table = Table::of(&[open]).await;
     let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
@@ -171,12 +171,12 @@ async fn what_cannot_be_understood_refuses_the_call_and_is_named() {
             "app `defaultApp`, rule `*` of `callers`: `if` is no attribute of a rule",
         ),
     ] {
-        let (said, line) = decided(&[open.clone(), broken]).await;
-        assert_eq!((said.as_str(), line["level"].as_str()), ("403 deny invalid_record", Some("error")), "{error}");
+        let (answer, line) = decided(&[open.clone(), broken]).await;
+        assert_eq!((answer.as_str(), line["level"].as_str()), ("403 deny invalid_record", Some("error")), "{error}");
         assert_eq!(line["error"], error);
     }
-    let (said, line) = decided(&[pair("PPP009", "PPP005", json!({}))]).await;
-    assert_eq!(said, "403 deny invalid_record");
+    let (answer, line) = decided(&[pair("PPP009", "PPP005", json!({}))]).await;
+    assert_eq!(answer, "403 deny invalid_record");
     assert_eq!(line["error"], "rule from `PPP009` to `PPP005` of app `defaultApp`: `effect` is missing");
     // About others, it does no harm.
     let others = party("PPP005", json!({ "incoming": { "M": { "QQQ*": { "S": "?" } } } }));
@@ -260,11 +260,11 @@ async fn an_event_of_something_else_is_reported_and_does_no_harm() {
     {
         let error = sandbox.invoke_raw(event).await.unwrap_err();
         let message = error["errorMessage"].as_str().unwrap().to_owned();
-        assert!(message.starts_with("the event is no request of API Gateway: "), "{event}: {message}");
+        assert!(message.starts_with("the event is not a request from API Gateway: "), "{event}: {message}");
         assert!(!message.contains("planted") && error["errorType"] == "NotFromApiGateway", "{error}");
         assert_eq!(sandbox.log().await["message"], message);
     }
-    // A Host header that is no host, and a path that is no URL's.
+    // A Host header that is not a host, and a path that is not a URL's.
     let odd = on_call(r#"{"appKey":"defaultApp","caller":"PPP009","callee":"PPP005"}"#)
         .header("Host", "]:[ ")
         .header("X-Forwarded-Proto", "%%")

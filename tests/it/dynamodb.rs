@@ -15,6 +15,7 @@ use dynoxide::Database;
 use dynoxide::actions::batch_write_item::BatchWriteItemRequest;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Barrier;
 
 /// The table of the samples.
 pub(crate) const TABLE: &str = "callgate";
@@ -82,6 +83,8 @@ pub(crate) enum Action {
     Forward,
     /// Passes it on after a while.
     Delay(Duration),
+    /// Passes it on when as many requests as the barrier is for have arrived.
+    Gather(Arc<Barrier>),
     /// Answers this itself.
     Answer(StatusCode, Value),
     /// Answers that it read nothing of what was asked for.
@@ -98,7 +101,7 @@ impl Action {
     }
 }
 
-/// Stands between the function and the table; counts, and can fail.
+/// A stand-in between the function and the table: it counts requests, and can fail them.
 #[derive(Clone)]
 pub(crate) struct StandIn {
     pub(crate) endpoint: String,
@@ -192,6 +195,10 @@ async fn handle(State(state): State<Arc<StandInState>>, headers: HeaderMap, body
             tokio::time::sleep(pause).await;
             forward(&state.upstream, headers, body).await
         }
+        Action::Gather(barrier) => {
+            barrier.wait().await;
+            forward(&state.upstream, headers, body).await
+        }
         Action::Answer(status, body) => (status, body.to_string()).into_response(),
         Action::Unprocessed => unprocessed(&request),
         Action::DelayUnprocessed(pause) => {
@@ -205,7 +212,7 @@ fn unprocessed(request: &Value) -> Response {
     json!({ "Responses": { TABLE: [] }, "UnprocessedKeys": request["RequestItems"] }).to_string().into_response()
 }
 
-/// What the function asks while it starts is no part of any decision.
+/// The request of a start is not a part of any decision.
 fn opens_the_connection(request: &Value) -> bool {
     request["RequestItems"][TABLE]["Keys"] == json!([{ "pk": { "S": "-" }, "sk": { "S": "-" } }])
 }
@@ -216,7 +223,7 @@ async fn forward(upstream: &str, headers: HeaderMap, body: Bytes) -> Response {
     (status, headers, answer.bytes().await.unwrap()).into_response()
 }
 
-/// An address nobody listens on.
-pub(crate) async fn nobody() -> SocketAddr {
+/// An address that refuses connections.
+pub(crate) async fn closed_port() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }

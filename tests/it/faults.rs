@@ -221,9 +221,9 @@ async fn what_lasts_is_unavailable() {
         ("500 for ever", error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"), "InternalServerError"),
         ("503 for ever", error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"), "ServiceUnavailable"),
         ("`UnprocessedKeys` for ever", Action::Unprocessed, "the table is throttled"),
-        ("an answer without `Responses`", answer(json!({})), "it says nothing about the table"),
+        ("an answer without `Responses`", answer(json!({})), "it does not hold the table"),
         (
-            "an item nobody asked for",
+            "an item that was not asked for",
             answer(json!({ "Responses": { TABLE: [{ "pk": { "S": "x" } }] } })),
             "was not asked for",
         ),
@@ -299,7 +299,7 @@ fn app(name: &str, value: &Value) -> Value {
 #[tokio::test]
 async fn what_the_codec_does_not_understand_refuses_and_is_named() {
     let table = Table::with_samples().await;
-    // The app is read each time, so that a mended one is seen at once.
+    // The app is read each time, so that a fixed one is seen at once.
     let mut sandbox = ready(&table.endpoint, &[("APP_CACHE_SECONDS", "0")]).await;
     let text = json!({ "S": "?" });
     let number = json!({ "N": "1" });
@@ -342,25 +342,25 @@ async fn what_the_codec_does_not_understand_refuses_and_is_named() {
         (party("PPP005", "incoming", &rules(deny)), "rule `*` of `incoming`: `media` holds `text`"),
     ] {
         table.put(&item);
-        let row = Row::of(&mut sandbox, &format!("an item of which is said: {words}"), Invalid(words)).await;
+        let row = Row::of(&mut sandbox, &format!("an item with the error: {words}"), Invalid(words)).await;
         // The same item, without what was wrong.
-        let mut mended = json!({ "pk": item["pk"], "sk": item["sk"] });
+        let mut fixed = json!({ "pk": item["pk"], "sk": item["sk"] });
         if item["sk"]["S"] == "CALLER#PPP009" {
-            mended["effect"] = json!({ "S": "allow" });
+            fixed["effect"] = json!({ "S": "allow" });
         }
-        table.put(&mended);
+        table.put(&fixed);
         row.over(&mut sandbox).await;
     }
 }
 
 #[tokio::test]
-async fn an_attribute_of_a_type_nobody_knows_refuses() {
+async fn an_attribute_of_an_unknown_type_refuses() {
     let table = Table::with_samples().await;
     let answer = json!({ "Responses": { TABLE: [pair("effect", &json!({ "X": "?" }))] } });
     let dynamodb = StandIn::before(&table, &[], Action::Answer(StatusCode::OK, answer)).await;
     let mut sandbox = ready(&dynamodb.endpoint, &[]).await;
     let words = "`effect` is of an unknown type, not a string";
-    let row = Row::of(&mut sandbox, "an item of which is said: `effect` is of an unknown type", Invalid(words)).await;
+    let row = Row::of(&mut sandbox, "an item with the error: `effect` is of an unknown type", Invalid(words)).await;
     dynamodb.recover();
     row.over(&mut sandbox).await;
 }
@@ -393,7 +393,7 @@ async fn an_item_near_the_limit_is_read() {
     println!("| an item near 400 KB | 200 | `pair_rule` | {} | | {} |", times[0], times[1]);
 }
 
-/// Lambda freezes a sandbox between calls, while servers close connections nobody uses. The next call thaws it, and
+/// Lambda freezes a sandbox between calls, while servers close idle connections. The next call thaws it, and
 /// finds both at once.
 #[tokio::test]
 async fn a_frozen_sandbox_finds_its_connections_closed() {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-/// The address the gateway says a request came from.
+/// The address that the gateway received a request from.
 pub(crate) const SOURCE: &str = "46.101.108.90";
 
 /// A request on its way through a gateway.

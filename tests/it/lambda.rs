@@ -52,7 +52,7 @@ impl Sandbox {
         Self::start_at("", endpoint, environment).await
     }
 
-    /// The same, with something before the address of the Runtime API: Lambda puts nothing there, stand-ins a scheme.
+    /// Starts it with a prefix to the address of the Runtime API: emulators put a scheme there, Lambda nothing.
     pub(crate) async fn start_at(scheme: &str, endpoint: &str, environment: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("{scheme}{}", listener.local_addr().unwrap());
@@ -103,15 +103,15 @@ impl Sandbox {
         async move { tokio::time::timeout(PATIENCE, answered).await.expect("the function did not answer").unwrap() }
     }
 
-    /// The next line the function logged, as it stands.
+    /// The next line of the log, as text.
     pub(crate) async fn log_text(&mut self) -> String {
         tokio::time::timeout(PATIENCE, self.lines.recv()).await.expect("nothing was logged").unwrap()
     }
 
-    /// The next line the function logged.
+    /// The next line of the log.
     pub(crate) async fn log(&mut self) -> Value {
         let line = self.log_text().await;
-        serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON line: {line}"))
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("not a line of JSON: {line}"))
     }
 
     /// Sends the process a signal, such as STOP: it does not notice what happens until CONT.
@@ -127,7 +127,7 @@ impl Sandbox {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Stops the function; what it logged and nobody has read yet.
+    /// Stops the function and returns the rest of its log.
     pub(crate) async fn stop(mut self) -> Vec<String> {
         self.child.kill().await.unwrap();
         let mut lines = Vec::new();
@@ -173,13 +173,21 @@ fn read_lines(stream: impl AsyncRead + Unpin + Send + 'static) -> mpsc::Unbounde
     receiver
 }
 
-/// Reads the function's answer as API Gateway would.
+/// Reads the function's answer as API Gateway would: payload 2.0 has `headers`, 1.0 `multiValueHeaders`.
 pub(crate) fn reply(answer: &Value) -> Reply {
     assert_eq!(answer["isBase64Encoded"], false, "{answer}");
-    let headers = answer["headers"].as_object().unwrap();
+    let mut headers = BTreeMap::new();
+    for (name, value) in answer["headers"].as_object().unwrap() {
+        headers.insert(name.clone(), value.as_str().unwrap().to_owned());
+    }
+    for (name, values) in answer["multiValueHeaders"].as_object().unwrap() {
+        let [value] = values.as_array().unwrap().as_slice() else { panic!("not one value: {answer}") };
+        let earlier = headers.insert(name.clone(), value.as_str().unwrap().to_owned());
+        assert_eq!(earlier, None, "API Gateway would send it twice: {answer}");
+    }
     Reply {
         status: answer["statusCode"].as_u64().unwrap().try_into().unwrap(),
-        headers: headers.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect(),
+        headers,
         body: answer.get("body").and_then(Value::as_str).map(str::to_owned),
     }
 }
@@ -215,7 +223,7 @@ impl RuntimeApi {
         answer: String,
     ) -> StatusCode {
         let waiting = api.waiting.lock().unwrap().remove(&id).expect("answered once");
-        // Whoever asked may have given up.
+        // The test may not wait for it any more.
         let answer = serde_json::from_str(&answer).unwrap();
         let _ = waiting.send(if outcome == "response" { Ok(answer) } else { Err(answer) });
         StatusCode::ACCEPTED

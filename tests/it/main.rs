@@ -1,4 +1,4 @@
-//! The built function on real parts: a Lambda Runtime API, events of API Gateway, a DynamoDB-compatible server.
+//! The built function with real parts around it: a Lambda Runtime API, events of API Gateway, a DynamoDB-compatible server.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,6 +9,7 @@
 )]
 
 mod authentication;
+mod concurrency;
 mod configuration;
 mod connect;
 mod corpus;
@@ -19,6 +20,7 @@ mod gateway;
 mod item;
 mod lambda;
 mod log;
+mod odd_events;
 mod proxy;
 mod soak;
 mod start;

@@ -1,4 +1,4 @@
-//! The wire to DynamoDB, which can break: proxies that carry requests to the table and harm what comes back.
+//! A broken wire to DynamoDB: proxies that carry requests to the table and damage the answers.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,23 +33,23 @@ pub(crate) enum Wire {
     Corrupted,
 }
 
-/// Carries requests to the table, and harms the answers.
+/// Carries requests to the table, and damages the answers.
 pub(crate) struct Proxy {
     pub(crate) endpoint: String,
     upstream: String,
-    fault: Arc<ParseError>,
+    fault: Arc<Fault>,
     connections: Arc<Mutex<Vec<AbortHandle>>>,
     accepted: Arc<AtomicUsize>,
     accepting: Option<JoinHandle<()>>,
 }
 
-struct ParseError {
+struct Fault {
     wire: Mutex<Wire>,
     /// How many more answers it harms.
     left: AtomicUsize,
 }
 
-impl ParseError {
+impl Fault {
     fn next(&self) -> Wire {
         let harms = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         if harms { *self.wire.lock().unwrap() } else { Wire::Intact }
@@ -61,7 +61,7 @@ impl Proxy {
         let mut proxy = Self {
             endpoint: "http://127.0.0.1:0".to_owned(),
             upstream: address(&table.endpoint).to_owned(),
-            fault: Arc::new(ParseError { wire: Mutex::new(wire), left: AtomicUsize::new(usize::MAX) }),
+            fault: Arc::new(Fault { wire: Mutex::new(wire), left: AtomicUsize::new(usize::MAX) }),
             connections: Arc::default(),
             accepted: Arc::default(),
             accepting: None,
@@ -86,12 +86,12 @@ impl Proxy {
         self.accepted.load(Ordering::SeqCst)
     }
 
-    /// Closes what is open, as servers do with connections nobody used for a while.
+    /// Closes the open connections, as servers do with idle ones.
     pub(crate) fn close_connections(&self) {
         self.connections.lock().unwrap().drain(..).for_each(|connection| connection.abort());
     }
 
-    /// Goes away: whoever connects now is refused.
+    /// Refuses connections from now on.
     pub(crate) async fn hang_up(&mut self) {
         let accepting = self.accepting.take().unwrap();
         accepting.abort();
@@ -119,7 +119,7 @@ fn address(endpoint: &str) -> &str {
     endpoint.strip_prefix("http://").unwrap()
 }
 
-async fn carry(mut client: TcpStream, upstream: String, fault: Arc<ParseError>) -> Option<()> {
+async fn carry(mut client: TcpStream, upstream: String, fault: Arc<Fault>) -> Option<()> {
     client.set_nodelay(true).ok()?;
     let mut server = TcpStream::connect(upstream).await.ok()?;
     loop {
@@ -170,7 +170,7 @@ async fn read_message(stream: &mut TcpStream) -> Option<Vec<u8>> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Identity {
     Good,
-    /// From an authority nobody trusts.
+    /// From an authority that is not trusted.
     Untrusted,
     Expired,
     /// Of another server.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::dynamodb::{StandIn, Table, nobody};
+use crate::dynamodb::{StandIn, Table, closed_port};
 use crate::gateway::call;
 use crate::lambda::Sandbox;
 
@@ -56,7 +56,7 @@ async fn the_connection_is_opened_by_one_read_of_nothing() {
 #[tokio::test]
 async fn a_start_survives_a_dynamodb_that_is_not_there_or_says_nothing() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    for endpoint in [nobody().await, silent.local_addr().unwrap()] {
+    for endpoint in [closed_port().await, silent.local_addr().unwrap()] {
         let from = Instant::now();
         let mut sandbox = Sandbox::start(&format!("http://{endpoint}"), &[("STORE_DEADLINE_MS", "100")]).await;
         sandbox.polled().await;

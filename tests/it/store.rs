@@ -1,11 +1,11 @@
-//! What is asked of DynamoDB, and what its failures do to a call.
+//! The requests to DynamoDB, and the effect of its failures on a call.
 
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::dynamodb::{Action, StandIn, TABLE, Table, nobody};
+use crate::dynamodb::{Action, StandIn, TABLE, Table, closed_port};
 use crate::gateway::{call, call_in};
 use crate::lambda::Sandbox;
 
@@ -158,7 +158,7 @@ async fn what_lasts_is_unavailable_and_never_permitted() {
         ("slow", slow, "DynamoDB"),
         ("denied", Action::error(StatusCode::BAD_REQUEST, "AccessDeniedException"), "answered AccessDeniedException"),
         ("no table", Action::error(StatusCode::BAD_REQUEST, "ResourceNotFoundException"), "ResourceNotFoundException"),
-        ("no answer", garbage(json!({})), "it says nothing about the table"),
+        ("no answer", garbage(json!({})), "it does not hold the table"),
         ("no JSON", garbage(json!("garbage")), "DynamoDB could not be asked"),
         ("another item", garbage(json!({ "Responses": { TABLE: [{ "pk": { "S": "x" } }] } })), "was not asked for"),
     ] {
@@ -173,7 +173,7 @@ async fn what_lasts_is_unavailable_and_never_permitted() {
         // Not a measurement, but a hang would take for ever.
         assert!(took < Duration::from_secs(10), "{what}: {took:?}");
     }
-    let (status, line, _) = call_at(&format!("http://{}", nobody().await), &[]).await;
+    let (status, line, _) = call_at(&format!("http://{}", closed_port().await), &[]).await;
     assert_eq!((status, line["reason"].as_str()), (503, Some("store_unavailable")));
     assert!(line["error"].as_str().unwrap().contains("Connection refused"), "{line}");
 }
@@ -193,7 +193,7 @@ async fn an_answer_that_leaves_something_out_permits_nothing() {
         ("no answer, but some left", json!({ "UnprocessedKeys": { TABLE: left(json!([key("PARTY")])) } })),
         ("another's keys left", json!({ "Responses": { TABLE: [] }, "UnprocessedKeys": { "other": left(json!([])) } })),
         (
-            "a key left nobody asked for",
+            "a key left that was not asked for",
             json!({ "Responses": { TABLE: [] }, "UnprocessedKeys": { TABLE: left(json!([key("X")])) } }),
         ),
         (

@@ -12,7 +12,7 @@ use callgate::config::{Config, read_connection};
 use serde_json::{Value, json};
 
 use self::cloudformation::{STACK, Template};
-use crate::dynamodb::{Table, nobody};
+use crate::dynamodb::{Table, closed_port};
 use crate::gateway::{SOURCE, call, on_call};
 use crate::lambda::Sandbox;
 
@@ -22,7 +22,7 @@ async fn lines() -> Vec<Value> {
     table.put(
         &json!({ "pk": { "S": "PARTY#defaultApp#PPP001" }, "sk": { "S": "CALLER#PPP009" }, "effect": { "S": "alow" } }),
     );
-    let unreachable = format!("http://{}", nobody().await);
+    let unreachable = format!("http://{}", closed_port().await);
     let stranger = on_call(r#"{"appKey":"defaultApp","caller":"PPP009","callee":"PPP005"}"#).source("127.9.0.1").v2();
     let mut lines = Vec::new();
     for (endpoint, variable, events) in [

@@ -1,11 +1,10 @@
 //! Times the parts of a decision without the network, and counts their allocations: `cargo bench --profile harness`.
 
 use callgate::event::OnCallEvent;
-use callgate::http::Request;
+use callgate::lambda_http;
 use callgate::store::item::{self, Attributes};
 use callgate_core::{App, Call, DialPlan, Effect, Party, PartyId, Pattern, Permissions, Rule, Rules, decide};
 use divan::{AllocProfiler, Bencher, black_box};
-use serde_json::value::RawValue;
 
 #[global_allocator]
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
@@ -40,16 +39,15 @@ fn decide_call(bencher: Bencher<'_, '_>, patterns: usize) {
     bencher.bench(|| decide(black_box(&call), black_box(permissions), 1_795_489_965));
 }
 
-/// Parses an event of API Gateway into the call to decide.
+/// Parses an event of API Gateway into the call to decide, by `lambda_http` without the layer in front of it.
 #[divan::bench]
 fn parse_event(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box(parse_call()));
 }
 
 fn parse_call() -> Option<Call> {
-    let event: &RawValue = serde_json::from_str(EVENT).ok()?;
-    let body = Request::from_event(event).ok()?.body().ok()?;
-    OnCallEvent::parse(str::from_utf8(&body).ok()?, &DialPlan::default()).ok().map(|event| event.call)
+    let request = lambda_http::request::from_str(EVENT).ok()?;
+    OnCallEvent::parse(str::from_utf8(request.body()).ok()?, &DialPlan::default()).ok().map(|event| event.call)
 }
 
 /// Returns a callee with this number of patterns. Only the last one matches the caller.

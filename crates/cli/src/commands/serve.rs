@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use callgate::config::{Config, process_environment};
-use callgate::handler::Gate;
+use callgate::handler::HookHandler;
 use callgate::store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -84,7 +84,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     }
 
     let store = Store::new(client, config.store.clone());
-    let routes = http::routes(Gate::new(config, store)).into_make_service_with_connect_info::<SocketAddr>();
+    let routes = http::routes(HookHandler::new(config, store)).into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, routes).with_graceful_shutdown(stopped(stop_receiver));
     let server = tokio::spawn(server.into_future());
 

@@ -1,0 +1,76 @@
+//! The answers of the hook and their HTTP responses: the only place that has status codes.
+
+use lambda_http::http::header::{ALLOW, CONTENT_TYPE};
+use lambda_http::http::{HeaderValue, StatusCode};
+use lambda_http::{Body, Response};
+use serde_json::json;
+
+/// The longest body that is read, in bytes.
+pub(crate) const MAX_BODY: usize = 256 * 1024;
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The call is permitted: the event is echoed. For `connect`, the received object with our `restClientConfig`.
+    Echo(String),
+    /// The call is refused.
+    Refused,
+    /// Permissions could not be read.
+    Unavailable,
+    /// The request is not a valid call of a hook.
+    Rejected(Rejection),
+}
+
+/// Why a request is not a valid call of a hook.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The body is not what the hook takes.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The last segment of the path is not the name of a hook.
+    #[error("the path must end in `OnCallEvent` or `connect`")]
+    UnknownHook,
+    /// The method is not POST.
+    #[error("a hook is called with POST")]
+    NotPost,
+    /// The body is too long.
+    #[error("the body is longer than {MAX_BODY} bytes")]
+    TooLarge,
+}
+
+impl Answer {
+    /// The HTTP status. Only 200 means "permitted" to WCS.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Echo(_) => StatusCode::OK,
+            Self::Refused => StatusCode::FORBIDDEN,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Rejected(Rejection::BadRequest(_)) => StatusCode::BAD_REQUEST,
+            Self::Rejected(Rejection::UnknownHook) => StatusCode::NOT_FOUND,
+            Self::Rejected(Rejection::NotPost) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Rejected(Rejection::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+        }
+    }
+
+    /// The whole response. A refusal has no body.
+    #[must_use]
+    pub fn into_response(self) -> Response<Body> {
+        let status = self.status();
+        let allow = (self == Self::Rejected(Rejection::NotPost)).then_some(HeaderValue::from_static("POST"));
+        let body = match self {
+            Self::Echo(body) => Some(body),
+            Self::Refused | Self::Unavailable => None,
+            Self::Rejected(rejection) => Some(json!({ "error": rejection.to_string() }).to_string()),
+        };
+        let content_type = body.is_some().then_some(HeaderValue::from_static("application/json"));
+        let mut response = Response::new(body.map_or(Body::Empty, Body::Text));
+        *response.status_mut() = status;
+        response.headers_mut().extend(
+            [(ALLOW, allow), (CONTENT_TYPE, content_type)]
+                .into_iter()
+                .filter_map(|(name, value)| value.map(|value| (name, value))),
+        );
+        response
+    }
+}
