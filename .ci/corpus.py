@@ -45,10 +45,9 @@ def call(port, number):
     """Whether a call gets the answer that belongs to it."""
     caller, callee = (f"+7{number:010}", "+74951234567") if number % 2 else ("PPP009", "PPP006")
     event = {"appKey": "defaultApp", "callId": f"call-{number}", "caller": caller, "callee": callee}
-    body = json.dumps(event).encode()
-    url = f"http://127.0.0.1:{port}/lambda-url/callgate/x/OnCallEvent"
+    body, url = json.dumps(event).encode(), f"http://127.0.0.1:{port}/lambda-url/callgate/x/OnCallEvent"
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=60) as response:
+        with urllib.request.urlopen(url, body, timeout=60) as response:
             return (response.status, response.read()) == (200, body) and number % 2 == 1
     except urllib.error.HTTPError as error:
         return (error.code, error.read()) == (403, b"") and number % 2 == 0
@@ -61,7 +60,7 @@ def main():
     with stand_ins.moto() as endpoint, tempfile.TemporaryFile("w+") as log:
         load_permissions(endpoint)
         environment = os.environ | {"AWS_REGION": stand_ins.REGION, "AWS_ENDPOINT_URL": endpoint, "TABLE_NAME": "callgate"}
-        environment["STORE_DEADLINE_MS"] = "10000"  # moto is slow
+        environment |= {"STORE_DEADLINE_MS": "10000"}  # moto is slow
         watch = ["cargo", "lambda", "watch", "--ignore-changes", "--concurrency", "8", "--invoke-port", str(port)]
         process = subprocess.Popen(watch, cwd=stand_ins.ROOT, env=environment, stdout=log)
         try:
