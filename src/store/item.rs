@@ -69,9 +69,10 @@ fn escape(app: &AppKey) -> String {
 /// # Errors
 /// When a rule could not be parsed: it cannot be written back.
 pub fn write_app(app: &App) -> Result<Attributes, ParseError> {
-    let mut item = Attributes::from([("status".to_owned(), text(app.status.as_str()))]);
-    write_rules(&mut item, "callers", &app.callers)?;
-    write_text(&mut item, "note", app.note.as_deref());
+    let App { status, callers, note } = app;
+    let mut item = Attributes::from([("status".to_owned(), text(status.as_str()))]);
+    write_rules(&mut item, "callers", callers)?;
+    write_text(&mut item, "note", note.as_deref());
     Ok(item)
 }
 
@@ -80,31 +81,33 @@ pub fn write_app(app: &App) -> Result<Attributes, ParseError> {
 /// # Errors
 /// When a rule could not be parsed: it cannot be written back.
 pub fn write_party(party: &Party) -> Result<Attributes, ParseError> {
-    let mut item = Attributes::from([("status".to_owned(), text(party.status.as_str()))]);
-    write_rules(&mut item, "incoming", &party.incoming)?;
-    write_rules(&mut item, "outgoing", &party.outgoing)?;
-    write_number(&mut item, EXPIRES_AT, party.expires_at);
-    write_text(&mut item, "note", party.note.as_deref());
+    let Party { status, incoming, outgoing, expires_at, note } = party;
+    let mut item = Attributes::from([("status".to_owned(), text(status.as_str()))]);
+    write_rules(&mut item, "incoming", incoming)?;
+    write_rules(&mut item, "outgoing", outgoing)?;
+    write_number(&mut item, EXPIRES_AT, *expires_at);
+    write_text(&mut item, "note", note.as_deref());
     Ok(item)
 }
 
 /// The attributes of a rule, as in a list or, together with a key, as a pair's item.
 #[must_use]
 pub fn write_rule(rule: &Rule) -> Attributes {
-    let mut item = Attributes::from([("effect".to_owned(), text(rule.effect.as_str()))]);
-    if let Some(media) = rule.media {
+    let Rule { effect, media, hours, expires_at, note, updated_at, updated_by } = rule;
+    let mut item = Attributes::from([("effect".to_owned(), text(effect.as_str()))]);
+    if let Some(media) = media {
         let words = [(media.audio, "audio"), (media.video, "video")];
-        let words = words.into_iter().filter(|(meant, _)| *meant).map(|(_, word)| word.to_owned()).collect();
+        let words = words.into_iter().filter(|(included, _)| *included).map(|(_, word)| word.to_owned()).collect();
         item.insert("media".to_owned(), AttributeValue::Ss(words));
     }
-    if let Some(hours) = &rule.hours {
+    if let Some(hours) = hours {
         let windows = hours.windows().iter().map(|window| text(&window.to_string())).collect();
         item.insert("hours".to_owned(), AttributeValue::L(windows));
     }
-    write_number(&mut item, EXPIRES_AT, rule.expires_at);
-    write_text(&mut item, "note", rule.note.as_deref());
-    write_number(&mut item, "updated_at", rule.updated_at);
-    write_text(&mut item, "updated_by", rule.updated_by.as_deref());
+    write_number(&mut item, EXPIRES_AT, *expires_at);
+    write_text(&mut item, "note", note.as_deref());
+    write_number(&mut item, "updated_at", *updated_at);
+    write_text(&mut item, "updated_by", updated_by.as_deref());
     item
 }
 
@@ -188,7 +191,7 @@ pub fn read_rule(mut map: Attributes) -> Result<Rule, ParseError> {
     // The least of several, so that the same item always gives the same message.
     match map.into_keys().min() {
         None => Ok(rule),
-        Some(unknown) => Err(ParseError(format!("`{unknown}` is no attribute of a rule"))),
+        Some(unknown) => Err(ParseError(format!("`{unknown}` is not an attribute of a rule"))),
     }
 }
 

@@ -168,7 +168,7 @@ async fn what_cannot_be_understood_refuses_the_call_and_is_named() {
                 "APP",
                 json!({ "callers": { "M": { "*": { "M": { "effect": text("deny"), "if": text("x") } } } } }),
             ),
-            "app `defaultApp`, rule `*` of `callers`: `if` is no attribute of a rule",
+            "app `defaultApp`, rule `*` of `callers`: `if` is not an attribute of a rule",
         ),
     ] {
         let (answer, line) = decided(&[open.clone(), broken]).await;
