@@ -35,12 +35,12 @@ fn invalid_arguments_write_nothing() {
         "`Mars/Olympus` is not a time zone",
     );
     check_refused("allow --app shop --from a --to b --hours 'Mon-Fry 09:00-18:00 UTC'", 2, "`Fry` is not a day");
-    check_refused("allow --app shop --from a --to b --until 2026-13-45", 2, "is not a moment");
-    check_refused("allow --app shop --from a --to b --until 1795500000000", 2, "is not a moment");
+    check_refused("allow --app shop --from a --to b --until 2026-13-45", 2, "is not a valid time");
+    check_refused("allow --app shop --from a --to b --until 1795500000000", 2, "is not a valid time");
     check_refused("allow --app shop --from a --to b --until 2001-01-01", 2, "is not in the future");
     check_refused("allow --app shop --from a --to b --media smell", 2, "`smell` is not a medium");
     check_refused("allow --app shop --from a", 2, "--to");
-    check_refused("check --app shop --from a --to b --at someday", 2, "is not a moment");
+    check_refused("check --app shop --from a --to b --at someday", 2, "is not a valid time");
     check_refused("allow --app shop --from a --to b --trunk-prefix 8", 2, "needs a country code");
 }
 

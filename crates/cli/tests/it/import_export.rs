@@ -76,7 +76,7 @@ fn an_invalid_line_keeps_the_whole_file_out() {
     check_refused("app,from,to,effect\nshop,a*,b*,allow\n", &["line 2, column `to`: `b*`", "two patterns"]);
     check_refused(
         "app,from,to,effect,expires_at\nshop,a,b,allow,1795500000000\n",
-        &["column `expires_at`: `1795500000000` is not a moment"],
+        &["column `expires_at`: `1795500000000` is not a valid time"],
     );
     check_refused(
         "app,from,to,effect,hours\nshop,a,b,allow,Mon 09:00-18:00 Mars/X\n",
@@ -84,7 +84,7 @@ fn an_invalid_line_keeps_the_whole_file_out() {
     );
     check_refused(
         "app,from,to,effect\nshop,a,b,allow\nshop,a,b,deny\n",
-        &["line 3, column `from,to`", "line 2 about the same parties"],
+        &["line 3, column `from,to`", "differs from the rule for the same parties on line 2"],
     );
     check_refused("app,from,to,effect\r\n\r\n\r\nshop,a,b,alow\r\n", &["line 4, column `effect`: `alow`"]);
     check_refused("\n\napp,from,to,effect\n\nshop,a,b,alow\n", &["line 5, column `effect`: `alow`"]);
@@ -99,8 +99,8 @@ fn an_invalid_line_keeps_the_whole_file_out() {
     check_refused(
         "app,from,to,effect,note\nshop,a,b,allow,say \"hi\"\nshop,c,d,alow,\"x\"y\n",
         &[
-            "line 2, column `note`: `say ` holds a quotation mark",
-            "line 3, column `note`: `x` goes on after",
+            "line 2, column `note`: `say ` contains a quotation mark",
+            "line 3, column `note`: `x` continues after",
             "2 problems",
         ],
     );

@@ -1,4 +1,4 @@
-//! Measures the time and memory to import and export a million rules, compared with a plain loop over the same server.
+//! Measures the time and memory to import and export a million rules, compared with a bare loop over the same server.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -13,13 +13,13 @@ use tokio::task::JoinSet;
 
 use crate::support::{TABLE, TestServer};
 
-/// The import's rate must be at least this share of the plain loop's rate.
+/// The import's rate must be at least this share of the bare loop's rate.
 const MIN_SHARE: f64 = 0.8;
 
 /// How often each size is measured.
 const ROUNDS: usize = 3;
 
-/// Simultaneous requests of the plain loop; the same as the tool's default.
+/// Simultaneous requests of the bare loop; the same as the tool's default.
 const CONCURRENCY: usize = 16;
 
 /// The number of rules.
@@ -69,8 +69,8 @@ fn write_file(path: &Path, rules: usize) {
     file.flush().unwrap();
 }
 
-/// Writes the same items with plain batch requests. Returns the seconds.
-fn plain_loop(server: &TestServer, rules: usize) -> f64 {
+/// Writes the same items with bare batch requests. Returns the seconds.
+fn bare_loop(server: &TestServer, rules: usize) -> f64 {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let config = aws_sdk_dynamodb::Config::builder()
@@ -117,26 +117,26 @@ fn request((from, to): &(String, String)) -> WriteRequest {
 
 /// The measurements of one round.
 struct Round {
-    /// Seconds of the plain loop.
-    plain: f64,
+    /// Seconds of the bare loop.
+    bare: f64,
     import: Measurement,
     export: Measurement,
 }
 
-/// Measures the plain loop and the tool in turns, so that other load on the machine affects both.
+/// Measures the bare loop and the tool in turns, so that other load on the machine affects both.
 fn rounds(rules: usize, folder: &Path) -> Vec<Round> {
     let (file, exported) = (folder.join("rules.csv"), folder.join("exported.csv"));
     write_file(&file, rules);
     let round = || {
         let server = TestServer::with_table();
-        let plain = plain_loop(&server, rules);
+        let bare = bare_loop(&server, rules);
         drop(server);
         let server = TestServer::with_table();
         let import = measure(&server, &["import", file.to_str().unwrap()], Stdio::null());
         let export = measure(&server, &["export"], File::create(&exported).unwrap().into());
         let lines = std::io::BufRead::lines(std::io::BufReader::new(File::open(&exported).unwrap())).count();
         assert_eq!(lines, rules + 1);
-        Round { plain, import, export }
+        Round { bare, import, export }
     };
     (0..ROUNDS).map(|_| round()).collect()
 }
@@ -156,16 +156,16 @@ fn megabytes(rounds: &[Round], of: impl Fn(&Round) -> &Measurement) -> u64 {
 fn a_million_rules_are_imported_and_exported() {
     let folder = std::env::temp_dir().join(format!("callgatectl-million-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    println!("|     rules | plain loop, s | import, s | share | import, MB | export, s | export, MB |");
-    println!("|----------:|--------------:|----------:|------:|-----------:|----------:|-----------:|");
+    println!("|     rules | bare loop, s | import, s | share | import, MB | export, s | export, MB |");
+    println!("|----------:|-------------:|----------:|------:|-----------:|----------:|-----------:|");
     let mut peaks = Vec::new();
     for rules in [rules() / 10, rules()] {
         let rounds = rounds(rules, &folder);
-        let share = median(&rounds, |round| round.plain / round.import.seconds);
+        let share = median(&rounds, |round| round.bare / round.import.seconds);
         let (import_mb, export_mb) = (megabytes(&rounds, |it| &it.import), megabytes(&rounds, |it| &it.export));
         println!(
-            "| {rules:9} | {:13.1} | {:9.1} | {share:5.2} | {import_mb:10} | {:9.1} | {export_mb:10} |",
-            median(&rounds, |round| round.plain),
+            "| {rules:9} | {:12.1} | {:9.1} | {share:5.2} | {import_mb:10} | {:9.1} | {export_mb:10} |",
+            median(&rounds, |round| round.bare),
             median(&rounds, |round| round.import.seconds),
             median(&rounds, |round| round.export.seconds),
         );

@@ -82,7 +82,7 @@ fn a_disabled_hook_lets_all_calls_through() {
     let text = r#"{"restClientConfig":{"OnCallEvent":{"restOnError":"FAIL","restPolicy":"DISABLE"}}}"#;
     let answer = connect_answer("disable", text);
     let output = simulate(UNREACHABLE, &["--connect-answer", answer.to_str().unwrap(), "--call", "a", "b"], 1);
-    assert!(output.ends_with("a to b: rings (the hook was not asked, restPolicy=DISABLE)\n"), "{output}");
+    assert!(output.ends_with("a to b: rings (the hook was not called, restPolicy=DISABLE)\n"), "{output}");
 }
 
 #[test]
