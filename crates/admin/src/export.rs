@@ -118,7 +118,8 @@ impl Export {
 
 /// Checks that a file can represent the rule: an import of the file must not change it.
 fn representable(rule: Rule) -> Result<Rule, String> {
-    match rule.expires_at {
+    let Rule { expires_at, effect: _, media: _, hours: _, note: _, updated_at: _, updated_by: _ } = &rule;
+    match *expires_at {
         Some(at) if time::parse_absolute(&time::format(at)) != Some(at) => {
             Err(format!("its `expires_at` is {at}, not seconds since 1970"))
         }

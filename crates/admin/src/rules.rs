@@ -278,7 +278,10 @@ mod tests {
             updated_at: Some(1),
             updated_by: Some(String::new()),
         };
-        let mut written: Vec<_> = item::write_rule(&rule).into_keys().collect();
+        let attributes = item::write_rule(&rule);
+        // A condition that is not stored would make an `allow` match more calls.
+        assert_eq!(item::read_rule(attributes.clone()), Ok(rule));
+        let mut written: Vec<_> = attributes.into_keys().collect();
         written.sort();
         let mut known = RULE_ATTRIBUTES.map(str::to_owned).to_vec();
         known.sort();
