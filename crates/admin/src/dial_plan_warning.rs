@@ -4,15 +4,15 @@ use callgate_core::{DialPlan, PartyId, Pattern};
 
 use crate::rule_target::RuleTarget;
 
-/// E.164 numbers have at most 15 digits.
-const LONGEST: usize = 15;
+/// The most digits of an E.164 number.
+const MAX_DIGITS: usize = 15;
 
-/// A prefix as it is dialled, although numbers are stored in another form.
+/// A prefix of numbers as they are dialled, which the dial plan stores in another form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DialPlanWarning {
     /// The prefix as it was written.
     pub prefix: String,
-    /// What the numbers start with instead.
+    /// The prefix of those numbers as they are stored.
     pub replacement: String,
 }
 
@@ -21,10 +21,10 @@ impl DialPlanWarning {
     #[must_use]
     pub fn for_pattern(pattern: &Pattern, dial_plan: &DialPlan) -> Option<Self> {
         let Pattern::Prefix(prefix) = pattern else { return None };
-        if !prefix.bytes().all(|byte| byte.is_ascii_digit()) || prefix.len() >= LONGEST {
+        if !prefix.bytes().all(|byte| byte.is_ascii_digit()) || prefix.len() >= MAX_DIGITS {
             return None;
         }
-        let rest = "0".repeat(LONGEST - prefix.len());
+        let rest = "0".repeat(MAX_DIGITS - prefix.len());
         let id = PartyId::new(&format!("{prefix}{rest}"), dial_plan).ok()?;
         let replacement = id.as_str().strip_suffix(rest.as_str()).filter(|replacement| replacement != prefix)?;
         Some(Self { prefix: prefix.clone(), replacement: replacement.to_owned() })

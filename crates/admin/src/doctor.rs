@@ -13,8 +13,8 @@
 //! # }
 //! ```
 //!
-//! A new kind of finding starts as a variant of [`FindingKind`]. Its check goes into the `*_checks` module of what it looks
-//! at: an item, a rule, an id, a moment, or the whole table.
+//! A new kind of finding starts as a variant of [`FindingKind`]. Its check goes into the `*_checks` module for an item,
+//! a rule, an id, a time, or the whole table.
 
 use callgate::store::item::Attributes;
 use callgate_core::EpochSeconds;
@@ -65,7 +65,7 @@ impl Table {
     }
 }
 
-/// Inspects items one by one, and at the end what they mean together.
+/// Inspects items one by one, and then all of them together.
 struct Inspector<'a> {
     table: &'a Table,
     now: EpochSeconds,

@@ -50,7 +50,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// An error of the AWS SDK, for a request to this table at this endpoint (`None` is the region's own).
+    /// An error of the AWS SDK, for a request to this table at this endpoint (`None` means the region's own).
     pub(crate) fn request<E>(
         action: impl Into<String>,
         error: &SdkError<E, HttpResponse>,
@@ -80,7 +80,7 @@ impl Error {
     }
 }
 
-/// Why there are no credentials, if that is why the request failed. The innermost cause is the most exact one.
+/// Why there are no credentials, if the request failed for that reason. The innermost cause is the most exact one.
 fn missing_credentials(error: &(dyn StdError + 'static)) -> Option<String> {
     let causes = || std::iter::successors(Some(error), |&error| error.source());
     if !causes().any(<dyn StdError>::is::<CredentialsError>) {

@@ -1,4 +1,4 @@
-//! Every rule of the table, sorted as a file has them.
+//! Exports the rules of the table, sorted.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ pub struct Export {
     left_out: Vec<LeftOut>,
 }
 
-/// What is in the table, but cannot be a rule of a file.
+/// An item or a rule that cannot be exported.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LeftOut {
     /// An item whose key is not one of callgate's.
@@ -30,7 +30,7 @@ pub enum LeftOut {
         /// The sort key. Empty when it is not text.
         sk: String,
     },
-    /// A rule that a file cannot hold.
+    /// A rule that a file cannot represent.
     Rule {
         /// The app's key.
         app: String,
@@ -43,7 +43,7 @@ pub enum LeftOut {
     },
 }
 
-/// What is left out and why, on one line.
+/// The item or the rule and why it is left out, on one line.
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -91,7 +91,7 @@ impl Export {
         self.rules.for_each(|SortedRule { key: _, row }| take(row))
     }
 
-    /// What is left out, sorted.
+    /// The items and rules that are left out, sorted.
     #[must_use]
     pub fn left_out(&self) -> &[LeftOut] {
         &self.left_out
@@ -116,9 +116,10 @@ impl Export {
     }
 }
 
-/// Checks that a file can hold the rule as it is: an import of the file must not change it.
+/// Checks that a file can represent the rule: an import of the file must not change it.
 fn representable(rule: Rule) -> Result<Rule, String> {
-    match rule.expires_at {
+    let Rule { expires_at, effect: _, media: _, hours: _, note: _, updated_at: _, updated_by: _ } = &rule;
+    match *expires_at {
         Some(at) if time::parse_absolute(&time::format(at)) != Some(at) => {
             Err(format!("its `expires_at` is {at}, not seconds since 1970"))
         }

@@ -1,4 +1,4 @@
-//! Files of rules written to the table: the whole file is checked first, then compared with the table, then written.
+//! Imports files of rules: checks a whole file, compares it with the table, and writes it.
 
 use std::io::Read;
 
@@ -22,7 +22,7 @@ pub use difference::{Difference, DifferenceCounts};
 /// How many problems of a file are kept. Further ones are only counted.
 const MAX_PROBLEMS: usize = 1_000;
 
-/// The scans that look for rules that are not in the file.
+/// How many scans read the table at once.
 const SEGMENTS: u16 = 4;
 
 /// What is wrong with a file.
@@ -65,9 +65,9 @@ pub struct Import {
 }
 
 impl Import {
-    /// Reads and checks a whole file. Without a format, its first character shows which one it has. The table is not read.
+    /// Reads and checks a whole file. Without a format, the first character determines it. The table is not read.
     ///
-    /// The inner result is about the file: an import if every line is valid, otherwise the problems.
+    /// The inner result is an import if every line is valid, otherwise the problems of the file.
     ///
     /// # Errors
     /// [`Error::Local`] when the file cannot be read.
@@ -161,7 +161,7 @@ fn check(table: Table, source: impl Read, format: Option<Format>) -> Result<Resu
                 line: line.number,
                 column: "from,to".to_owned(),
                 value: format!("{},{}", target.from, target.to),
-                reason: format!("differs from the rule in line {other} about the same parties"),
+                reason: format!("differs from the rule for the same parties on line {other}"),
             }]);
         }
     }

@@ -1,10 +1,10 @@
-//! What an item is, read back from its key.
+//! The kind of an item, parsed from its key.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{Attributes, Key, PK, SK};
 use callgate_core::{AppKey, DialPlan, PartyId};
 
-/// The kind of an item and whose it is.
+/// The kind of an item, with the app and the parties that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ItemKind {
     /// An app's item.
@@ -16,7 +16,7 @@ pub enum ItemKind {
 }
 
 impl ItemKind {
-    /// Reads an item's key. `None` when it is not a key of callgate's.
+    /// Parses an item's key. `None` when it is not one of callgate's.
     #[must_use]
     pub fn of(item: &Attributes) -> Option<Self> {
         let (pk, sk) = keys(item)?;

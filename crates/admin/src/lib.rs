@@ -1,7 +1,7 @@
-//! callgate's permissions as people manage them: rules written and revoked, files imported and exported, mistakes found.
+//! Manages callgate's permissions: writes and revokes rules, imports and exports files of rules, and finds mistakes.
 //!
-//! A [`Table`] is the entry point. This crate prints nothing, asks nothing and parses no arguments: it returns values, and one
-//! closed set of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
+//! A [`Table`] is the entry point. This crate does not print, prompt or parse arguments. It returns values, and one closed set
+//! of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
 
 mod check;
 pub mod dial_plan_warning;

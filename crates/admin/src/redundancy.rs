@@ -1,5 +1,5 @@
-//! Rules that cannot change any decision. The function's own decision is compared with and without the rule, for calls that
-//! represent all calls the rule is about.
+//! Finds rules that cannot change any decision. Compares the function's own decisions with and without the rule, for calls that
+//! represent all calls that the rule matches.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -10,7 +10,7 @@ use callgate_core::{
 
 use crate::rule_target::{RuleOwner, RuleTarget};
 
-/// The permissions that decide, together with a rule, the calls that the rule is about.
+/// The permissions that decide, together with a rule, the calls that the rule matches.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// The app.
@@ -26,7 +26,7 @@ pub struct Context {
 /// Every weekly window opens within this time, with a day to spare.
 pub(crate) const EIGHT_DAYS: EpochSeconds = 8 * 24 * 60 * 60;
 
-/// With more related rules than this the check is skipped.
+/// With more related rules than this, the check is skipped.
 const MAX_RELATED: usize = 200;
 
 /// Why a rule cannot change any decision.
@@ -82,6 +82,7 @@ pub fn why_redundant(target: &RuleTarget, rule: &Rule, context: &Context, now: E
     Some(Redundancy { why, is_denied })
 }
 
+/// The media that a call can have. Calls with each of them represent all calls.
 const MEDIA: [MediaSet; 4] = [
     MediaSet { audio: true, video: false },
     MediaSet { audio: true, video: true },
@@ -89,7 +90,7 @@ const MEDIA: [MediaSet; 4] = [
     MediaSet { audio: false, video: false },
 ];
 
-/// What decides these calls without the rule.
+/// Explains what decides these calls without the rule.
 fn explain(decision: &Decision<'_>) -> String {
     match decision {
         Decision::Rule { door, key, effect } => {
@@ -106,7 +107,7 @@ fn explain(decision: &Decision<'_>) -> String {
         }
         Decision::Suspended(door) => format!("the {} is suspended", door.as_str()),
         Decision::NoRule => "no rule allows these calls anyway".to_owned(),
-        Decision::InvalidRecord(invalid) => format!("a record is invalid: {}", invalid.error),
+        Decision::InvalidRecord(invalid) => format!("an item or a rule is invalid: {}", invalid.error),
     }
 }
 
@@ -123,7 +124,7 @@ fn unknown_doors(owner: &RuleOwner) -> Vec<(Option<Effect>, Option<Effect>)> {
 }
 
 impl Context {
-    /// This context with the rule in its place, or without one.
+    /// Replaces the rule in this context, or removes it.
     fn with(&self, target: &RuleTarget, owner: &RuleOwner, rule: Option<&Rule>) -> Self {
         let mut context = self.clone();
         let replace = |rules: &mut Rules, at: &Pattern| {
@@ -157,7 +158,7 @@ impl Context {
         Permissions { app: &self.app, caller: &self.caller, callee: &self.callee, pair: &self.pair }
     }
 
-    /// Gives the parties that the rule does not name a rule for everyone.
+    /// Adds a rule for everyone to the parties that the rule does not name.
     fn assuming(mut self, caller: Option<Effect>, callee: Option<Effect>) -> Self {
         let everyone =
             |effect| -> Rules { [(Pattern::Everyone, Ok::<_, ParseError>(Rule::new(effect)))].into_iter().collect() };
@@ -189,7 +190,7 @@ impl Context {
         self.lists().count()
     }
 
-    /// Now, and every later moment at which a rule may start or stop to apply.
+    /// Now, and every later moment at which a rule may start or stop applying.
     fn moments(&self, now: EpochSeconds) -> Vec<EpochSeconds> {
         let rules = || self.lists().filter_map(|(_, rule)| rule.ok()).chain(self.pair.iter().flatten());
         let expiries = rules().filter_map(|rule| time_conditions(rule).1);
@@ -204,8 +205,8 @@ impl Context {
         all.into_iter().collect()
     }
 
-    /// Callers and callees that represent all calls the rule is about: those that the rule or a related one names, and for
-    /// each prefix an id that no more specific rule matches.
+    /// Callers and callees that represent all calls that the rule matches: those that the rule or a related one names,
+    /// and for each prefix an id that no more specific rule matches.
     fn calls(&self, target: &RuleTarget) -> Option<Vec<(PartyId, PartyId)>> {
         let representatives = |side: &Pattern, named: HashSet<&Pattern>| -> Option<BTreeSet<PartyId>> {
             if let Pattern::Exact(id) = side {
@@ -223,7 +224,7 @@ impl Context {
     }
 }
 
-/// Keeps only the rules that may match a call the rule matches.
+/// Keeps only the rules that may match the same calls as the rule.
 fn related(context: &Context, target: &RuleTarget, owner: &RuleOwner) -> Context {
     fn map<T>(parsed: &ParsedItem<T>, keep: impl FnOnce(&T) -> T) -> ParsedItem<T> {
         parsed.as_ref().map(|item| item.as_ref().map(keep)).map_err(Clone::clone)
@@ -324,8 +325,8 @@ fn id_of(text: &str) -> Option<PartyId> {
     PartyId::new(text, &DialPlan::default()).ok().filter(|id| id.as_str() == text)
 }
 
-/// The conditions of a rule that depend on the time.
-fn time_conditions(rule: &Rule) -> (Option<&Hours>, Option<EpochSeconds>) {
+/// The conditions of a rule that depend on the time. For conditions that depend on the call, see [`MEDIA`].
+pub(crate) fn time_conditions(rule: &Rule) -> (Option<&Hours>, Option<EpochSeconds>) {
     let Rule { effect: _, media: _, hours, expires_at, note: _, updated_at: _, updated_by: _ } = rule;
     (hours.as_ref(), *expires_at)
 }

@@ -35,7 +35,7 @@ pub enum Format {
 pub struct Problem {
     /// The line on which the rule starts, counted from 1.
     pub line: u64,
-    /// The column. Empty when the whole line is concerned.
+    /// The column. Empty when the problem is not in one column.
     pub column: String,
     /// The value as it is in the file.
     pub value: String,
@@ -81,11 +81,11 @@ pub struct Line {
 /// A rule of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRule {
-    /// The parties the rule is about.
+    /// The callers and callees of the rule.
     pub target: RuleTarget,
     /// Where the rule belongs in the table.
     pub location: RuleLocation,
-    /// The rule. The file does not hold who wrote it and when.
+    /// The rule, without an author, because a file does not contain one.
     pub rule: Rule,
 }
 
@@ -116,7 +116,7 @@ enum FormatReader<R> {
 }
 
 impl<'a, R: Read> Reader<'a, R> {
-    /// Starts to read a file. Without a format, its first character shows which one it has.
+    /// Starts to read a file. Without a format, the first character determines it.
     ///
     /// # Errors
     /// [`Error::Local`] when the file cannot be read.
@@ -143,7 +143,7 @@ impl<'a, R: Read> Reader<'a, R> {
     /// Reads the next rule. `None` at the end of the file, and after a header row that is not valid.
     ///
     /// # Errors
-    /// [`Error::Local`] when the file cannot be read, or a line is too long to be one of a file of rules.
+    /// [`Error::Local`] when the file cannot be read, or a line is too long.
     pub fn next_line(&mut self) -> Result<Option<Line>> {
         let fields = match &mut self.format {
             FormatReader::Csv(reader) => reader.next_fields()?,
@@ -216,7 +216,7 @@ impl Fields {
         let hours = values.optional("hours", hours, Hours::parse);
         let expires_at = values.optional("expires_at", expires_at, |text| {
             time::parse_absolute(text)
-                .ok_or("is not a moment; expected one such as `2026-12-31T18:00:00Z`, or seconds since 1970")
+                .ok_or("is not a valid time; expected one such as `2026-12-31T18:00:00Z`, or seconds since 1970")
         });
         let note = Some(note.trim().to_owned()).filter(|text| !text.is_empty());
         let target = match (app, from, to_pattern) {

@@ -8,7 +8,7 @@ use crate::rule_target::RuleTarget;
 use crate::time;
 use crate::wording::{conditions_text, escape, media_words, parse_effect, parse_media};
 
-/// A rule in the words of `import`, `export` and `--output json`.
+/// A rule as `import`, `export` and `--output json` represent it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleRow {
     /// The app's key.
@@ -19,11 +19,11 @@ pub struct RuleRow {
     pub to: String,
     /// `allow` or `deny`.
     pub effect: String,
-    /// `audio`, `video`. Empty means any.
+    /// `audio`, `video` or both. Empty means any.
     pub media: Vec<String>,
     /// Windows, `DAYS HH:MM-HH:MM ZONE`. Empty means always.
     pub hours: Vec<String>,
-    /// RFC 3339 in UTC.
+    /// The time at which the rule expires, as RFC 3339 in UTC.
     pub expires_at: Option<String>,
     /// A comment for people.
     pub note: Option<String>,
@@ -82,7 +82,7 @@ impl RuleRow {
             effect: parse_effect(effect)?,
             media: if media.is_empty() { None } else { Some(parse_media(&media.join(" "))?) },
             hours: Hours::new(windows),
-            expires_at: expires_at.as_deref().map(parse_moment).transpose()?,
+            expires_at: expires_at.as_deref().map(parse_time).transpose()?,
             note: note.clone(),
             updated_at: None,
             updated_by: None,
@@ -98,6 +98,6 @@ impl RuleRow {
     }
 }
 
-fn parse_moment(text: &str) -> Result<EpochSeconds> {
-    time::parse_absolute(text).ok_or_else(|| Error::InvalidInput(format!("`{text}` is not a moment")))
+fn parse_time(text: &str) -> Result<EpochSeconds> {
+    time::parse_absolute(text).ok_or_else(|| Error::InvalidInput(format!("`{text}` is not a valid time")))
 }

@@ -1,14 +1,14 @@
-//! The parties a rule is about, and where in the table it is stored.
+//! The callers and callees of a rule, and where in the table it is stored.
 
 use callgate::store::item::{Attributes, Key};
 use callgate_core::{AppKey, DialPlan, PartyId, Pattern};
 
 use crate::error::{Error, Result};
 
-/// The parties a rule is about, from caller to callee.
+/// The callers and callees that a rule matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleTarget {
-    /// The app both belong to.
+    /// The app that they belong to.
     pub app: AppKey,
     /// The callers.
     pub from: Pattern,
@@ -86,7 +86,7 @@ impl RuleTarget {
         }
     }
 
-    /// Whether the rule is about more than one caller or callee.
+    /// Whether the rule matches more than one caller or callee.
     #[must_use]
     pub fn has_pattern(&self) -> bool {
         !matches!((&self.from, &self.to), (Pattern::Exact(_), Pattern::Exact(_)))
@@ -94,7 +94,7 @@ impl RuleTarget {
 }
 
 impl RuleOwner {
-    /// The caller and the callee that the rule names, where it names one.
+    /// The caller and the callee, if the rule names them.
     pub(crate) fn parties(&self) -> (Option<&PartyId>, Option<&PartyId>) {
         match self {
             Self::App => (None, None),
@@ -106,7 +106,7 @@ impl RuleOwner {
 }
 
 impl RuleLocation {
-    /// The places where a rule between exactly these texts may be stored, whether or not a call can match them.
+    /// The locations at which a rule between exactly these texts may be stored, whether or not a call can match it.
     #[must_use]
     pub fn literal(app: &AppKey, from: &str, to: &str) -> Vec<Self> {
         let app_key = Key::app(app);
@@ -126,7 +126,7 @@ impl RuleLocation {
         }
     }
 
-    /// The list's value at this location, in the item as it was read.
+    /// The entry at this location, in the item as it was read.
     pub(crate) fn entry_of<'a>(
         &self,
         item: Option<&'a Attributes>,

@@ -1,4 +1,4 @@
-//! Single rules: written and revoked, on the condition that what is stored is still what was read.
+//! Writes and revokes single rules, on the condition that the stored rule did not change since it was read.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::table::Table;
 use crate::table::items::{Expression, Update};
 use crate::wording::is_same_rule;
 
-/// The attributes of a stored rule. A pair item is only replaced while all of them are as they were read.
+/// The attributes of a stored rule. A pair item is only replaced if none of them changed since it was read.
 pub(crate) const RULE_ATTRIBUTES: [&str; 7] =
     ["effect", "media", "hours", "expires_at", "note", "updated_at", "updated_by"];
 
-/// Who writes, and when. Stored with every rule as `updated_by` and `updated_at`.
+/// The author of a change and its time. Stored with every rule as `updated_by` and `updated_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
     /// The AWS identity, or the user of the machine.
@@ -27,10 +27,10 @@ pub struct Author {
     pub at: EpochSeconds,
 }
 
-/// A rule to write, beside what is stored now. [`Table::write_rule`] writes it.
+/// A rule to write, with the rule that is stored now. [`Table::write_rule`] writes it.
 #[derive(Debug, Clone)]
 pub struct RuleChange {
-    /// The parties the rule is about.
+    /// The callers and callees of the rule.
     pub target: RuleTarget,
     /// The rule to write.
     pub rule: Rule,
@@ -50,7 +50,7 @@ impl RuleChange {
         self.previous.rule()
     }
 
-    /// Whether this very rule is stored already.
+    /// Whether the same rule is stored already.
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         matches!(self.previous(), Some(Ok(previous)) if is_same_rule(previous, &self.rule))
@@ -90,7 +90,7 @@ impl Table {
         Ok(RuleChange { target, rule, redundant, dial_plan_warning, location, item, previous })
     }
 
-    /// Writes a planned rule. `false` when what is stored changed meanwhile; nothing is written then, so plan it again.
+    /// Writes a planned rule. `false` when the stored rule changed meanwhile; nothing is written then, so plan it again.
     ///
     /// # Errors
     /// [`Error::InvalidItem`] when the item's list is not a list of rules, or why the table cannot be written to.
@@ -199,7 +199,7 @@ impl Table {
 }
 
 /// The pause before a change is tried again because another writer was faster. It differs between processes, so that two
-/// of them do not meet again at the same moment.
+/// of them do not try again at the same time.
 #[must_use]
 pub fn retry_pause(attempt: u32) -> Duration {
     Duration::from_millis(10 << attempt.min(6)) + Duration::from_millis(u64::from(std::process::id() % 17))
@@ -233,7 +233,7 @@ impl PreviousRule {
         self.parsed.as_ref().map(Result::as_ref)
     }
 
-    /// The pair item is as it was.
+    /// The condition that the pair item did not change.
     fn pair_condition(&self, expression: &mut Expression) -> String {
         let Some(AttributeValue::M(stored)) = &self.stored else {
             let pk = expression.name(PK);
@@ -251,7 +251,7 @@ impl PreviousRule {
         each.collect::<Vec<_>>().join(" AND ")
     }
 
-    /// The entry of the list is as it was.
+    /// The condition that the entry of the list did not change.
     fn entry_condition(&self, list: &str, entry: &str, expression: &mut Expression) -> String {
         match &self.stored {
             Some(value) => format!("{list}.{entry} = {}", expression.value(value.clone())),
@@ -266,9 +266,9 @@ mod tests {
 
     use super::*;
 
-    /// A new attribute of a rule must be part of the condition, or two writers could overwrite each other's.
+    /// A new attribute of a rule must be part of the condition, so that two writers cannot overwrite each other's changes.
     #[test]
-    fn the_attributes_are_those_that_are_written() {
+    fn rule_attributes_are_all_attributes_that_are_written() {
         let rule = Rule {
             effect: Effect::Allow,
             media: Some(MediaSet { audio: true, video: false }),
@@ -278,7 +278,10 @@ mod tests {
             updated_at: Some(1),
             updated_by: Some(String::new()),
         };
-        let mut written: Vec<_> = item::write_rule(&rule).into_keys().collect();
+        let attributes = item::write_rule(&rule);
+        // A condition that is not stored would make an `allow` match more calls.
+        assert_eq!(item::read_rule(attributes.clone()), Ok(rule));
+        let mut written: Vec<_> = attributes.into_keys().collect();
         written.sort();
         let mut known = RULE_ATTRIBUTES.map(str::to_owned).to_vec();
         known.sort();

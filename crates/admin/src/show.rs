@@ -1,4 +1,4 @@
-//! What is stored for an app or a party.
+//! Reads what is stored for an app or a party.
 
 use std::cmp::Reverse;
 
@@ -16,11 +16,11 @@ pub struct StoredItem {
     pub app: AppKey,
     /// The party. `None` for the app itself.
     pub party: Option<PartyId>,
-    /// What is stored besides the rules, or why the item cannot be parsed, so that every call of it is refused.
+    /// The item without its rules, or why it cannot be parsed. Every call of an invalid item is refused.
     pub summary: Result<ItemSummary, ParseError>,
-    /// The rules about who may call: anyone in the app, or the party. Most specific first.
+    /// The rules for callers: to anyone in the app, or to the party. Most specific first.
     pub incoming: Vec<StoredRule>,
-    /// The rules about whom the party may call. Rules to single parties are stored with those parties.
+    /// The rules for callees of the party. Rules to single parties are stored with those parties.
     pub outgoing: Vec<StoredRule>,
 }
 

@@ -1,4 +1,4 @@
-//! Rules in the order of their keys, in a temporary file: any number of them in constant memory.
+//! Sorts any number of rules by key, in a temporary file and with constant memory.
 
 use rusqlite::{Connection, params};
 
@@ -13,7 +13,7 @@ const CACHE_KB: u32 = 16_384;
 pub(crate) struct SortedRules {
     database: Connection,
     len: u64,
-    /// The app of the rule that was added last. Most files hold one app after the other.
+    /// The app of the rule that was added last. Most files list the rules app by app.
     last_app: Option<String>,
 }
 
@@ -32,9 +32,9 @@ pub(crate) struct SortedRule {
 pub(crate) enum Insertion {
     /// The rule was added.
     New,
-    /// The same rule is there already.
+    /// The same rule was added before.
     Duplicate,
-    /// The rule of this line has the same key, but differs.
+    /// The rule on this line has the same key, but differs.
     Conflict(u64),
 }
 
@@ -42,9 +42,9 @@ impl SortedRules {
     /// Creates an empty database in the directory for temporary files.
     pub(crate) fn new() -> Result<Self> {
         let new = || {
-            // Without a name, SQLite uses a file that no other process sees and that is gone however this one ends.
+            // Without a name, SQLite uses a private file, which is deleted even if this process crashes.
             let database = Connection::open("")?;
-            // The file is not needed after a crash, so it does not have to be safe.
+            // The file is not needed after a crash, so it does not have to be durable.
             database.execute_batch(&format!(
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
                  PRAGMA cache_size = -{CACHE_KB};
@@ -116,7 +116,7 @@ impl SortedRules {
         Ok(())
     }
 
-    /// The first rules after a key, in order. The key of a first page is four empty texts.
+    /// The first rules after a key, in order. For the first page, the key is four empty texts.
     pub(crate) fn page(&self, after: &[String; 4], limit: usize) -> Result<Vec<SortedRule>> {
         let [k1, k2, k3, k4] = after;
         let page = || {
@@ -139,8 +139,8 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<SortedRule> {
 
 fn failed(error: &rusqlite::Error) -> Error {
     Error::Local(format!(
-        "the temporary file of the rules cannot be used: {error}; if there is no room for it, set TMPDIR to a directory \
-         on another disk"
+        "the temporary file of the rules cannot be used: {error}; if the disk is full, set TMPDIR to a directory on \
+         another disk"
     ))
 }
 

@@ -1,4 +1,4 @@
-//! Whether an app or a party takes part in calls: suspended and resumed.
+//! Suspends and resumes apps and parties.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Key};
@@ -8,14 +8,14 @@ use crate::error::Result;
 use crate::table::Table;
 use crate::table::items::{Expression, Update};
 
-/// A status to write, beside what is stored now. [`Table::write_status`] writes it.
+/// A status to write, compared with the one that is stored now. [`Table::write_status`] writes it.
 #[derive(Debug, Clone)]
 pub struct StatusChange {
     /// The status to write.
     pub status: Status,
     /// Whether this status is stored already.
     pub is_unchanged: bool,
-    /// The moment at which the party expired, if it has: it counts as absent, whatever its status.
+    /// The moment at which the party expired, if it has. It counts as absent then, even if it is active.
     pub expired_at: Option<EpochSeconds>,
     key: Key,
 }
@@ -46,7 +46,7 @@ impl Table {
         Ok(StatusChange { status, is_unchanged, expired_at, key })
     }
 
-    /// Writes a status, and creates the item if there is none. Nothing else in the item changes.
+    /// Writes a status, and creates the item if it does not exist. Nothing else in the item changes.
     ///
     /// # Errors
     /// Why the table cannot be written to.

@@ -1,4 +1,4 @@
-//! Every rule of an item, as it is stored.
+//! The rules of an item, as they are stored.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes};
@@ -7,7 +7,7 @@ use callgate_core::{EpochSeconds, ParseError, Rule};
 use crate::item_kind::ItemKind;
 use crate::rule_row::RuleRow;
 
-/// A rule, the parties it is about in the table's spelling, and where it is stored.
+/// A rule, its callers and callees as they are stored, and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRule {
     /// The app's key.
@@ -25,7 +25,7 @@ pub struct StoredRule {
 }
 
 impl StoredRule {
-    /// The rule as a row. A rule that could not be parsed only names its parties.
+    /// The rule as a row. For a rule that could not be parsed, it contains only the parties.
     #[must_use]
     pub fn row(&self) -> RuleRow {
         let Self { app, from, to, rule, .. } = self;
@@ -80,7 +80,7 @@ fn listed(
     StoredRule { app, from, to, list: Some(list), entry, rule }
 }
 
-/// The rules of a party expire with it at the latest.
+/// Limits a rule's expiry to the party's, because the rules of a party expire with it.
 fn expiring_with_party(mut stored: StoredRule, expires_at: Option<EpochSeconds>) -> StoredRule {
     if let (Ok(rule), Some(at)) = (&mut stored.rule, expires_at) {
         rule.expires_at = Some(rule.expires_at.map_or(at, |own| own.min(at)));

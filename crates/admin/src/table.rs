@@ -1,4 +1,4 @@
-//! The permission table: a connection to it, and what people type translated into its terms.
+//! The permission table: a connection to it, and the parsing of apps, parties and patterns as people type them.
 
 use std::error::Error as StdError;
 
@@ -46,7 +46,7 @@ impl Table {
         &self.client
     }
 
-    /// How numbers are completed.
+    /// The dial plan, which completes numbers.
     #[must_use]
     pub fn dial_plan(&self) -> &DialPlan {
         &self.dial_plan

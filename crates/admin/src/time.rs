@@ -1,4 +1,4 @@
-//! Moments as people write them.
+//! Parses and formats times as people write them.
 
 use callgate_core::EpochSeconds;
 use jiff::civil::Date;
@@ -7,7 +7,7 @@ use jiff::{Span, Timestamp, ZonedDateTime};
 
 use crate::error::{Error, Result};
 
-/// From here on a number is milliseconds rather than seconds, which would lie in the year 5138.
+/// The smallest number that is taken for milliseconds. In seconds, it would be in the year 5138.
 pub(crate) const MILLISECONDS_FROM: EpochSeconds = 100_000_000_000;
 
 /// Parses `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, a date (its start in UTC), or a time from now
@@ -18,13 +18,13 @@ pub(crate) const MILLISECONDS_FROM: EpochSeconds = 100_000_000_000;
 pub fn parse(text: &str, now: EpochSeconds) -> Result<EpochSeconds> {
     parse_absolute(text).or_else(|| from_now(text, now)).ok_or_else(|| {
         Error::InvalidInput(format!(
-            "`{text}` is not a moment; expected `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, \
+            "`{text}` is not a valid time; expected `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, \
              `2026-12-31` (its start in UTC), or a time from now such as `12h` or `30d`"
         ))
     })
 }
 
-/// As [`parse`], without times from now, which depend on when they are read. Seconds since 1970 are moments too.
+/// Parses like [`parse`], but without times from now. Seconds since 1970 are valid too.
 #[must_use]
 pub fn parse_absolute(text: &str) -> Option<EpochSeconds> {
     let text = text.trim();
@@ -48,7 +48,7 @@ fn from_now(text: &str, now: EpochSeconds) -> Option<EpochSeconds> {
     Some(now.checked_add(span).ok()?.timestamp().as_second())
 }
 
-/// A moment in UTC, to the second. Seconds beyond the calendar are shown as the number that is stored.
+/// Formats a moment in UTC, to the second. A number beyond the calendar is printed as it is stored.
 #[must_use]
 pub fn format(moment: EpochSeconds) -> String {
     Timestamp::from_second(moment).map_or_else(|_| moment.to_string(), |it| it.to_string())
@@ -61,23 +61,23 @@ mod tests {
     const NOW: EpochSeconds = 1_795_500_000; // 2026-11-24T06:00:00Z
 
     #[track_caller]
-    fn reads(text: &str, moment: &str) {
+    fn check(text: &str, moment: &str) {
         assert_eq!(format(parse(text, NOW).unwrap()), moment, "{text}");
     }
 
     #[test]
-    fn moments_are_read_as_people_write_them() {
-        reads("2026-12-31T18:00:00+03:00", "2026-12-31T15:00:00Z");
-        reads("2026-12-31T18:00:00Z", "2026-12-31T18:00:00Z");
-        reads("2026-12-31T18:00[Europe/Moscow]", "2026-12-31T15:00:00Z");
-        reads("2026-12-31", "2026-12-31T00:00:00Z");
-        reads("1795500000", "2026-11-24T06:00:00Z");
-        reads("90m", "2026-11-24T07:30:00Z");
-        reads("30d", "2026-12-24T06:00:00Z");
+    fn times_are_parsed_as_people_write_them() {
+        check("2026-12-31T18:00:00+03:00", "2026-12-31T15:00:00Z");
+        check("2026-12-31T18:00:00Z", "2026-12-31T18:00:00Z");
+        check("2026-12-31T18:00[Europe/Moscow]", "2026-12-31T15:00:00Z");
+        check("2026-12-31", "2026-12-31T00:00:00Z");
+        check("1795500000", "2026-11-24T06:00:00Z");
+        check("90m", "2026-11-24T07:30:00Z");
+        check("30d", "2026-12-24T06:00:00Z");
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn other_texts_are_not_valid_times() {
         for bad in [
             "",
             "tomorrow",

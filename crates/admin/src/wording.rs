@@ -80,7 +80,7 @@ pub fn parse_effect(text: &str) -> Result<Effect> {
     }
 }
 
-/// Whether two rules are the same, whoever wrote them and when.
+/// Whether two rules are the same, apart from their authors and when they were written.
 #[must_use]
 pub fn is_same_rule(one: &Rule, other: &Rule) -> bool {
     let Rule { effect, media, hours, expires_at, note, updated_at: _, updated_by: _ } = one;
@@ -88,7 +88,7 @@ pub fn is_same_rule(one: &Rule, other: &Rule) -> bool {
         == (&other.effect, &other.media, &other.hours, &other.expires_at, &other.note)
 }
 
-/// The parties that a rule with a pattern is about: `anyone whose id starts with +7495 calling PPP010`.
+/// The calls that a rule with a pattern matches, in words: `anyone whose id starts with +7495 calling PPP010`.
 #[must_use]
 pub fn target_text(target: &RuleTarget) -> String {
     let side = |pattern: &Pattern| match pattern {
@@ -99,7 +99,7 @@ pub fn target_text(target: &RuleTarget) -> String {
     format!("{} calling {}", side(&target.from), side(&target.to))
 }
 
-/// Foreign text on one line, without characters that a terminal would obey.
+/// Escapes control characters, so that stored text stays on one line and cannot control the terminal.
 #[must_use]
 pub fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {

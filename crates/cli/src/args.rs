@@ -18,7 +18,7 @@ pub(crate) struct PartyArgs {
     pub(crate) party: Option<String>,
 }
 
-/// The parties a rule is about.
+/// The callers and callees of a rule.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TargetArgs {
     /// The app (WCS's appKey)
@@ -50,7 +50,7 @@ pub(crate) struct RuleArgs {
     /// Only at these times: 'DAYS HH:MM-HH:MM ZONE', such as 'Mon-Fri 09:00-18:00 Europe/Moscow'; can be repeated
     #[arg(long, value_name = "WINDOW")]
     hours: Vec<String>,
-    /// Only until this moment: '2026-12-31T18:00:00+03:00', '2026-12-31', or from now '12h', '30d'
+    /// Only until this time: '2026-12-31T18:00:00+03:00', '2026-12-31', or from now '12h', '30d'
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
     /// A comment for people

@@ -19,7 +19,7 @@ use crate::time::now;
 /// How long a command may spend on one request, retries included.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long finding out the AWS identity may take. After that, the operating system's user is recorded.
+/// How long the look-up of the AWS identity may take. After that, the operating system's user is recorded.
 const IDENTITY_DEADLINE: Duration = Duration::from_secs(3);
 
 /// The options that every command takes.
@@ -52,7 +52,7 @@ pub(crate) struct GlobalArgs {
     pub(crate) international_prefix: Option<String>,
 }
 
-/// The permission table, and how to report about it.
+/// The permission table, and the format of the output.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
     pub(crate) table: Table,
@@ -132,7 +132,7 @@ impl GlobalArgs {
 }
 
 impl Connection {
-    /// Who writes: the AWS identity, or the user of this machine when AWS is not used or does not answer in time.
+    /// The author of changes: the AWS identity, or the user of this machine if AWS is not used or does not answer in time.
     pub(crate) async fn author(&self) -> Author {
         Author { name: self.identity().await, at: now() }
     }

@@ -1,4 +1,4 @@
-//! How a command ends: its exit code, and for a failure the error with a hint.
+//! The exit codes of commands, and for a failure the error with a hint.
 
 use std::error::Error as StdError;
 use std::io;
@@ -36,7 +36,7 @@ impl Outcome {
     }
 }
 
-/// Wrong usage that the argument parser cannot see. It ends with the same exit code as the parser's errors, 2.
+/// Wrong usage that the argument parser cannot detect. The exit code is 2, as for the parser's errors.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct UsageError(String);
@@ -46,7 +46,7 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     UsageError(message.into()).into()
 }
 
-/// Prints why a command failed, with a hint what to do, and returns the exit code.
+/// Prints why a command failed, with a hint on how to fix it, and returns the exit code.
 #[must_use]
 pub fn report(error: &anyhow::Error) -> ExitCode {
     // A closed pipe needs no message: the reader, such as `head`, has read enough.
@@ -63,7 +63,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if is_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
-/// What to do about an error.
+/// How to fix the cause of an error.
 fn hint(error: &Error) -> Option<String> {
     match error {
         Error::TableNotFound(table) => Some(format!("create it with `callgatectl table create --table {table}`")),

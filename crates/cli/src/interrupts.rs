@@ -1,4 +1,4 @@
-//! Ctrl-C, and the signal a service manager stops a process with.
+//! Ctrl-C, and the signal with which a service manager stops a process.
 
 /// The signals that stop a command. A signal that arrives before [`Self::recv`] is not lost.
 pub(crate) struct Interrupts {

@@ -1,6 +1,6 @@
 //! Output: results on standard output, everything else on standard error.
 //!
-//! None of these functions panics when the reader is gone, as `println!` and `eprintln!` do.
+//! None of these functions panics when the pipe is closed, as `println!` and `eprintln!` do.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -27,7 +27,7 @@ pub(crate) fn print_note(line: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{line}");
 }
 
-/// Prints why the command fails, marked as the argument parser marks its errors.
+/// Prints why the command failed, in the format of the argument parser's errors.
 pub(crate) fn print_error(why: impl Display) {
     let red = AnsiColor::Red.on_default().bold();
     print_note(format!("{red}error:{red:#} {why}"));

@@ -40,9 +40,9 @@ pub(crate) enum CallOutcome {
     Forbidden,
     /// The hook failed, and `restOnError=FAIL` refuses the call.
     ForbiddenByFailure(String),
-    /// The hook refused or failed, and WCS lets the call through all the same.
+    /// The hook refused or failed, and WCS lets the call through anyway.
     RingsUnpermitted(String),
-    /// WCS did not ask the hook.
+    /// WCS did not call the hook.
     RingsUnasked,
 }
 
@@ -71,7 +71,7 @@ impl fmt::Display for CallOutcome {
             Self::Forbidden => f.write_str("403 FORBIDDEN"),
             Self::ForbiddenByFailure(why) => write!(f, "403 FORBIDDEN (backend failed: {why})"),
             Self::RingsUnpermitted(why) => write!(f, "rings (backend failed, restOnError=LOG): {why}"),
-            Self::RingsUnasked => f.write_str("rings (the hook was not asked, restPolicy=DISABLE)"),
+            Self::RingsUnasked => f.write_str("rings (the hook was not called, restPolicy=DISABLE)"),
         }
     }
 }
@@ -113,7 +113,7 @@ impl Wcs {
         Self { app: app.to_owned(), url, secret, retries, agent: config.new_agent() }
     }
 
-    /// Starts a session. Returns where the answer came from, and what it says about `OnCallEvent`.
+    /// Starts a session. Returns where the answer came from, and its configuration of `OnCallEvent`.
     pub(crate) fn connect(&self, source: &ConnectSource) -> anyhow::Result<(String, MethodConfig)> {
         let (origin, answer) = match source {
             ConnectSource::Disabled => {

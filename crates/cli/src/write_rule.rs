@@ -1,4 +1,4 @@
-//! The flow of `allow` and `deny`: compare with what is stored, ask where a rule has a pattern, write, report.
+//! The flow of `allow` and `deny`: compare with the stored rule, confirm a pattern, write, report.
 
 use anyhow::bail;
 use callgate_admin::rules::retry_pause;
@@ -47,7 +47,7 @@ pub(crate) async fn write_rule(effect: Effect, args: &RuleArgs, global: &GlobalA
     bail!("other writers keep changing this rule; nothing was written, try again")
 }
 
-/// What a rule with a pattern does, before it is written.
+/// The effect of a rule with a pattern, in words.
 fn consequence(RuleChange { target, rule, .. }: &RuleChange) -> String {
     let effect = match rule.effect {
         Effect::Allow => "this allows calls",

@@ -1,4 +1,4 @@
-//! The commands that fix findings, as a shell takes them.
+//! The shell commands that fix findings.
 
 use callgate::store::item::{Attributes, Key};
 use callgate_core::{Hours, Rule};
@@ -8,7 +8,7 @@ use crate::item_kind::{ItemKind, keys};
 use crate::time;
 use crate::wording::media_words;
 
-/// Applies every fix that is always safe.
+/// The command that applies every fix that is always safe.
 pub(super) const APPLY_FIXES: &str = "callgatectl doctor --fix";
 
 /// `callgatectl COMMAND` for an app or a party.
@@ -21,17 +21,17 @@ pub(super) fn item_command(command: &str, kind: &ItemKind) -> String {
     }
 }
 
-/// Revokes a rule by its parties.
+/// The command that revokes a rule by its parties.
 pub(super) fn revoke_command(app: &str, from: &str, to: &str) -> String {
     rule_command("revoke", app, from, to)
 }
 
-/// Revokes a rule by its parties exactly as they are stored, also if no call can match them.
+/// The command that revokes a rule by its parties exactly as they are stored, even if no call can match them.
 pub(super) fn revoke_exactly_command(app: &str, from: &str, to: &str) -> String {
     rule_command("revoke --exactly", app, from, to)
 }
 
-/// Writes a rule with all its conditions. Without them it would allow or deny more than before.
+/// The command that writes a rule with all its conditions. Without them, it would allow or deny more than before.
 pub(super) fn write_command(rule: &Rule, app: &str, from: &str, to: &str) -> String {
     let Rule { effect, media, hours, expires_at, note, updated_at: _, updated_by: _ } = rule;
     let mut words = vec![rule_command(effect.as_str(), app, from, to)];
@@ -55,12 +55,12 @@ fn rule_command(command: &str, app: &str, from: &str, to: &str) -> String {
     format!("callgatectl {command} --app {} --from {} --to {}", quote(app), quote(from), quote(to))
 }
 
-/// Deletes an item. Only the AWS CLI can do that.
+/// The command that deletes an item. Only the AWS CLI can do that.
 pub(super) fn delete_item_command(table: &str, item: &Attributes) -> String {
     format!("aws dynamodb delete-item --table-name {} --key {}", quote(table), quote(&key_json(item)))
 }
 
-/// Removes an attribute of an item. Only the AWS CLI can do that.
+/// The command that removes an attribute of an item. Only the AWS CLI can do that.
 pub(super) fn remove_attribute_command(table: &str, item: &Attributes, name: &str) -> String {
     format!(
         "aws dynamodb update-item --table-name {} --key {} --update-expression 'REMOVE #n' --expression-attribute-names {}",
@@ -70,7 +70,7 @@ pub(super) fn remove_attribute_command(table: &str, item: &Attributes, name: &st
     )
 }
 
-/// The key of an item that has one.
+/// The key of an item. Empty if it does not have one.
 pub(super) fn key_of(item: &Attributes) -> Key {
     let (pk, sk) = keys(item).unwrap_or_default();
     Key { pk: pk.to_owned(), sk: sk.to_owned() }
@@ -81,7 +81,7 @@ fn key_json(item: &Attributes) -> String {
     json!({"pk": {"S": pk}, "sk": {"S": sk}}).to_string()
 }
 
-/// A text as one word of a shell's command line.
+/// Quotes a text as one word of a shell command.
 fn quote(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_.,:/@%".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) {

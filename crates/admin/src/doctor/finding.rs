@@ -1,4 +1,4 @@
-//! Findings: where, what, why it matters, and the command that fixes it.
+//! Findings: the location, what is wrong, why it matters, and the command that fixes it.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ use crate::item_kind::ItemKind;
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FindingKind {
-    /// An id or a prefix that no call has, for example because the dial plan was another one.
+    /// An id or a prefix that no call has, for example because the dial plan changed.
     NeverMatches,
     /// A rule that has no effect, because of the other rules.
     Shadowed,
@@ -80,7 +80,7 @@ impl FindingKind {
     #[must_use]
     pub const fn description(self) -> &'static str {
         match self {
-            Self::NeverMatches => "no call has this id or prefix, perhaps because the dial plan was another one",
+            Self::NeverMatches => "no call has this id or prefix, perhaps because the dial plan changed",
             Self::Shadowed => "the rule has no effect, because of the other rules",
             Self::Contradicted => "the rule allows calls, but other rules decide them, and deny some",
             Self::Expired => "the rule or the party has expired",
@@ -117,7 +117,7 @@ pub struct Finding {
     pub what: String,
     /// Why it matters.
     pub why: String,
-    /// The command that fixes it, for people to run.
+    /// The command that fixes it. People run it themselves.
     #[serde(rename = "mend")]
     pub command: Option<String>,
     /// The change that is always safe, if there is one. [`Table::fix`](crate::Table::fix) applies it.

@@ -1,4 +1,4 @@
-//! Fixes that are always safe. Each is only applied while the table still holds what was read.
+//! Fixes that are always safe. A fix is only applied if the stored value did not change since it was read.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::EXPIRES_AT;
@@ -15,7 +15,7 @@ use crate::table::items::{Expression, Update};
 pub struct Fix {
     /// The item, or the entry of one of its lists.
     pub(super) location: RuleLocation,
-    /// What must still be stored: the whole entry to remove one, otherwise its `expires_at`.
+    /// The value that must still be stored: the whole entry if it is removed, otherwise its `expires_at`.
     pub(super) expected: AttributeValue,
     pub(super) action: Action,
 }
@@ -29,7 +29,7 @@ pub(super) enum Action {
 }
 
 impl Table {
-    /// Applies a fix. `false` when what is stored changed since the inspection; nothing is written then.
+    /// Applies a fix. `false` when the stored value changed since the inspection; nothing is written then.
     ///
     /// # Errors
     /// Why the table cannot be written to.
@@ -46,7 +46,7 @@ impl Table {
             (Action::Remove, Some(entry)) => (format!("REMOVE {entry}"), format!("{entry} = {expected}")),
             (Action::SetExpiry(at), entry) => {
                 let mut attributes = vec![(EXPIRES_AT, AttributeValue::N(at.to_string()))];
-                // Rules record who wrote them. A party's item does not.
+                // Rules have an author. A party's item does not.
                 if entry.is_some() || key.sk.starts_with("CALLER#") {
                     attributes.push(("updated_at", AttributeValue::N(author.at.to_string())));
                     attributes.push(("updated_by", AttributeValue::S(author.name.clone())));

@@ -12,11 +12,11 @@ use crate::dial_plan_warning::DialPlanWarning;
 use crate::item_kind::{ItemKind, canonical_id};
 use crate::stored_rule::StoredRule;
 
-/// Why no call, or hardly any, matches a stored id or pattern.
+/// Why no call, or only short numbers, can match a stored id or pattern.
 pub(super) struct Unreachable {
     what: String,
     why: &'static str,
-    /// The id or pattern to write the rule again with. `None` when the stored text is not valid in any spelling.
+    /// The id or pattern with which to write the rule again. `None` when the stored text is not valid in any spelling.
     replacement: Option<String>,
     /// Whether not even a short number can match.
     pub(super) is_never_matched: bool,
@@ -87,7 +87,7 @@ impl Unreachable {
 }
 
 impl Inspector<'_> {
-    /// A party's item that is never read, because no call has its id.
+    /// Checks whether a call can have the id of a party's item. If not, the item is never read.
     pub(super) fn unreachable_party(&self, kind: &ItemKind, id: &str, item: &Attributes) -> Option<Finding> {
         let Unreachable { what, why, .. } = Unreachable::check_id(id, self.table.dial_plan())?;
         let command = delete_item_command(self.table.name(), item);

@@ -1,4 +1,4 @@
-//! Checks of a rule by itself: `invalid_record`, `unknown_attribute`, `misplaced`. Those of ids and moments are called here.
+//! Checks of a rule by itself: `invalid_record`, `unknown_attribute`, `misplaced`. Also calls the checks of ids and times.
 
 use callgate::store::item::{self, Attributes};
 use callgate_core::{AppKey, ParseError, Pattern, Rule};
@@ -28,7 +28,7 @@ impl Inspector<'_> {
         if attributes.is_some_and(|attributes| self.check_rule_expiry(item, stored, attributes)) {
             return;
         }
-        // A party whose own item holds the list is checked with its item.
+        // The party that the item belongs to is checked with the item.
         let is_in_party = matches!(list, Some("incoming" | "outgoing"));
         let mut can_match = !is_in_party || canonical_id(owner, self.table.dial_plan()).is_some();
         for (side, is_caller) in [(from, true), (to, false)] {

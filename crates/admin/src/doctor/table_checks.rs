@@ -11,17 +11,17 @@ use crate::redundancy::{Context, Redundancy, RuleIndex, why_redundant};
 use crate::rule_target::RuleTarget;
 use crate::wording::{count, rule_text};
 
-/// With fewer known parties than this, the share that a prefix matches means nothing.
+/// With fewer known parties than this, it does not matter how many of them a prefix matches.
 const MIN_PARTIES: usize = 20;
 
-/// What the checks across items need of all items.
+/// The parts of all items that the checks across items need.
 #[derive(Default)]
 pub(super) struct Contents {
     /// By app: the rules of its item.
     apps: HashMap<String, Result<RuleIndex, ParseError>>,
     /// By app and id.
     parties: HashMap<(String, String), Result<PartyRules, ParseError>>,
-    /// By app: every id that an item is about.
+    /// By app: every id in the key of an item.
     ids: HashMap<String, BTreeSet<String>>,
     /// The valid rules that a call can match.
     rules: Vec<CheckedRule>,
@@ -100,7 +100,7 @@ impl Contents {
         Some(Finding::new(kind, &location, what, why, Some(revoke)))
     }
 
-    /// The rules that may decide the same calls, as if nothing were suspended, which is a finding of its own.
+    /// The rules that may decide the same calls. Suspended parties count as active, because they are findings of their own.
     fn context(&self, target: &RuleTarget) -> Context {
         let app = self.apps.get(target.app.as_str()).map(|rules| {
             let rules = rules.as_ref().map_err(Clone::clone)?;
@@ -121,7 +121,7 @@ impl Contents {
             app: app.transpose(),
             caller: party(&target.from),
             callee: party(&target.to),
-            // Only a rule between two parties is compared with the pair item, which it then is itself.
+            // Only a rule between two parties matches the calls of a pair item, and that item is the rule itself.
             pair: Ok(None),
         }
     }
@@ -162,7 +162,7 @@ fn short_prefix(target: &RuleTarget, side: &Pattern, ids: &[&String]) -> Option<
     ))
 }
 
-/// Where a rule is, and the command that revokes it.
+/// The location of a rule, and the command that revokes it.
 fn rule_location(target: &RuleTarget) -> (Location, String) {
     let (app, from, to) = (target.app.as_str(), target.from.to_string(), target.to.to_string());
     (Location::rule(app, &from, &to), revoke_command(app, &from, &to))

@@ -1,4 +1,4 @@
-//! Checks of moments and hours: `expired`, `milliseconds`, `never_opens`.
+//! Checks of expiry and hours: `expired`, `milliseconds`, `never_opens`.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{Attributes, EXPIRES_AT};
@@ -8,7 +8,7 @@ use super::Inspector;
 use super::commands::{APPLY_FIXES, key_of, revoke_exactly_command};
 use super::finding::{Finding, FindingKind, Location};
 use super::fix::{Action, Fix};
-use crate::redundancy::EIGHT_DAYS;
+use crate::redundancy::{EIGHT_DAYS, time_conditions};
 use crate::rule_target::RuleLocation;
 use crate::stored_rule::StoredRule;
 use crate::time::{self, MILLISECONDS_FROM};
@@ -27,7 +27,7 @@ impl Inspector<'_> {
             return false;
         };
         let has_expired = has_expired(Some(at), self.now);
-        // An entry is only removed while the whole rule is still as it was read.
+        // An entry is only removed if the whole rule did not change since it was read.
         let expected = match list {
             Some(_) if has_expired => AttributeValue::M(attributes.clone()),
             _ => expires_at.clone(),
@@ -42,7 +42,7 @@ impl Inspector<'_> {
         has_expired
     }
 
-    /// Checks a moment of expiry. `why_expired` explains what it means that the moment has passed.
+    /// Checks an expiry. `why_expired` explains the consequence if it is in the past.
     pub(super) fn check_expiry(
         &self,
         location: &Location,
@@ -68,8 +68,9 @@ impl Inspector<'_> {
     /// A rule that expires before its hours begin.
     pub(super) fn never_opens(&self, stored: &StoredRule, rule: &Rule) -> Option<Finding> {
         let StoredRule { app, from, to, .. } = stored;
-        let hours = rule.hours.as_ref()?;
-        let end = rule.expires_at.filter(|&end| end < self.now.saturating_add(EIGHT_DAYS))?;
+        let (hours, expires_at) = time_conditions(rule);
+        let hours = hours?;
+        let end = expires_at.filter(|&end| end < self.now.saturating_add(EIGHT_DAYS))?;
         let opens = hours.contains(self.now) || hours.transitions(self.now, end - 1).any(|edge| hours.contains(edge));
         (!opens).then(|| {
             Finding::new(

@@ -1,4 +1,4 @@
-//! A checked import written to the table: one task puts requests together, several send them.
+//! Writes a checked import to the table: one task builds requests, several send them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use crate::sorted_rules::{SortedRule, SortedRules};
 use crate::table::Table;
 use crate::table::batch::{MAX_ENTRIES, MAX_ITEMS, delete_request, put_request};
 
-/// Shows how far a running import is, and stops it. Clones are about the same import.
+/// Reports the progress of a running import, and stops it. Clones control the same import.
 #[derive(Debug, Clone, Default)]
 pub struct ImportControl(Arc<State>);
 
@@ -48,7 +48,7 @@ impl ImportControl {
     }
 }
 
-/// What an import changed.
+/// How many rules an import changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applied {
     /// The rules that were written, including unchanged ones.
@@ -94,13 +94,13 @@ impl Import {
         }
         drop(batches);
         let mut failure = None;
-        while let Some(ended) = writers.join_next().await {
-            if let Err(error) = ended.unwrap_or_else(|error| Err(task_failed(&error))) {
+        while let Some(result) = writers.join_next().await {
+            if let Err(error) = result.unwrap_or_else(|error| Err(task_failed(&error))) {
                 control.stop();
                 failure.get_or_insert(error);
             }
         }
-        // When the writers have stopped, the feeder cannot send the rest, which is not a failure of its own.
+        // When the writers have stopped, the feeder cannot send the rest. That is not another failure.
         let fed = feeder.await.unwrap_or_else(|error| Err(task_failed(&error)));
         let done = control.done();
         let result = match failure {
@@ -213,7 +213,7 @@ impl Feeder {
         if self.requests.len() < MAX_ITEMS { Ok(()) } else { self.send_requests() }
     }
 
-    /// The batch for entries of a list. Sends the one that is being collected if it is full, or of another list.
+    /// The batch for entries of a list. Sends the current batch first if it is full or belongs to another list.
     fn entries_of(&mut self, key: Key, list: String) -> Result<&mut Entries> {
         if self.entries.as_ref().is_some_and(|it| it.key != key || it.list != list || it.len() >= MAX_ENTRIES) {
             self.send_entries()?;

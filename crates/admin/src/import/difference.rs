@@ -1,4 +1,4 @@
-//! What an import would change: the file's rules compared with the table's.
+//! Compares the rules of a file with those of the table.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ const PAGE: usize = 100;
 pub enum Difference {
     /// The table has no such rule.
     Added(RuleRow),
-    /// The table has another rule between these parties.
+    /// The table has another rule for these parties.
     Changed {
         /// The rule of the file.
         rule: RuleRow,

@@ -8,15 +8,15 @@ use crate::error::Result;
 use crate::rule_row::RuleRow;
 
 const NEVER_CLOSED: &str =
-    "begins with a quotation mark that is never closed, so that what follows would be part of it";
+    "begins with a quotation mark that is never closed, so it would include the rest of the file";
 const STRAY_QUOTE: &str =
-    "holds a quotation mark but is not in quotation marks; write \"…\", and each one inside twice";
-const AFTER_QUOTE: &str = "goes on after its closing quotation mark; one inside quotation marks is written twice";
+    "contains a quotation mark but does not begin with one; write \"…\", and double each quotation mark inside";
+const AFTER_QUOTE: &str = "continues after its closing quotation mark; double each quotation mark inside";
 
 /// Reads the rows of a CSV file.
 ///
-/// The reader of the `csv` crate takes the rest of the file into a field whose quotation mark is never closed, rules and
-/// all, and does not count blank lines.
+/// The reader of the `csv` crate is not used, because it does not count blank lines, and after a quotation mark that is never
+/// closed it reads the rest of the file into one field.
 #[derive(Debug)]
 pub(super) struct Reader<R> {
     lines: Lines<R>,
@@ -71,7 +71,7 @@ impl<R: BufRead> Reader<R> {
             let mut record = Record::default();
             loop {
                 let (text, end) = lines.parts();
-                let ended = match record.add(text) {
+                let result = match record.add(text) {
                     Err(misquoted) => Err(misquoted),
                     Ok(()) if record.state != State::Quoted => Ok(record),
                     Ok(()) if record.field.len() as u64 > MAX_LINE => Err(record.misquoted(NEVER_CLOSED)),
@@ -83,7 +83,7 @@ impl<R: BufRead> Reader<R> {
                         Err(record.misquoted(NEVER_CLOSED))
                     }
                 };
-                return Ok(Some((number, ended)));
+                return Ok(Some((number, result)));
             }
         }
         Ok(None)
@@ -230,7 +230,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn write_record(&mut self, record: [&str; COLUMNS]) -> io::Result<()> {
-        // The kind of an I/O error must stay: a reader that stops early is not a failure.
+        // The kind of an I/O error must be kept, because a closed pipe is not a failure.
         self.0.write_record(record).map_err(|error| match error.into_kind() {
             csv::ErrorKind::Io(error) => error,
             other => io::Error::other(format!("{other:?}")),

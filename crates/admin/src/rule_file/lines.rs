@@ -1,4 +1,4 @@
-//! The lines of a file, counted.
+//! Reads the lines of a file and counts them.
 
 use std::io::{BufRead, Read as _};
 
@@ -30,7 +30,7 @@ impl<R: BufRead> Lines<R> {
         let length = limited.read_until(b'\n', &mut self.line).map_err(|error| unreadable(&error))?;
         if length as u64 == MAX_LINE {
             return Err(Error::Local(format!(
-                "line {} is longer than {MAX_LINE} bytes, which no rule is; nothing was written",
+                "line {} is longer than {MAX_LINE} bytes, the most that a rule can have; nothing was written",
                 self.number
             )));
         }

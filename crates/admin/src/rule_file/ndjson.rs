@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for Members {
 /// Parses a line as an object of texts.
 fn parse_object(text: &[u8], line: u64) -> Result<Fields, Vec<Problem>> {
     let Members(members) = serde_json::from_slice(text).map_err(|error| {
-        // The parser sees only this line, and counts it as the first.
+        // The parser reads only this line, so its line number is always 1.
         let why = error.to_string().replace("at line 1 column", "at character");
         vec![Problem::new(line, "", String::from_utf8_lossy(text), format!("is not a JSON object: {why}"))]
     })?;
@@ -93,7 +93,7 @@ fn parse_object(text: &[u8], line: u64) -> Result<Fields, Vec<Problem>> {
     if problems.is_empty() { Ok(fields) } else { Err(problems) }
 }
 
-/// A member's value as CSV holds it: lists are joined, and a moment may be a number.
+/// Converts a member's value to text, as in CSV: lists are joined, and `expires_at` may be a number.
 fn text_of(name: &str, value: &Value) -> Option<String> {
     match (name, value) {
         (_, Value::Null) => Some(String::new()),

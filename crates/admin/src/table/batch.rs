@@ -1,4 +1,4 @@
-//! Many items and many entries of a list written with one request.
+//! Writes many items, or many entries of a list, with one request.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ pub(crate) const MAX_ITEMS: usize = 25;
 /// The most entries of a list in one request: DynamoDB takes expressions of up to 4 KB.
 pub(crate) const MAX_ENTRIES: usize = 100;
 
-/// How often a batch is sent again of which nothing was processed.
+/// How often a batch is sent again when nothing of it was processed.
 const MAX_ATTEMPTS: u32 = 12;
 
-/// A request to put an item. The attributes hold its key too.
+/// A request to put an item. The attributes include its key.
 pub(crate) fn put_request(item: Attributes) -> Result<WriteRequest> {
     let request = PutRequest::builder().set_item(Some(item)).build();
     let request = request.map_err(|error| Error::InvalidItem(error.to_string()))?;
@@ -46,7 +46,7 @@ impl Table {
             if requests.is_empty() {
                 return Ok(());
             }
-            // Any progress starts the count anew.
+            // After any progress, the count starts again.
             attempt = if requests.len() < sent { 0 } else { attempt + 1 };
             if attempt >= MAX_ATTEMPTS {
                 let message = "DynamoDB keeps leaving writes unprocessed, as it does when the table is too busy";
@@ -56,7 +56,7 @@ impl Table {
         }
     }
 
-    /// Adds up to [`MAX_ENTRIES`] entries to a list that other writers may be changing. Creates the list if there is none.
+    /// Adds up to [`MAX_ENTRIES`] entries to a list that other writers may be changing. Creates the list if it does not exist.
     pub(crate) async fn put_entries(&self, key: &Key, list: &str, entries: Vec<(String, Attributes)>) -> Result<()> {
         let entries: Vec<_> = entries.into_iter().map(|(entry, rule)| (entry, AttributeValue::M(rule))).collect();
         for _ in 0..MAX_ATTEMPTS {

@@ -1,4 +1,4 @@
-//! Items read and written one at a time, each change on the condition that nothing else changed meanwhile.
+//! Reads items, and changes one item at a time, on the condition that it did not change meanwhile.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ impl Table {
         Ok(output.item)
     }
 
-    /// Reads the items that exist under up to 100 keys, which is the limit of `BatchGetItem`.
+    /// Reads the items with these keys, as far as they exist. The limit of `BatchGetItem` is 100 keys.
     pub(crate) async fn get_many(&self, keys: &[Key]) -> Result<Vec<Attributes>> {
         let mut items = Vec::new();
         let mut keys: Vec<_> = keys.iter().map(Key::attributes).collect();
@@ -38,7 +38,7 @@ impl Table {
         Ok(items)
     }
 
-    /// Reads all items under a partition key: a party, and the rules of single callers to it.
+    /// Reads all items with a partition key: a party's item, and the pair items of its callers.
     pub(crate) async fn query(&self, key: &Key) -> Result<Vec<Attributes>> {
         let pages = self
             .client
@@ -105,7 +105,7 @@ pub(crate) struct Update<'a> {
     pub(crate) key: &'a Key,
     /// The update expression: `SET …`, `REMOVE …`.
     pub(crate) action: String,
-    /// Without one, the item is written whatever it holds.
+    /// `None` writes the item unconditionally.
     pub(crate) condition: Option<String>,
     pub(crate) expression: Expression,
 }

@@ -1,4 +1,4 @@
-//! Every item of the table.
+//! Scans the whole table.
 
 use callgate::store::item::Attributes;
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ impl Table {
             let (table, pages) = (self.clone(), pages.clone());
             tokio::spawn(async move {
                 if let Err(error) = table.scan_segment(segment, segments, &pages).await {
-                    // The reader may be gone, and then needs no error.
+                    // This fails if the reader was dropped, which needs no error.
                     let _ = pages.send(Err(error)).await;
                 }
             });

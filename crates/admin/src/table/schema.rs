@@ -1,4 +1,4 @@
-//! The table itself: created, described, and compared with what callgate needs.
+//! Creates and describes the table, and compares it with the one that callgate needs.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ async fn wait_until_active(client: &Client, table: &str) -> Result<()> {
     let started = Instant::now();
     while started.elapsed() < MAX_WAIT {
         let description = client.describe_table().table_name(table).send().await;
-        let action = format!("cannot find out whether table `{table}` is ready");
+        let action = format!("cannot read the status of table `{table}`");
         let description = description.map_err(|error| Error::request(action, &error, table, None))?;
         if description.table().and_then(TableDescription::table_status) == Some(&TableStatus::Active) {
             return Ok(());
@@ -73,7 +73,7 @@ async fn wait_until_active(client: &Client, table: &str) -> Result<()> {
     Err(Error::Request {
         action: format!("table `{table}` is not ready after {} s", MAX_WAIT.as_secs()),
         code: None,
-        message: "look again with `callgatectl table describe`".to_owned(),
+        message: "check its status with `callgatectl table describe`".to_owned(),
     })
 }
 
@@ -81,7 +81,7 @@ impl Table {
     /// Describes the table. `None` when it does not exist.
     ///
     /// # Errors
-    /// [`Error::Request`] when DynamoDB cannot be asked.
+    /// [`Error::Request`] when DynamoDB refuses the request or cannot be reached.
     pub async fn describe(&self) -> Result<Option<TableSummary>> {
         let Some(table) = self.description().await? else { return Ok(None) };
         let expiry = self.client.describe_time_to_live().table_name(&self.name).send().await;
@@ -97,7 +97,7 @@ impl Table {
     /// Checks that the table exists and has callgate's keys.
     ///
     /// # Errors
-    /// [`Error::TableNotFound`], [`Error::WrongKeys`], or why DynamoDB cannot be asked.
+    /// [`Error::TableNotFound`], [`Error::WrongKeys`], or why the table cannot be described.
     pub async fn check_keys(&self) -> Result<()> {
         match self.description().await? {
             Some(table) if key_differences(&table).is_empty() => Ok(()),
@@ -108,7 +108,7 @@ impl Table {
 
     async fn description(&self) -> Result<Option<TableDescription>> {
         match self.client.describe_table().table_name(&self.name).send().await {
-            Ok(answer) => Ok(answer.table),
+            Ok(output) => Ok(output.table),
             Err(error) if error.as_service_error().is_some_and(DescribeTableError::is_resource_not_found_exception) => {
                 Ok(None)
             }
@@ -117,7 +117,7 @@ impl Table {
     }
 }
 
-/// Where the keys are not those that [`create`] gives.
+/// Where the keys differ from those that [`create`] sets.
 fn key_differences(table: &TableDescription) -> Vec<String> {
     let mut differences = Vec::new();
     for (name, kind) in [(PK, KeyType::Hash), (SK, KeyType::Range)] {

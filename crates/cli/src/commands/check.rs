@@ -1,4 +1,4 @@
-//! `check`: would this call go through, and why?
+//! `check`: decides a call as the function would, and explains the decision.
 
 use std::fmt::{self, Write as _};
 
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     /// The call has video too
     #[arg(long)]
     video: bool,
-    /// Decide the call as if it came at this moment, such as 2026-12-31T18:00:00+03:00
+    /// Decide the call as if it came at this time, such as 2026-12-31T18:00:00+03:00
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     at: Option<String>,
 }

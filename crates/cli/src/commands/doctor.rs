@@ -14,11 +14,11 @@ use crate::time::now;
 
 /// Find rules and items that have no effect or refuse calls by mistake
 ///
-/// Use the dial plan of the function: under another one, other rules match.
+/// Use the dial plan of the function: with another one, other rules match.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", kinds_help()))]
 pub(crate) struct Args {
-    /// Apply the fixes that are always safe: remove what has expired, turn milliseconds into seconds
+    /// Apply the fixes that are always safe: remove expired rules and parties, turn milliseconds into seconds
     #[arg(long)]
     fix: bool,
 }
@@ -35,7 +35,7 @@ fn kinds_help() -> String {
     format!("Kinds of findings:{}", FindingKind::ALL.map(kind).concat())
 }
 
-/// Inspects the table, fixes what can be fixed if that is wanted, and prints the findings that remain.
+/// Inspects the table, applies the safe fixes with --fix, and prints the findings that remain.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let Report { findings, items, rules } = connection.table.inspect(now()).await?;

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     segments: u16,
 }
 
-/// Writes the file, then lists what is left out.
+/// Writes the file, then lists the items and rules that are left out.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
     let apps = args.app.iter().map(|app| table.parse_app(app)).collect::<Result<Vec<_>, Error>>()?;
@@ -50,9 +50,6 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     for item in left_out {
         print_note(format!("left out: {item}"));
     }
-    print_error(format!(
-        "{} left out of the export; `callgatectl doctor` shows how to fix what is left out",
-        left_out.len()
-    ));
+    print_error(format!("{} left out of the export; `callgatectl doctor` shows how to fix them", left_out.len()));
     Ok(Outcome::Failed)
 }

@@ -42,7 +42,7 @@ pub(crate) struct Args {
     /// The file, or - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The format of the file; without it, the first character shows the format
+    /// The format of the file; by default, detected from the first character
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<FormatArg>,
     /// Show what would be added, changed and removed, and write nothing

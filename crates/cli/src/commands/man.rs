@@ -1,4 +1,4 @@
-//! `man`: the man pages.
+//! `man`: writes the man pages.
 
 use std::path::PathBuf;
 

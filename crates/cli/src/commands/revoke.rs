@@ -20,7 +20,7 @@ use crate::write_rule::MAX_ATTEMPTS;
 pub(crate) struct Args {
     #[command(flatten)]
     target: TargetArgs,
-    /// Take --from and --to literally, as doctor prints them, for rules that no spelling leads to any more
+    /// Take --from and --to literally, as doctor prints them, for rules that are not stored in canonical form
     #[arg(long)]
     exactly: bool,
     /// Do not ask before deleting a rule for more than one caller or callee
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
 }
 
 impl Args {
-    /// Where the rule may be stored. A rule between two parties may also be in a list, if another program wrote it.
+    /// The locations at which the rule may be stored. With --exactly, a rule between two parties may also be in a list.
     fn locations(&self, table: &Table) -> anyhow::Result<(RuleTarget, Vec<RuleLocation>)> {
         if !self.exactly {
             let target = self.target.parse(table)?;
@@ -82,7 +82,8 @@ async fn delete(
     for attempt in 0..MAX_ATTEMPTS {
         let Some(revocation) = table.plan_revocation(location.clone()).await? else { return Ok(None) };
         let rule = text(target, revocation.rule());
-        let question = format!("revoke {rule} in app `{}`\nthis rule is about {}", target.app, target_text(target));
+        let question =
+            format!("revoke {rule} in app `{}`\nthis rule matches calls: {}", target.app, target_text(target));
         if !*is_confirmed && !confirm(&question)? {
             bail!("nothing was written");
         }

@@ -1,4 +1,4 @@
-//! `serve`: the hook on this machine.
+//! `serve`: runs the hook on this machine.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use crate::output::print_line;
 use crate::serve::embedded::{self, EmbeddedStore};
 use crate::serve::{http, samples, stopped};
 
-/// How long an answer may take after Ctrl-C, besides reading.
+/// How long an answer may take after Ctrl-C, in addition to the deadline of the store.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Run the hook on this machine
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let address = listener.local_addr()?;
     let deadline = config.store.deadline;
 
-    // Before the first line of output: a reader of it may send Ctrl-C at once.
+    // Before the first line of output, because its reader may send Ctrl-C at once.
     let mut interrupts = Interrupts::listen()?;
     let (stop, stop_receiver) = watch::channel(());
     let embedded = if is_embedded {

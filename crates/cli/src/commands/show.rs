@@ -1,4 +1,4 @@
-//! `show`: what is stored for an app or a party, invalid rules included.
+//! `show`: prints what is stored for an app or a party, including invalid rules.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! `table`: the permission table itself.
+//! `table`: creates and describes the permission table.
 
 use callgate_admin::table::TableSummary;
 use clap::Subcommand;

@@ -47,7 +47,7 @@ pub(crate) struct Args {
     /// The rest_hook_secret_key; of two separated by a comma, the first one signs
     #[arg(long, env = "WCS_HOOK_SECRET", hide_env_values = true, value_name = "KEY")]
     secret: Option<String>,
-    /// The answer of your own backend to connect; the URL is not asked for it
+    /// The answer of your own backend to connect; connect is not sent to the URL
     #[arg(long, value_name = "FILE", conflicts_with = "no_connect")]
     connect_answer: Option<PathBuf>,
     /// Leave connect out, as if it were not among the app's REST methods, so that WCS uses its defaults

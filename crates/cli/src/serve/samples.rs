@@ -10,7 +10,7 @@ pub(crate) const APP: &str = "defaultApp";
 /// The items, in the form that `aws dynamodb batch-write-item --request-items` takes.
 const ITEMS: &str = include_str!("../../../../events/permissions.json");
 
-/// The samples in words.
+/// The samples, for people.
 pub(crate) const TEXT: &str = "\
     deny  +881* to *              satellite numbers may not call anyone
     allow PPP009 to PPP005        one caller, one callee

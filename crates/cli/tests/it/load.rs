@@ -1,8 +1,8 @@
-//! `serve` under many connections at once, with every answer checked. A second of it, or as many as are asked for:
+//! `serve` with many simultaneous connections. Every answer is checked. Runs for one second, or for as many as are given:
 //!
 //! `CALLGATE_LOAD_SECONDS=60 cargo test -p callgatectl --test it load -- --nocapture`
 //!
-//! `CALLGATECTL_BINARY` names another build of the tool.
+//! `CALLGATECTL_BINARY` is the path of another build of the tool.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 const CONNECTIONS: u64 = 64;
 
-/// A request with the answer it has to get: the status and the whole body.
-struct Asked {
+/// A request with its expected answer: the status and the whole body.
+struct Exchange {
     method: &'static str,
     hook: &'static str,
     body: String,
@@ -21,15 +21,17 @@ struct Asked {
     answer: String,
 }
 
-/// The `n`th request of a connection. Bodies tell connections and requests apart, so an answer that went astray is seen.
-fn asked(connection: u64, n: u64) -> Asked {
+/// The `n`th request of a connection.
+///
+/// Bodies differ by connection and request, so that an answer to the wrong request is noticed.
+fn exchange(connection: u64, n: u64) -> Exchange {
     let call = |caller: &str, callee: &str| {
         format!(
             r#"{{"appKey":"defaultApp", "callId":"{connection}-{n}","caller":"{caller}","callee":"{callee}","x":1.0e+{n}}}"#
         )
     };
     let error = |text: &str| format!(r#"{{"error":"{text}"}}"#);
-    let post = |hook, body: String, status, answer| Asked { method: "POST", hook, body, status, answer };
+    let post = |hook, body: String, status, answer| Exchange { method: "POST", hook, body, status, answer };
     let permitted = |body: String| post("OnCallEvent", body.clone(), 200, body);
     let refused = |body| post("OnCallEvent", body, 403, String::new());
     match (connection + n) % 16 {
@@ -54,7 +56,9 @@ fn asked(connection: u64, n: u64) -> Asked {
             error("the field `callee` holds the character ';', which no id may hold"),
         ),
         13 => post("CallStatusEvent", "{}".to_owned(), 404, error("the path must end in `OnCallEvent` or `connect`")),
-        14 => Asked { method: "PUT", ..post("OnCallEvent", String::new(), 405, error("a hook is called with POST")) },
+        14 => {
+            Exchange { method: "PUT", ..post("OnCallEvent", String::new(), 405, error("a hook is called with POST")) }
+        }
         _ => post(
             "connect",
             format!(r#"{{"nodeId":"{connection}-{n}"}}"#),
@@ -66,9 +70,9 @@ fn asked(connection: u64, n: u64) -> Asked {
     }
 }
 
-/// Sends a request on a connection that stays open; status and body of what comes back.
-fn send(stream: &mut BufReader<TcpStream>, asked: &Asked) -> (u16, String) {
-    let Asked { method, hook, body, .. } = asked;
+/// Sends a request on a connection that stays open. Returns the status and the body of the answer.
+fn send(stream: &mut BufReader<TcpStream>, exchange: &Exchange) -> (u16, String) {
+    let Exchange { method, hook, body, .. } = exchange;
     let length = body.len();
     let request = format!("{method} /rest/my_api/{hook} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}");
     stream.get_mut().write_all(request.as_bytes()).unwrap();
@@ -91,19 +95,19 @@ fn send(stream: &mut BufReader<TcpStream>, asked: &Asked) -> (u16, String) {
 }
 
 #[test]
-fn every_answer_on_64_connections_is_the_right_one() {
+fn every_answer_on_64_connections_is_correct() {
     let seconds = std::env::var("CALLGATE_LOAD_SECONDS").map_or(1, |text| text.parse().unwrap());
     let binary = std::env::var("CALLGATECTL_BINARY").unwrap_or_else(|_| env!("CARGO_BIN_EXE_callgatectl").to_owned());
-    let mut serving = Command::new(binary)
+    let mut serve = Command::new(binary)
         .args(["serve", "--listen", "127.0.0.1:0"])
-        // A machine that does other things too must not make the store look slow.
+        // The default deadline of the store may be too short on a busy machine.
         .env_clear()
         .env("STORE_DEADLINE_MS", "10000")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(serving.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines = BufReader::new(serve.stdout.take().unwrap()).lines().map(Result::unwrap);
     let address = lines.find_map(|line| Some(line.split_once("http://")?.1.split_once('/')?.0.to_owned())).unwrap();
     let logged = std::thread::spawn(move || {
         let decisions = lines.filter(|line| line.contains(r#""message":"decision""#));
@@ -122,18 +126,18 @@ fn every_answer_on_64_connections_is_the_right_one() {
                 let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
                 stream.get_ref().set_nodelay(true).unwrap();
                 let (mut answered, mut slowest) = (BTreeMap::new(), Duration::ZERO);
-                // At least once each, however slow the machine.
+                // At least one request of each kind, even on a slow machine.
                 for n in 0.. {
                     if n >= 16 && Instant::now() >= end {
                         break;
                     }
-                    let asked = asked(connection, n);
-                    let from = Instant::now();
-                    let answer = send(&mut stream, &asked);
-                    slowest = slowest.max(from.elapsed());
-                    assert_eq!(answer, (asked.status, asked.answer), "{connection}-{n}: {}", asked.body);
-                    let is_decided = asked.hook == "OnCallEvent" && matches!(asked.status, 200 | 403);
-                    *answered.entry((asked.status, is_decided)).or_insert(0_u64) += 1;
+                    let exchange = exchange(connection, n);
+                    let start = Instant::now();
+                    let answer = send(&mut stream, &exchange);
+                    slowest = slowest.max(start.elapsed());
+                    assert_eq!(answer, (exchange.status, exchange.answer), "{connection}-{n}: {}", exchange.body);
+                    let is_decided = exchange.hook == "OnCallEvent" && matches!(exchange.status, 200 | 403);
+                    *answered.entry((exchange.status, is_decided)).or_insert(0_u64) += 1;
                 }
                 (answered, slowest)
             })
@@ -141,7 +145,7 @@ fn every_answer_on_64_connections_is_the_right_one() {
         .collect();
     let (mut answers, mut decisions, mut slowest) = (BTreeMap::new(), BTreeMap::new(), Duration::ZERO);
     for connection in connections {
-        let (answered, slowest_here) = connection.join().expect("a wrong answer");
+        let (answered, slowest_here) = connection.join().expect("an answer was wrong");
         slowest = slowest.max(slowest_here);
         for ((status, is_decided), count) in answered {
             *answers.entry(status).or_insert(0) += count;
@@ -151,10 +155,12 @@ fn every_answer_on_64_connections_is_the_right_one() {
         }
     }
 
-    let interrupted = Command::new("kill").args(["-INT", &serving.id().to_string()]).status().unwrap();
-    assert!(interrupted.success() && serving.wait().unwrap().success());
-    // Every call has its line, and only one.
+    let interrupted = Command::new("kill").args(["-INT", &serve.id().to_string()]).status().unwrap();
+    assert!(interrupted.success() && serve.wait().unwrap().success());
+    // Each decision is logged exactly once.
     assert_eq!(logged.join().unwrap(), decisions);
     let all: u64 = answers.values().sum();
-    println!("{all} answers in {seconds} s on {CONNECTIONS} connections, all right: {answers:?}; slowest {slowest:?}");
+    println!(
+        "{all} answers in {seconds} s on {CONNECTIONS} connections, all correct: {answers:?}; slowest {slowest:?}"
+    );
 }

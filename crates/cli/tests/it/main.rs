@@ -1,22 +1,22 @@
-//! The built `callgatectl`, as an operator uses it: every command, against a DynamoDB-compatible server over HTTP.
+//! The built `callgatectl`, as operators run it: every command, over HTTP against a DynamoDB-compatible server.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic fails the test")]
 
 mod bad_input;
+mod busy_dynamodb;
 mod check;
-mod concurrency;
+mod concurrent_writes;
 mod doctor;
-mod documented;
+mod import_export;
+mod json_reference;
 mod load;
 mod million;
 mod reference;
 mod rules;
 mod serve;
-mod simulator;
 mod support;
-mod tables;
+mod table;
 #[cfg(unix)]
 mod terminal;
-mod throttled;
-mod transfer;
 mod walkthrough;
+mod wcs_simulator;

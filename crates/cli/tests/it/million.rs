@@ -1,4 +1,4 @@
-//! A million rules in and out, beside a bare loop over the same server: how fast, and in how much memory.
+//! Measures the time and memory to import and export a million rules, compared with a bare loop over the same server.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -11,49 +11,51 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use tokio::task::JoinSet;
 
-use crate::support::{Place, TABLE};
+use crate::support::{TABLE, TestServer};
 
-/// What the import must reach of the bare loop's rate.
-const LEAST_SHARE: f64 = 0.8;
+/// The import's rate must be at least this share of the bare loop's rate.
+const MIN_SHARE: f64 = 0.8;
 
-/// Each size is measured so often.
+/// How often each size is measured.
 const ROUNDS: usize = 3;
 
-/// As many requests at once as the tool has by default.
+/// Simultaneous requests of the bare loop; the same as the tool's default.
 const CONCURRENCY: usize = 16;
 
+/// The number of rules.
 fn rules() -> usize {
     std::env::var("CALLGATE_IMPORT_RULES").map_or(1_000_000, |count| count.parse().unwrap())
 }
 
-/// How long a run of the tool took, and the most memory it had, in kilobytes.
-struct Measured {
+/// The time of a run of the tool, and its peak memory in kilobytes.
+struct Measurement {
     seconds: f64,
     peak_kb: u64,
 }
 
-fn measure(place: &Place, arguments: &[&str], out: Stdio) -> Measured {
+/// Runs the tool and measures it.
+fn measure(server: &TestServer, arguments: &[&str], out: Stdio) -> Measurement {
     let started = Instant::now();
-    let mut child = place.tool().args(arguments).stdin(Stdio::null()).stdout(out).spawn().unwrap();
+    let mut child = server.tool().args(arguments).stdin(Stdio::null()).stdout(out).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak_kb = 0;
-    let ended = loop {
-        if let Some(ended) = child.try_wait().unwrap() {
-            break ended;
+    let exit_status = loop {
+        if let Some(exit_status) = child.try_wait().unwrap() {
+            break exit_status;
         }
         let lines = std::fs::read_to_string(&status).unwrap_or_default();
         let high = lines.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse().ok());
         peak_kb = peak_kb.max(high.unwrap_or(0));
         std::thread::sleep(Duration::from_millis(20));
     };
-    assert!(ended.success());
-    Measured { seconds: started.elapsed().as_secs_f64(), peak_kb }
+    assert!(exit_status.success());
+    Measurement { seconds: started.elapsed().as_secs_f64(), peak_kb }
 }
 
-/// One row for each number: a caller's rule to one of a tenth as many callees.
+/// The caller and callee of a rule. There are a tenth as many callees as rules.
 fn row(number: usize, rules: usize) -> (String, String) {
     let callees = (rules / 10).max(1);
-    // Spread, so that neighbours in the file are not neighbours in the table.
+    // Callees are spread, so that neighbouring rows of the file are not neighbouring items of the table.
     (format!("+7495{number:07}"), format!("PPP{:06}", (number * 7_919) % callees))
 }
 
@@ -67,19 +69,19 @@ fn write_file(path: &Path, rules: usize) {
     file.flush().unwrap();
 }
 
-/// The same items with nothing around them.
-fn bare_loop(place: &Place, rules: usize) -> f64 {
+/// Writes the same items with bare batch requests. Returns the seconds.
+fn bare_loop(server: &TestServer, rules: usize) -> f64 {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new("local"))
             .credentials_provider(Credentials::new("local", "local", None, None, "test"))
-            .endpoint_url(format!("http://{}", place.address))
+            .endpoint_url(format!("http://{}", server.address))
             .http_client(callgate::store::client::https_client())
             .build();
         let client = Client::from_conf(config);
-        // In the order of their keys, as the tool writes them: this server is quicker at that.
+        // Sorted by key, as the tool writes them, because the server stores sorted items faster.
         let mut rows: Vec<_> = (0..rules).map(|number| row(number, rules)).collect();
         rows.sort_by(|(from, to), (other_from, other_to)| (to, from).cmp(&(other_to, other_from)));
         let rows = std::sync::Arc::new(rows);
@@ -90,13 +92,13 @@ fn bare_loop(place: &Place, rules: usize) -> f64 {
             writers.spawn(async move {
                 for batch in rows.chunks(25).skip(first).step_by(CONCURRENCY) {
                     let requests = batch.iter().map(request).collect();
-                    let answer = client.batch_write_item().request_items(TABLE, requests).send().await.unwrap();
-                    assert!(answer.unprocessed_items().is_none_or(std::collections::HashMap::is_empty));
+                    let output = client.batch_write_item().request_items(TABLE, requests).send().await.unwrap();
+                    assert!(output.unprocessed_items().is_none_or(std::collections::HashMap::is_empty));
                 }
             });
         }
-        while let Some(ended) = writers.join_next().await {
-            ended.unwrap();
+        while let Some(result) = writers.join_next().await {
+            result.unwrap();
         }
         started.elapsed().as_secs_f64()
     })
@@ -113,24 +115,25 @@ fn request((from, to): &(String, String)) -> WriteRequest {
     WriteRequest::builder().put_request(item.build().unwrap()).build()
 }
 
-/// What one round of a size measured, in seconds and kilobytes.
+/// The measurements of one round.
 struct Round {
+    /// Seconds of the bare loop.
     bare: f64,
-    import: Measured,
-    export: Measured,
+    import: Measurement,
+    export: Measurement,
 }
 
-/// The bare loop and the tool in turns, so that what else the machine does falls on both.
+/// Measures the bare loop and the tool in turns, so that other load on the machine affects both.
 fn rounds(rules: usize, folder: &Path) -> Vec<Round> {
     let (file, exported) = (folder.join("rules.csv"), folder.join("exported.csv"));
     write_file(&file, rules);
     let round = || {
-        let place = Place::new();
-        let bare = bare_loop(&place, rules);
-        drop(place);
-        let place = Place::new();
-        let import = measure(&place, &["import", file.to_str().unwrap()], Stdio::null());
-        let export = measure(&place, &["export"], File::create(&exported).unwrap().into());
+        let server = TestServer::with_table();
+        let bare = bare_loop(&server, rules);
+        drop(server);
+        let server = TestServer::with_table();
+        let import = measure(&server, &["import", file.to_str().unwrap()], Stdio::null());
+        let export = measure(&server, &["export"], File::create(&exported).unwrap().into());
         let lines = std::io::BufRead::lines(std::io::BufReader::new(File::open(&exported).unwrap())).count();
         assert_eq!(lines, rules + 1);
         Round { bare, import, export }
@@ -144,13 +147,13 @@ fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
     all[all.len() / 2]
 }
 
-fn megabytes(rounds: &[Round], of: impl Fn(&Round) -> &Measured) -> u64 {
+fn megabytes(rounds: &[Round], of: impl Fn(&Round) -> &Measurement) -> u64 {
     rounds.iter().map(|round| of(round).peak_kb).max().unwrap() / 1024
 }
 
 #[test]
 #[ignore = "takes minutes: cargo test --profile harness -p callgatectl --test it a_million -- --ignored --nocapture"]
-fn a_million_rules_go_in_and_out() {
+fn a_million_rules_are_imported_and_exported() {
     let folder = std::env::temp_dir().join(format!("callgatectl-million-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     println!("|     rules | bare loop, s | import, s | share | import, MB | export, s | export, MB |");
@@ -166,11 +169,11 @@ fn a_million_rules_go_in_and_out() {
             median(&rounds, |round| round.import.seconds),
             median(&rounds, |round| round.export.seconds),
         );
-        assert!(share >= LEAST_SHARE, "{share:.2} is less than {LEAST_SHARE}");
+        assert!(share >= MIN_SHARE, "{share:.2} is less than {MIN_SHARE}");
         peaks.push([import_mb, export_mb]);
     }
     std::fs::remove_dir_all(folder).unwrap();
     for (few, many) in peaks[0].iter().zip(peaks[1]) {
-        assert!(many <= few * 3 / 2, "{few} MB became {many} MB with ten times the rules");
+        assert!(many <= few * 3 / 2, "{few} MB grew to {many} MB with ten times as many rules");
     }
 }

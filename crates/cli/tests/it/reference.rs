@@ -1,4 +1,4 @@
-//! `docs/src/reference/commands.md` is the tool's own help. `UPDATE_DOCS=1` writes it.
+//! Compares `docs/src/reference/commands.md` with the tool's help. With `UPDATE_DOCS=1`, writes the page.
 
 use std::fmt::Write as _;
 
@@ -16,22 +16,22 @@ once, [below](#global-options). For the output of `--output json` and the format
 [JSON output and files](json.md).
 ";
 
-/// The help of a command, as a terminal with 100 columns shows it.
+/// The help of a command on a terminal with 100 columns.
 fn help(command: &[String]) -> String {
     let run = Run::of(tool().args(command).arg("--help").env("COLUMNS", "100"));
     assert_eq!(run.code, 0, "{run:?}");
-    run.out
+    run.stdout
 }
 
-/// The names in the section `Commands:`, without `help`.
+/// The names in the section `Commands:` of a help text, except `help`.
 fn subcommands(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    // A longer description goes on below, further to the right.
+    // The lines of a long description continue below, with more indentation.
     let names = lines.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
     names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
-/// The section `Global options:`, and the help without it.
+/// Splits a help text into the section `Global options:` and the rest.
 fn split_global_options(help: &str) -> (String, String) {
     let is_heading = |line: &str| line.starts_with(|c: char| !c.is_whitespace());
     let (mut global, mut rest, mut is_global) = (String::new(), String::new(), false);
@@ -58,7 +58,7 @@ fn add(page: &mut String, command: &[String], global: &str) {
 }
 
 #[test]
-fn the_reference_of_commands_is_the_help_of_the_tool() {
+fn the_command_reference_is_the_help_of_the_tool() {
     let (global, overview) = split_global_options(&help(&[]));
     let commands = subcommands(&overview);
     assert!(!global.is_empty() && commands.len() >= 14, "{overview}");
@@ -73,6 +73,6 @@ fn the_reference_of_commands_is_the_help_of_the_tool() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(PAGE, &page).unwrap();
     }
-    let written = std::fs::read_to_string(PAGE).unwrap();
-    assert!(written == page, "the page is not the tool's help: write it again with UPDATE_DOCS=1\n{page}");
+    let stored = std::fs::read_to_string(PAGE).unwrap();
+    assert!(stored == page, "the page differs from the tool's help: update it with UPDATE_DOCS=1\n{page}");
 }

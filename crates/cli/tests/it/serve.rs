@@ -1,26 +1,27 @@
-//! `callgatectl serve`.
+//! `callgatectl serve`: the hook over HTTP, as the built tool serves it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-/// The built tool with nothing of this machine's environment that could change what it does.
+/// The built tool with an empty environment.
 pub(crate) fn callgatectl(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callgatectl"));
     command.env_clear().args(arguments).stdin(Stdio::null());
     command
 }
 
-/// A running hook.
-pub(crate) struct Serving {
+/// A running `callgatectl serve`. Killed when dropped.
+pub(crate) struct ServeProcess {
     child: Child,
     stdout: BufReader<ChildStdout>,
     pub(crate) address: SocketAddr,
-    /// What it printed before it listened.
+    /// The output up to the examples, which are printed once it listens.
     pub(crate) greeting: String,
 }
 
-impl Serving {
+impl ServeProcess {
+    /// Starts the hook on a free port and waits until it listens.
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
         let mut child =
@@ -28,17 +29,17 @@ impl Serving {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = String::new();
         while !greeting.contains("\n    403  ") || !greeting.ends_with("\n\n") {
-            assert_ne!(stdout.read_line(&mut greeting).unwrap(), 0, "it ended: {greeting}");
+            assert_ne!(stdout.read_line(&mut greeting).unwrap(), 0, "it exited: {greeting}");
         }
         let (_, address) = greeting.split_once("http://").unwrap();
         let address = address.split('/').next().unwrap().parse().unwrap();
         Self { child, stdout, address, greeting }
     }
 
-    /// The next line of what it prints after the greeting.
+    /// Reads the next line after the greeting.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "it ended");
+        assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "it exited");
         line.trim().to_owned()
     }
 
@@ -46,7 +47,7 @@ impl Serving {
         format!("http://{}/rest/my_api", self.address)
     }
 
-    /// What the server sends for these bytes.
+    /// Sends a request as it is, and returns the whole response.
     fn send(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
@@ -62,7 +63,7 @@ impl Serving {
         ))
     }
 
-    /// Presses Ctrl-C; what it had still to say.
+    /// Sends Ctrl-C, waits for the exit code 0 and returns the rest of the output.
     fn interrupt(mut self) -> String {
         let interrupted = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
         assert!(interrupted.success());
@@ -73,7 +74,7 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
+impl Drop for ServeProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -89,52 +90,52 @@ fn call(caller: &str, callee: &str) -> String {
 }
 
 #[test]
-fn the_documents_own_request_comes_back_byte_for_byte() {
-    let serving = Serving::start(&[], &[]);
+fn a_permitted_event_comes_back_byte_for_byte() {
+    let serve = ServeProcess::start(&[], &[]);
     let body = "{\r\n  \"appKey\" : \"defaultApp\",\r\n  \"caller\" : \"PPP009\",\r\n  \"callee\" : \"PPP005\",\r\n  \"x\" : 1.0e+1\r\n}";
-    let answer = serving.post("/rest/my_api/OnCallEvent?x=y", body);
+    let answer = serve.post("/rest/my_api/OnCallEvent?x=y", body);
     assert_eq!(status(&answer), "200");
     assert!(answer.contains("\r\ncontent-type: application/json\r\n"), "{answer}");
     assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
 }
 
 #[test]
-fn refusals_and_rejections_have_their_status() {
-    let serving = Serving::start(&[], &[]);
-    let refused = serving.post("/rest/my_api/OnCallEvent", &call("PPP009", "PPP006"));
+fn refused_calls_and_rejected_requests_have_their_status_codes() {
+    let serve = ServeProcess::start(&[], &[]);
+    let refused = serve.post("/rest/my_api/OnCallEvent", &call("PPP009", "PPP006"));
     assert_eq!(status(&refused), "403");
     assert!(refused.contains("\r\ncontent-length: 0\r\n"), "{refused}");
-    assert_eq!(status(&serving.post("/x/CallStatusEvent", "{}")), "404");
-    assert_eq!(status(&serving.post("/OnCallEvent", "{")), "400");
-    assert_eq!(status(&serving.post("/OnCallEvent", &" ".repeat(256 * 1024 + 1))), "413");
-    let get = serving.send("GET /OnCallEvent HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(status(&serve.post("/x/CallStatusEvent", "{}")), "404");
+    assert_eq!(status(&serve.post("/OnCallEvent", "{")), "400");
+    assert_eq!(status(&serve.post("/OnCallEvent", &" ".repeat(256 * 1024 + 1))), "413");
+    let get = serve.send("GET /OnCallEvent HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert_eq!(status(&get), "405");
     assert!(get.contains("\r\nallow: POST\r\n"), "{get}");
 }
 
 #[test]
-fn it_logs_decisions_and_stops_cleanly() {
-    let serving = Serving::start(&[], &[]);
-    serving.post("/OnCallEvent", &call("PPP009", "PPP005"));
-    let rest = serving.interrupt();
+fn serve_logs_decisions_and_stops_cleanly() {
+    let serve = ServeProcess::start(&[], &[]);
+    serve.post("/OnCallEvent", &call("PPP009", "PPP005"));
+    let rest = serve.interrupt();
     assert!(rest.contains(r#""decision":"allow","reason":"pair_rule""#), "{rest}");
     assert!(rest.ends_with("\nstopped\n"), "{rest}");
 }
 
 #[test]
-fn who_never_finishes_a_request_does_not_keep_it_from_stopping() {
-    let serving = Serving::start(&[], &[("STORE_DEADLINE_MS", "100")]);
-    let mut stream = TcpStream::connect(serving.address).unwrap();
+fn an_unfinished_request_does_not_keep_serve_from_stopping() {
+    let serve = ServeProcess::start(&[], &[("STORE_DEADLINE_MS", "100")]);
+    let mut stream = TcpStream::connect(serve.address).unwrap();
     stream.write_all(b"POST /OnCallEvent HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{").unwrap();
-    // Answered on another connection, so the first one has been accepted.
-    serving.post("/OnCallEvent", &call("PPP009", "PPP005"));
-    assert!(serving.interrupt().ends_with("\nstopped\n"));
+    // The answer on a second connection shows that the first one has been accepted.
+    serve.post("/OnCallEvent", &call("PPP009", "PPP005"));
+    assert!(serve.interrupt().ends_with("\nstopped\n"));
 }
 
 #[test]
-fn the_curl_lines_it_prints_are_signed_and_answered_as_it_says() {
-    let serving = Serving::start(&[], &[("WCS_HOOK_SECRET", "old-key, new-key")]);
-    let lines: Vec<_> = serving.greeting.lines().filter(|line| line.contains("curl")).collect();
+fn the_printed_curl_commands_are_signed_and_get_the_printed_status() {
+    let serve = ServeProcess::start(&[], &[("WCS_HOOK_SECRET", "old-key, new-key")]);
+    let lines: Vec<_> = serve.greeting.lines().filter(|line| line.contains("curl")).collect();
     assert_eq!(lines.len(), 2);
     for line in lines {
         let (expected, command) = line.trim().split_once("  curl -i ").unwrap();
@@ -142,35 +143,35 @@ fn the_curl_lines_it_prints_are_signed_and_answered_as_it_says() {
         let output = Command::new("sh").args(["-c", &command]).output().unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), expected, "{line}");
     }
-    assert_eq!(status(&serving.post("/OnCallEvent", &call("PPP009", "PPP005"))), "403", "unsigned");
-    assert!(!serving.greeting.contains("key,") && !serving.greeting.contains("-key"), "{}", serving.greeting);
+    assert_eq!(status(&serve.post("/OnCallEvent", &call("PPP009", "PPP005"))), "403", "unsigned");
+    assert!(!serve.greeting.contains("key,") && !serve.greeting.contains("-key"), "{}", serve.greeting);
 }
 
 #[test]
-fn sources_are_the_real_ones() {
-    let serving = Serving::start(&[], &[("ALLOWED_SOURCES", "192.0.2.0/24")]);
-    assert_eq!(status(&serving.post("/OnCallEvent", &call("PPP009", "PPP005"))), "403");
-    let serving = Serving::start(&[], &[("ALLOWED_SOURCES", "127.0.0.1")]);
-    assert_eq!(status(&serving.post("/OnCallEvent", &call("PPP009", "PPP005"))), "200");
+fn allowed_sources_apply_to_the_address_of_the_client() {
+    let serve = ServeProcess::start(&[], &[("ALLOWED_SOURCES", "192.0.2.0/24")]);
+    assert_eq!(status(&serve.post("/OnCallEvent", &call("PPP009", "PPP005"))), "403");
+    let serve = ServeProcess::start(&[], &[("ALLOWED_SOURCES", "127.0.0.1")]);
+    assert_eq!(status(&serve.post("/OnCallEvent", &call("PPP009", "PPP005"))), "200");
 }
 
 #[test]
-fn data_survives_a_restart() {
+fn stored_permissions_survive_a_restart() {
     let folder = std::env::temp_dir().join(format!("callgate-serve-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let file = folder.join("permissions.db");
     let arguments = ["--data", file.to_str().unwrap()];
-    Serving::start(&arguments, &[]).interrupt();
-    let serving = Serving::start(&arguments, &[]);
-    assert!(serving.greeting.contains("those kept in"), "{}", serving.greeting);
-    assert_eq!(status(&serving.post("/OnCallEvent", &call("PPP009", "PPP005"))), "200");
-    serving.interrupt();
+    ServeProcess::start(&arguments, &[]).interrupt();
+    let serve = ServeProcess::start(&arguments, &[]);
+    assert!(serve.greeting.contains("those kept in"), "{}", serve.greeting);
+    assert_eq!(status(&serve.post("/OnCallEvent", &call("PPP009", "PPP005"))), "200");
+    serve.interrupt();
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
-fn what_cannot_work_is_said_at_once() {
-    let taken = Serving::start(&[], &[]);
+fn invalid_settings_are_reported_at_the_start() {
+    let taken = ServeProcess::start(&[], &[]);
     let address = taken.address.to_string();
     for (arguments, environment, problem) in [
         (vec!["--listen", &*address], None, "cannot listen on"),

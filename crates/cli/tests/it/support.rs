@@ -1,4 +1,4 @@
-//! A server, the tool, and what came of it.
+//! A database server for one test, runs of the tool against it, and assertions on the result.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -7,73 +7,73 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// The table of every test.
+/// The name of the table in every test.
 pub(crate) const TABLE: &str = "permissions";
 
-/// A database of this test alone, and the tool pointed at it.
-pub(crate) struct Place {
+/// A DynamoDB-compatible server with a database for one test. Stops when dropped.
+pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     _stop: oneshot::Sender<()>,
 }
 
-/// How a run of the tool ended.
+/// The result of a run of the tool.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-impl Place {
-    /// An empty database without a table.
-    pub(crate) fn bare() -> Self {
+impl TestServer {
+    /// Starts a server without a table.
+    pub(crate) fn empty() -> Self {
         let (stop, stopped) = oneshot::channel();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (address_sender, address) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                tell.send(listener.local_addr().unwrap()).unwrap();
+                address_sender.send(listener.local_addr().unwrap()).unwrap();
                 let database = dynoxide::Database::memory().unwrap();
                 tokio::spawn(dynoxide::server::serve_on(listener, database));
                 let _ = stopped.await;
             });
         });
-        Self { address: told.recv().unwrap(), _stop: stop }
+        Self { address: address.recv().unwrap(), _stop: stop }
     }
 
-    /// A database with an empty permission table.
-    pub(crate) fn new() -> Self {
-        let place = Self::bare();
-        place.run("table create").done();
-        place
+    /// Starts a server with an empty permission table.
+    pub(crate) fn with_table() -> Self {
+        let server = Self::empty();
+        server.run("table create").succeeds();
+        server
     }
 
-    /// The tool, ready to be given arguments.
+    /// The tool with the options for this table. The caller adds the arguments.
     pub(crate) fn tool(&self) -> Command {
         let mut command = tool();
         command.args(["--table", TABLE, "--endpoint-url", &format!("http://{}", self.address)]);
         command
     }
 
-    /// Runs the tool with arguments as they would be typed, `'` quoting.
+    /// Runs the tool with arguments as typed in a shell, with single quotes.
     pub(crate) fn run(&self, arguments: &str) -> Run {
-        Run::of(self.tool().args(words(arguments)))
+        Run::of(self.tool().args(split_words(arguments)))
     }
 
-    /// Runs the tool with this on its standard input.
+    /// Runs the tool with `input` on its standard input.
     pub(crate) fn pipe(&self, arguments: &str, input: &str) -> Run {
-        Run::piped(self.tool().args(words(arguments)), input)
+        Run::with_input(self.tool().args(split_words(arguments)), input)
     }
 
-    /// Runs the tool with `--output json` and reads what it says.
+    /// Runs the tool with `--output json` and parses its output.
     pub(crate) fn json(&self, arguments: &str) -> Value {
         let run = self.run(&format!("{arguments} --output json"));
-        serde_json::from_str(&run.out).unwrap_or_else(|error| panic!("{error}: {run:?}"))
+        serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"))
     }
 
-    /// A request to the server as any client of `DynamoDB` would make it.
-    pub(crate) fn ask(&self, operation: &str, body: &Value) -> Value {
+    /// Sends a request to the server, as any `DynamoDB` client would, and returns the response.
+    pub(crate) fn request(&self, operation: &str, body: &Value) -> Value {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -85,37 +85,38 @@ impl Place {
             );
             let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
             stream.write_all(request.as_bytes()).await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
-            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-            assert!(head.starts_with("HTTP/1.1 200"), "{operation}: {answer}");
+            let mut response = String::new();
+            stream.read_to_string(&mut response).await.unwrap();
+            let (head, body) = response.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with("HTTP/1.1 200"), "{operation}: {response}");
             serde_json::from_str(body).unwrap()
         })
     }
 
-    /// Puts an item as some other tool would, which is how wrong ones come about.
+    /// Puts an item directly, without the tool's checks, so that it may be invalid.
     pub(crate) fn put(&self, item: &Value) {
-        self.ask("PutItem", &serde_json::json!({"TableName": TABLE, "Item": item}));
+        self.request("PutItem", &serde_json::json!({"TableName": TABLE, "Item": item}));
     }
 
-    /// Everything in the table, in a fixed order and without who wrote it and when.
+    /// All items of the table, sorted by key and without `updated_at` and `updated_by`.
     pub(crate) fn items(&self) -> Vec<Value> {
-        let mut items = self.ask("Scan", &serde_json::json!({"TableName": TABLE}))["Items"].as_array().unwrap().clone();
-        items.iter_mut().for_each(forget_writer);
+        let mut items =
+            self.request("Scan", &serde_json::json!({"TableName": TABLE}))["Items"].as_array().unwrap().clone();
+        items.iter_mut().for_each(remove_author);
         items.sort_by_key(|item| (item["pk"].to_string(), item["sk"].to_string()));
         items
     }
 }
 
-fn forget_writer(value: &mut Value) {
+fn remove_author(value: &mut Value) {
     if let Value::Object(members) = value {
         members.remove("updated_at");
         members.remove("updated_by");
-        members.values_mut().for_each(forget_writer);
+        members.values_mut().for_each(remove_author);
     }
 }
 
-/// The tool with nothing of this machine's AWS configuration.
+/// The tool without any AWS or dial plan configuration from this machine.
 pub(crate) fn tool() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callgatectl"));
     for (name, _) in std::env::vars_os() {
@@ -131,8 +132,8 @@ pub(crate) fn tool() -> Command {
     command
 }
 
-/// Words as a shell splits them, with single quotes.
-pub(crate) fn words(text: &str) -> Vec<String> {
+/// Splits text into words as a shell does, with single quotes.
+pub(crate) fn split_words(text: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted, mut any) = (Vec::new(), String::new(), false, false);
     for c in text.chars() {
         match c {
@@ -153,49 +154,54 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 }
 
 impl Run {
+    /// Runs a command without input.
     pub(crate) fn of(command: &mut Command) -> Self {
         Self::new(&command.stdin(Stdio::null()).output().unwrap())
     }
 
-    pub(crate) fn piped(command: &mut Command, input: &str) -> Self {
+    /// Runs a command with `input` on its standard input.
+    pub(crate) fn with_input(command: &mut Command, input: &str) -> Self {
         use std::io::Write as _;
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // A tool that does not read to the end closes the pipe, which is its own affair.
+        // Writing fails if the tool exits before it has read all its input. That is allowed.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         Self::new(&child.wait_with_output().unwrap())
     }
 
     fn new(output: &std::process::Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+        Self { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
+    /// Asserts the exit code.
     #[track_caller]
-    pub(crate) fn ends(self, code: i32) -> Self {
+    pub(crate) fn exits_with(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{self:?}");
         self
     }
 
+    /// Asserts that the exit code is 0.
     #[track_caller]
-    pub(crate) fn done(self) -> Self {
-        self.ends(0)
+    pub(crate) fn succeeds(self) -> Self {
+        self.exits_with(0)
     }
 
-    /// What people read, on either stream.
+    /// Asserts that the text is on standard output or standard error.
     #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
-        assert!(self.out.contains(text) || self.err.contains(text), "`{text}` is not in {self:?}");
+    pub(crate) fn prints(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text) || self.stderr.contains(text), "`{text}` is not in {self:?}");
         self
     }
 
+    /// Asserts that the text is on neither stream.
     #[track_caller]
-    pub(crate) fn keeps_quiet_about(self, text: &str) -> Self {
-        assert!(!self.out.contains(text) && !self.err.contains(text), "`{text}` is in {self:?}");
+    pub(crate) fn does_not_print(self, text: &str) -> Self {
+        assert!(!self.stdout.contains(text) && !self.stderr.contains(text), "`{text}` is in {self:?}");
         self
     }
 }
 
-/// Rules as a file, one for each number.
+/// A CSV file with a row for each number.
 pub(crate) fn csv(numbers: std::ops::Range<usize>, row: impl Fn(usize) -> String) -> String {
     let rows: Vec<_> = numbers.map(row).collect();
     format!("app,from,to,effect\n{}\n", rows.join("\n"))

@@ -1,20 +1,20 @@
-//! The README and the guides: each ```` ```sh ```` block that has a ```` ```text ```` block below it is run, and its output
-//! compared with that block. `UPDATE_DOCS=1` writes the output into the page instead.
+//! Runs the commands in the README and the guides: each ```` ```sh ```` block that has a ```` ```text ```` block below it.
+//! Compares the output with that block. With `UPDATE_DOCS=1`, writes the output into the page instead.
 
 use std::path::Path;
 use std::process::Command;
 
-use crate::serve::Serving;
+use crate::serve::ServeProcess;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// The section of the README that is run here. `.ci/readme.py` runs the others.
+/// The section of the README that runs here. `.ci/readme.py` runs the others.
 const HEADING: &str = "\n## Manage permissions\n";
 
 /// The store's address in the README. The test uses a free port instead.
 const STORE: &str = "127.0.0.1:8000";
 
-/// The fenced blocks of a page: their kind and their text.
+/// The fenced blocks of a page: the language and the text of each.
 fn blocks(page: &str) -> Vec<(&str, &str)> {
     let mut parts = page.split("```").skip(1);
     let mut blocks = Vec::new();
@@ -40,7 +40,7 @@ fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     rest.split_once("\n## ").map_or(rest, |(section, _)| section)
 }
 
-/// Runs the commands of a page, or of one section, on a store with the sample permissions. Returns how many there were.
+/// Runs the commands of a page, or of one section, on a store with the sample permissions. Returns how many blocks ran.
 fn run(path: &Path, heading: Option<&str>, environment: &str) -> usize {
     let page = std::fs::read_to_string(path).unwrap();
     let part = heading.map_or(page.as_str(), |heading| section(&page, heading));
@@ -48,26 +48,26 @@ fn run(path: &Path, heading: Option<&str>, environment: &str) -> usize {
     if commands.is_empty() {
         return 0;
     }
-    let mut serving = Serving::start(&[], &[]);
-    let store = std::iter::repeat_with(|| serving.line())
+    let mut serve = ServeProcess::start(&[], &[]);
+    let store = std::iter::repeat_with(|| serve.line())
         .find_map(|line| line.split_once("AWS_ENDPOINT_URL_DYNAMODB=http://").map(|(_, address)| address.to_owned()));
     let environment = environment.replace(STORE, &store.unwrap());
     let folder = std::env::temp_dir().join(format!("callgatectl-walkthrough-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let update = std::env::var_os("UPDATE_DOCS").is_some();
-    let mut written = page.clone();
+    let mut updated = page.clone();
     for (typed, expected) in &commands {
         let output = shell(&folder, &format!("{environment}{typed}"));
         if update {
             let below = |text| format!("```sh\n{typed}```\n\n```text\n{text}```");
-            written = written.replacen(&below(*expected), &below(output.as_str()), 1);
+            updated = updated.replacen(&below(*expected), &below(output.as_str()), 1);
         } else {
             assert_eq!(&output, expected, "{}: {typed}", path.display());
         }
     }
     std::fs::remove_dir_all(folder).unwrap();
     if update {
-        std::fs::write(path, written).unwrap();
+        std::fs::write(path, updated).unwrap();
     }
     commands.len()
 }
@@ -82,10 +82,10 @@ fn commands_in_the_readme_and_the_guides_print_what_is_below_them() {
     for guide in std::fs::read_dir(Path::new(ROOT).join("docs/src/guides")).unwrap() {
         ran += run(&guide.unwrap().path(), None, environment);
     }
-    assert!(ran >= 14, "{ran} blocks of commands were found");
+    assert!(ran >= 14, "only {ran} blocks of commands ran");
 }
 
-/// Both streams, as a terminal shows them.
+/// Runs commands in a shell and returns both output streams, as a terminal shows them.
 fn shell(folder: &Path, commands: &str) -> String {
     let tool = Path::new(env!("CARGO_BIN_EXE_callgatectl")).parent().unwrap();
     let path = std::env::join_paths([tool, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();

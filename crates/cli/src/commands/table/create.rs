@@ -1,4 +1,4 @@
-//! `table create`.
+//! `table create`: creates the permission table.
 
 use callgate_admin::Error;
 use callgate_admin::table;

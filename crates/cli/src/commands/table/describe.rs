@@ -1,4 +1,4 @@
-//! `table describe`.
+//! `table describe`: prints the state of the permission table.
 
 use callgate_admin::Error;
 

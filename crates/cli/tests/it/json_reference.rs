@@ -1,0 +1,113 @@
+//! Compares the JSON members that `docs/src/reference/json.md` lists with the ones that every command prints.
+
+use std::collections::BTreeSet;
+
+use callgate_admin::doctor::FindingKind;
+use serde_json::{Value, json};
+
+use crate::support::TestServer;
+
+const PAGE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/reference/json.md"));
+
+type Names = BTreeSet<String>;
+
+/// The members in a part of the page: the quoted words, except values, which follow a `:` or a `|`.
+fn documented(text: &str) -> Names {
+    let mut names = Names::new();
+    for object in text.split('`').skip(1).step_by(2) {
+        let mut before = ' ';
+        let mut parts = object.split('"');
+        while let (Some(between), Some(word)) = (parts.next(), parts.next()) {
+            before = between.trim_end().chars().last().unwrap_or(before);
+            if !":|".contains(before) {
+                names.insert(word.to_owned());
+            }
+        }
+    }
+    names
+}
+
+/// The members in the page's row for a command.
+#[track_caller]
+fn row(command: &str) -> Names {
+    let row = PAGE.lines().find(|line| line.starts_with(&format!("| {command} |")));
+    documented(row.unwrap_or_else(|| panic!("no row for {command}")))
+}
+
+/// Adds the members of a value, at every depth.
+fn add_members(value: &Value, names: &mut Names) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, value)| {
+            names.insert(name.clone());
+            add_members(value, names);
+        }),
+        Value::Array(values) => values.iter().for_each(|value| add_members(value, names)),
+        _ => {}
+    }
+}
+
+/// Asserts that the runs print all members in the command's row, and no others except `other_members`.
+#[track_caller]
+fn check(server: &TestServer, command: &str, runs: &[&str], other_members: &Names) {
+    let mut names = Names::new();
+    for arguments in runs {
+        let run = server.run(&format!("{arguments} --output json"));
+        for line in run.stdout.lines() {
+            add_members(&serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {run:?}")), &mut names);
+        }
+    }
+    let documented = row(command);
+    assert!(documented.is_subset(&names), "{command}: {documented:?} is documented, {names:?} is printed");
+    let known: Names = documented.union(other_members).cloned().collect();
+    assert!(names.is_subset(&known), "{command}: {documented:?} is documented, {names:?} is printed");
+}
+
+#[test]
+fn every_command_prints_the_documented_json_members() {
+    let server = TestServer::with_table();
+    let paragraph = PAGE.lines().find(|line| line.starts_with("A **rule** is")).unwrap();
+    let rule = documented(paragraph);
+    assert_eq!(rule.len(), 8, "{rule:?}");
+    let shown: Names = rule.iter().cloned().chain(["updated_at", "updated_by", "fault"].map(str::to_owned)).collect();
+    let none = Names::new();
+    let file = std::env::temp_dir().join(format!("callgatectl-json-reference-{}.csv", std::process::id()));
+    std::fs::write(&file, "app,from,to,effect\nshop,a,b,deny\nshop,c,d,allow\n").unwrap();
+    let bad = file.with_extension("bad.csv");
+    std::fs::write(&bad, "app,from,to,effect\nshop,a*,b*,alow\n").unwrap();
+    let (file_name, bad_name) = (file.display(), bad.display());
+
+    let allow = "allow --app shop --from a --to b --note x";
+    check(
+        &server,
+        "`allow`, `deny`",
+        &[allow, "deny --app shop --from a --to b", "deny --app shop --from '*' --to b"],
+        &rule,
+    );
+    check(&server, "`revoke`", &["revoke --app shop --from x --to y", "revoke --app shop --from '*' --to b"], &rule);
+    server.run("allow --app shop --from '*' --to '*'").succeeds();
+    check(&server, "`suspend`, `resume`", &["suspend --app shop b", "resume --app shop b"], &none);
+    server.put(&json!({"pk": {"S": "APP#odd"}, "sk": {"S": "APP"}, "status": {"S": "on"}}));
+    check(&server, "`show --app A`", &["show --app shop", "show --app odd"], &shown);
+    server.put(&json!({"pk": {"S": "PARTY#odd#p"}, "sk": {"S": "PARTY"}, "status": {"S": "on"}}));
+    check(&server, "`show --app A PARTY`", &["show --app shop b", "show --app odd p"], &shown);
+    check(&server, "`check`", &["check --app shop --from a --to b"], &none);
+    check(&server, "`import --dry-run`", &[&format!("import {file_name} --dry-run --replace")], &rule);
+    check(&server, "`import`", &[&format!("import {file_name}"), &format!("import {bad_name}")], &none);
+    check(&server, "`doctor`", &["doctor"], &none);
+    check(&server, "`table`", &["table describe"], &none);
+    check(&server, "`wcs-simulator`", &["wcs-simulator http://127.0.0.1:1/x --no-connect"], &none);
+    let exported: Value =
+        serde_json::from_str(server.run("export --output json").succeeds().stdout.lines().next().unwrap()).unwrap();
+    let mut names = Names::new();
+    add_members(&exported, &mut names);
+    assert_eq!(names, rule);
+    let kinds = PAGE.split("Kinds of findings: ").nth(1).unwrap();
+    for finding in server.json("doctor")["findings"].as_array().unwrap() {
+        assert!(kinds.contains(&format!("`{}`", finding["kind"].as_str().unwrap())), "{finding}");
+    }
+    for kind in FindingKind::ALL {
+        assert!(kinds.contains(&format!("`{}`", kind.as_str())), "{kind:?}");
+    }
+    std::fs::remove_file(file).unwrap();
+    std::fs::remove_file(bad).unwrap();
+}
