@@ -322,7 +322,10 @@ async fn what_the_codec_does_not_understand_refuses_and_is_named() {
         (pair("hours", &text), "`hours` is a string, not a list of strings"),
         (pair("hours", &json!({ "L": [number] })), "`hours` holds a number, not only strings"),
         (pair("hours", &json!({ "L": [text] })), "`hours`: `?` is not a window"),
-        (pair("hours", &json!({ "L": [{ "S": "Mon 09:00-18:00 Mars/Olympus" }] })), "`Mars/Olympus` is not a time zone"),
+        (
+            pair("hours", &json!({ "L": [{ "S": "Mon 09:00-18:00 Mars/Olympus" }] })),
+            "`Mars/Olympus` is not a time zone",
+        ),
         (pair("expires_at", &text), "`expires_at` is a string, not a number"),
         (pair("expires_at", &json!({ "N": "1.5" })), "`expires_at` is `1.5`, not whole seconds since 1970"),
         (pair("note", &number), "`note` is a number, not a string"),

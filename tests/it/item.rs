@@ -1,7 +1,7 @@
 //! The item codec: what is written is what is read, and no two things share a key.
 
 use callgate::store::item::{Attributes, Key, read_app, read_pair, read_party, write_app, write_party, write_rule};
-use callgate_core::{App, AppKey, DialPlan, Effect, MediaSet, Party, PartyId, Pattern, Rule, Rules, Status};
+use callgate_core::{App, AppKey, DialPlan, Effect, Hours, MediaSet, Party, PartyId, Pattern, Rule, Rules, Status};
 use proptest::prelude::*;
 
 fn any_rule() -> impl Strategy<Value = Rule> {
@@ -9,15 +9,19 @@ fn any_rule() -> impl Strategy<Value = Rule> {
     // DynamoDB has no empty sets.
     let media = prop_oneof![Just((true, false)), Just((false, true)), Just((true, true))]
         .prop_map(|(audio, video)| MediaSet { audio, video });
+    let hours = prop_oneof!["Mon-Fri 09:00-18:00 UTC", "Sat,Sun 22:00-06:00 Europe/Moscow; Wed 00:00-24:00 UTC"]
+        .prop_map(|text| Hours::parse(&text).unwrap());
     let text = || proptest::option::of("\\PC{1,12}");
-    (effect, proptest::option::of(media), any::<Option<i64>>(), text(), any::<Option<i64>>(), text()).prop_map(
-        |(effect, media, expires_at, note, updated_at, updated_by)| Rule {
+    let conditions = (proptest::option::of(media), proptest::option::of(hours), any::<Option<i64>>());
+    (effect, conditions, text(), any::<Option<i64>>(), text()).prop_map(
+        |(effect, (media, hours, expires_at), note, updated_at, updated_by)| Rule {
+            effect,
             media,
+            hours,
             expires_at,
             note,
             updated_at,
             updated_by,
-            ..Rule::new(effect)
         },
     )
 }

@@ -87,10 +87,15 @@ pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
     let effect = prop_oneof![Just(Effect::Allow), Just(Effect::Deny)];
     let expires_at = prop_oneof![4 => Just(None), 1 => (NOW - 2..NOW + 3).prop_map(Some)];
     let media = prop_oneof![2 => Just(None), 1 => any_media().prop_map(Some)];
+    // All fields, so that a new condition is not left out. `any_list_of` adds the hours.
     let rule = (effect, expires_at, media).prop_map(|(effect, expires_at, media)| Rule {
-        expires_at,
+        effect,
         media,
-        ..Rule::new(effect)
+        hours: None,
+        expires_at,
+        note: None,
+        updated_at: None,
+        updated_by: None,
     });
     prop_oneof![30 => rule.prop_map(Ok), 1 => Just(Err(ParseError("invalid".to_owned())))]
 }
