@@ -1,22 +1,18 @@
 //! The hook on one screen: authenticate, parse, look up, decide, log.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use callgate_core::{Call, Decision, Door, Effect, EpochSeconds, InvalidRecord, RecordLocation, decide};
-use lambda_http::http::Method;
-use lambda_http::http::header::AUTHORIZATION;
 use lambda_http::http::request::Parts;
-use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt as _, Response};
 
 use crate::authentication::{is_allowed_source, is_signed};
 use crate::config::Config;
 use crate::event::{EventError, OnCallEvent, with_rest_client_config};
-use crate::gateway::InvalidBase64;
 use crate::log::{DecisionRecord, Level};
-use crate::response::{Answer, MAX_BODY, Rejection};
+use crate::request::{Hook, Rejection, authorization, check_body, hook, into_text, source_address};
+use crate::response::Answer;
 use crate::store::{Lookup, Store};
 
 /// Answers the requests of WCS: one for as long as the process lives, for any number of requests at once.
@@ -25,15 +21,6 @@ pub struct HookHandler {
     config: Config,
     store: Store,
     is_cold: AtomicBool,
-}
-
-/// A REST hook of WCS, by the last segment of the path (WCS 5.2, "REST Hooks").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hook {
-    /// A client connects: how does the backend want to be called?
-    Connect,
-    /// An incoming SIP call: may it go through?
-    OnCallEvent,
 }
 
 impl HookHandler {
@@ -195,56 +182,6 @@ impl HookHandler {
         record.status = answer.status().as_u16();
         self.config.log.decision(&record);
         answer
-    }
-}
-
-/// Which hook is called.
-fn hook(parts: &Parts) -> Result<Hook, Rejection> {
-    let hook = match parts.raw_http_path().rsplit('/').next() {
-        Some("connect") => Hook::Connect,
-        Some("OnCallEvent") => Hook::OnCallEvent,
-        _ => return Err(Rejection::UnknownHook),
-    };
-    if parts.method == Method::POST { Ok(hook) } else { Err(Rejection::NotPost) }
-}
-
-/// The address the gateway received the request from, which no header can change. Some gateways add the port.
-fn source_address(parts: &Parts) -> Option<IpAddr> {
-    let source = match parts.request_context_ref()? {
-        RequestContext::ApiGatewayV1(context) => context.identity.source_ip.as_deref()?,
-        RequestContext::ApiGatewayV2(context) => context.http.source_ip.as_deref()?,
-        _ => return None,
-    };
-    source.parse().ok().or_else(|| source.parse().ok().map(|address: SocketAddr| address.ip()))
-}
-
-/// The `Authorization` header. `None` where there are several: the right one cannot be chosen.
-fn authorization(parts: &Parts) -> Option<&str> {
-    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
-    let only = values.next()?;
-    if values.next().is_some() { None } else { only.to_str().ok() }
-}
-
-/// Checks the body's length and encoding.
-fn check_body(parts: &Parts, body: &Body) -> Result<(), Rejection> {
-    let is_base64 = parts.extensions.get::<InvalidBase64>().is_some();
-    let longest = if is_base64 { MAX_BODY.div_ceil(3) * 4 } else { MAX_BODY };
-    if body.len() > longest {
-        Err(Rejection::TooLarge)
-    } else if is_base64 {
-        Err(Rejection::BadRequest("the body is not base64".to_owned()))
-    } else {
-        Ok(())
-    }
-}
-
-fn into_text(body: Body) -> Result<String, Rejection> {
-    match body {
-        Body::Text(text) => Ok(text),
-        Body::Binary(bytes) => {
-            String::from_utf8(bytes).map_err(|_| Rejection::BadRequest("the body is not UTF-8".to_owned()))
-        }
-        _ => Ok(String::new()),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod handler;
 mod json;
 pub mod log;
+pub mod request;
 pub mod response;
 pub mod store;
 

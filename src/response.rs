@@ -5,8 +5,7 @@ use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
 use serde_json::json;
 
-/// The longest body that is read, in bytes.
-pub(crate) const MAX_BODY: usize = 256 * 1024;
+use crate::request::Rejection;
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,23 +18,6 @@ pub enum Answer {
     Unavailable,
     /// The request is not a valid call of a hook.
     Rejected(Rejection),
-}
-
-/// Why a request is not a valid call of a hook.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// The body is not what the hook takes.
-    #[error("{0}")]
-    BadRequest(String),
-    /// The last segment of the path is not the name of a hook.
-    #[error("the path must end in `OnCallEvent` or `connect`")]
-    UnknownHook,
-    /// The method is not POST.
-    #[error("a hook is called with POST")]
-    NotPost,
-    /// The body is too long.
-    #[error("the body is longer than {MAX_BODY} bytes")]
-    TooLarge,
 }
 
 impl Answer {

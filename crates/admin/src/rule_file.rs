@@ -3,23 +3,21 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use callgate_core::{AppKey, DialPlan, Hours, Pattern, Rule};
+use callgate_core::{DialPlan, Rule};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::rule_row::RuleRow;
 use crate::rule_target::{RuleLocation, RuleTarget};
-use crate::time;
-use crate::wording::{escape, parse_effect, parse_media};
+use crate::wording::escape;
 
+mod columns;
 mod csv;
 mod lines;
 mod ndjson;
 
+use columns::Fields;
 use lines::Lines;
-
-/// The columns that a CSV file must have.
-const REQUIRED: [&str; 4] = ["app", "from", "to", "effect"];
 
 /// How rules are written as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,130 +164,6 @@ struct NumberedFields {
     fields: Result<Fields, Vec<Problem>>,
 }
 
-/// The values of a rule as text, one for each column.
-#[derive(Debug, Default)]
-struct Fields {
-    app: String,
-    from: String,
-    to: String,
-    effect: String,
-    media: String,
-    hours: String,
-    expires_at: String,
-    note: String,
-}
-
-/// The number of columns.
-const COLUMNS: usize = 8;
-
-impl Fields {
-    /// Every column's name and value, in the order in which they are written.
-    fn columns(&mut self) -> [(&'static str, &mut String); COLUMNS] {
-        let Self { app, from, to, effect, media, hours, expires_at, note } = self;
-        [
-            ("app", app),
-            ("from", from),
-            ("to", to),
-            ("effect", effect),
-            ("media", media),
-            ("hours", hours),
-            ("expires_at", expires_at),
-            ("note", note),
-        ]
-    }
-
-    /// The value of a column. `None` when there is no such column.
-    fn column(&mut self, name: &str) -> Option<&mut String> {
-        self.columns().into_iter().find(|(column, _)| *column == name).map(|(_, value)| value)
-    }
-
-    /// Parses all values.
-    fn rule(&self, line: u64, dial_plan: &DialPlan) -> Result<FileRule, Vec<Problem>> {
-        let Self { app, from, to, effect, media, hours, expires_at, note } = self;
-        let mut values = Values { line, problems: Vec::new() };
-        let app = values.required("app", app, AppKey::new);
-        let from = values.required("from", from, |text| parse_pattern(text, dial_plan));
-        let to_pattern = values.required("to", to, |text| parse_pattern(text, dial_plan));
-        let effect =
-            values.required("effect", effect, |text| parse_effect(text).map_err(|_| "must be `allow` or `deny`"));
-        let media = values.optional("media", media, parse_media);
-        let hours = values.optional("hours", hours, Hours::parse);
-        let expires_at = values.optional("expires_at", expires_at, |text| {
-            time::parse_absolute(text)
-                .ok_or("is not a valid time; expected one such as `2026-12-31T18:00:00Z`, or seconds since 1970")
-        });
-        let note = Some(note.trim().to_owned()).filter(|text| !text.is_empty());
-        let target = match (app, from, to_pattern) {
-            (Some(app), Some(from), Some(to)) => Some(RuleTarget { app, from, to }),
-            _ => None,
-        };
-        let location = target.as_ref().and_then(|target| values.required("to", to, |_| target.location()));
-        match (target, location, effect) {
-            (Some(target), Some(location), Some(effect)) if values.problems.is_empty() => {
-                let rule = Rule { effect, media, hours, expires_at, note, updated_at: None, updated_by: None };
-                Ok(FileRule { target, location, rule })
-            }
-            _ => Err(values.problems),
-        }
-    }
-}
-
-/// The values of a rule as they are written to a file.
-impl From<&RuleRow> for Fields {
-    fn from(row: &RuleRow) -> Self {
-        let RuleRow { app, from, to, effect, media, hours, expires_at, note } = row;
-        Self {
-            app: app.clone(),
-            from: from.clone(),
-            to: to.clone(),
-            effect: effect.clone(),
-            media: media.join(" "),
-            hours: hours.join("; "),
-            expires_at: expires_at.clone().unwrap_or_default(),
-            note: note.clone().unwrap_or_default(),
-        }
-    }
-}
-
-/// The names of the columns, in the order in which they are written.
-fn column_names() -> [&'static str; COLUMNS] {
-    Fields::default().columns().map(|(name, _)| name)
-}
-
-/// Parses the values of a line and collects what is wrong with them.
-struct Values {
-    line: u64,
-    problems: Vec<Problem>,
-}
-
-impl Values {
-    fn required<T, E: fmt::Display>(
-        &mut self,
-        column: &str,
-        text: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        let text = text.trim();
-        parse(text).map_err(|error| self.problems.push(Problem::new(self.line, column, text, error.to_string()))).ok()
-    }
-
-    fn optional<T, E: fmt::Display>(
-        &mut self,
-        column: &str,
-        text: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        if text.trim().is_empty() { None } else { self.required(column, text, parse) }
-    }
-}
-
-fn parse_pattern(text: &str, dial_plan: &DialPlan) -> Result<Pattern, String> {
-    if text.is_empty() {
-        return Err("is empty; write `*` for everyone and `anonymous` for withheld callers".to_owned());
-    }
-    Pattern::new(text, dial_plan).map_err(|error| error.to_string())
-}
-
 /// Writes a file of rules, as [`Reader`] reads it.
 #[derive(Debug)]
 pub struct Writer<W: Write>(FormatWriter<W>);
@@ -337,8 +211,9 @@ impl<W: Write> Writer<W> {
 
 #[cfg(test)]
 mod tests {
-    use callgate_core::{Effect, MediaSet};
+    use callgate_core::{AppKey, Effect, Hours, MediaSet, Pattern};
 
+    use super::columns::{REQUIRED, column_names};
     use super::*;
 
     /// A rule with every condition.

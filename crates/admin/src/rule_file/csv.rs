@@ -2,8 +2,9 @@
 
 use std::io::{self, BufRead, Write};
 
+use super::columns::{COLUMNS, Fields, REQUIRED, column_names};
 use super::lines::{Lines, MAX_LINE};
-use super::{COLUMNS, Fields, NumberedFields, Problem, REQUIRED, column_names};
+use super::{NumberedFields, Problem};
 use crate::error::Result;
 use crate::rule_row::RuleRow;
 

@@ -7,8 +7,9 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::columns::Fields;
 use super::lines::Lines;
-use super::{Fields, NumberedFields, Problem};
+use super::{NumberedFields, Problem};
 use crate::error::Result;
 use crate::rule_row::RuleRow;
 

@@ -15,7 +15,7 @@ use callgate::lambda_http::request::RequestContext;
 use callgate::lambda_http::{self, Context, RequestExt as _};
 
 /// Larger than the hook's own limit, so that the hook can refuse the body. API Gateway's limit is the same 10 MB.
-const MAX_BODY: usize = 10 * 1024 * 1024;
+const MAX_HTTP_BODY: usize = 10 * 1024 * 1024;
 
 /// The handler, and the number of requests so far, from which request ids are made.
 struct LocalHook {
@@ -26,7 +26,7 @@ struct LocalHook {
 /// The routes of the hook: every path goes to the handler, as in API Gateway.
 pub(crate) fn routes(handler: HookHandler) -> Router {
     let hook = Arc::new(LocalHook { handler, requests: AtomicU64::new(0) });
-    Router::new().fallback(LocalHook::handle).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(hook)
+    Router::new().fallback(LocalHook::handle).layer(DefaultBodyLimit::max(MAX_HTTP_BODY)).with_state(hook)
 }
 
 impl LocalHook {

@@ -1,0 +1,138 @@
+//! The columns of a file of rules, which are also the members of an NDJSON line.
+
+use std::fmt;
+
+use callgate_core::{AppKey, DialPlan, Hours, Pattern, Rule};
+
+use super::{FileRule, Problem};
+use crate::rule_row::RuleRow;
+use crate::rule_target::RuleTarget;
+use crate::time;
+use crate::wording::{parse_effect, parse_media};
+
+/// The columns that a CSV file must have.
+pub(super) const REQUIRED: [&str; 4] = ["app", "from", "to", "effect"];
+
+/// The values of a rule as text, one for each column.
+#[derive(Debug, Default)]
+pub(super) struct Fields {
+    app: String,
+    from: String,
+    to: String,
+    effect: String,
+    media: String,
+    hours: String,
+    expires_at: String,
+    note: String,
+}
+
+/// The number of columns.
+pub(super) const COLUMNS: usize = 8;
+
+impl Fields {
+    /// Every column's name and value, in the order in which they are written.
+    pub(super) fn columns(&mut self) -> [(&'static str, &mut String); COLUMNS] {
+        let Self { app, from, to, effect, media, hours, expires_at, note } = self;
+        [
+            ("app", app),
+            ("from", from),
+            ("to", to),
+            ("effect", effect),
+            ("media", media),
+            ("hours", hours),
+            ("expires_at", expires_at),
+            ("note", note),
+        ]
+    }
+
+    /// The value of a column. `None` when there is no such column.
+    pub(super) fn column(&mut self, name: &str) -> Option<&mut String> {
+        self.columns().into_iter().find(|(column, _)| *column == name).map(|(_, value)| value)
+    }
+
+    /// Parses all values.
+    pub(super) fn rule(&self, line: u64, dial_plan: &DialPlan) -> Result<FileRule, Vec<Problem>> {
+        let Self { app, from, to, effect, media, hours, expires_at, note } = self;
+        let mut values = Values { line, problems: Vec::new() };
+        let app = values.required("app", app, AppKey::new);
+        let from = values.required("from", from, |text| parse_pattern(text, dial_plan));
+        let to_pattern = values.required("to", to, |text| parse_pattern(text, dial_plan));
+        let effect =
+            values.required("effect", effect, |text| parse_effect(text).map_err(|_| "must be `allow` or `deny`"));
+        let media = values.optional("media", media, parse_media);
+        let hours = values.optional("hours", hours, Hours::parse);
+        let expires_at = values.optional("expires_at", expires_at, |text| {
+            time::parse_absolute(text)
+                .ok_or("is not a valid time; expected one such as `2026-12-31T18:00:00Z`, or seconds since 1970")
+        });
+        let note = Some(note.trim().to_owned()).filter(|text| !text.is_empty());
+        let target = match (app, from, to_pattern) {
+            (Some(app), Some(from), Some(to)) => Some(RuleTarget { app, from, to }),
+            _ => None,
+        };
+        let location = target.as_ref().and_then(|target| values.required("to", to, |_| target.location()));
+        match (target, location, effect) {
+            (Some(target), Some(location), Some(effect)) if values.problems.is_empty() => {
+                let rule = Rule { effect, media, hours, expires_at, note, updated_at: None, updated_by: None };
+                Ok(FileRule { target, location, rule })
+            }
+            _ => Err(values.problems),
+        }
+    }
+}
+
+/// The values of a rule as they are written to a file.
+impl From<&RuleRow> for Fields {
+    fn from(row: &RuleRow) -> Self {
+        let RuleRow { app, from, to, effect, media, hours, expires_at, note } = row;
+        Self {
+            app: app.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            effect: effect.clone(),
+            media: media.join(" "),
+            hours: hours.join("; "),
+            expires_at: expires_at.clone().unwrap_or_default(),
+            note: note.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// The names of the columns, in the order in which they are written.
+pub(super) fn column_names() -> [&'static str; COLUMNS] {
+    Fields::default().columns().map(|(name, _)| name)
+}
+
+/// Parses the values of a line and collects what is wrong with them.
+struct Values {
+    line: u64,
+    problems: Vec<Problem>,
+}
+
+impl Values {
+    fn required<T, E: fmt::Display>(
+        &mut self,
+        column: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = text.trim();
+        parse(text).map_err(|error| self.problems.push(Problem::new(self.line, column, text, error.to_string()))).ok()
+    }
+
+    fn optional<T, E: fmt::Display>(
+        &mut self,
+        column: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        if text.trim().is_empty() { None } else { self.required(column, text, parse) }
+    }
+}
+
+fn parse_pattern(text: &str, dial_plan: &DialPlan) -> Result<Pattern, String> {
+    if text.is_empty() {
+        return Err("is empty; write `*` for everyone and `anonymous` for withheld callers".to_owned());
+    }
+    Pattern::new(text, dial_plan).map_err(|error| error.to_string())
+}

@@ -1,0 +1,90 @@
+//! The parts of a request that the handler reads, and why a request may be rejected.
+
+use std::net::{IpAddr, SocketAddr};
+
+use lambda_http::http::Method;
+use lambda_http::http::header::AUTHORIZATION;
+use lambda_http::http::request::Parts;
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, RequestExt as _};
+
+use crate::gateway::InvalidBase64;
+
+/// The longest body that is read, in bytes.
+const MAX_BODY: usize = 256 * 1024;
+
+/// A REST hook of WCS, by the last segment of the path (WCS 5.2, "REST Hooks").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hook {
+    /// A client connects: how does the backend want to be called?
+    Connect,
+    /// An incoming SIP call: may it go through?
+    OnCallEvent,
+}
+
+/// Why a request is not a valid call of a hook.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The body is not what the hook takes.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The last segment of the path is not the name of a hook.
+    #[error("the path must end in `OnCallEvent` or `connect`")]
+    UnknownHook,
+    /// The method is not POST.
+    #[error("a hook is called with POST")]
+    NotPost,
+    /// The body is too long.
+    #[error("the body is longer than {MAX_BODY} bytes")]
+    TooLarge,
+}
+
+/// Which hook is called.
+pub(crate) fn hook(parts: &Parts) -> Result<Hook, Rejection> {
+    let hook = match parts.raw_http_path().rsplit('/').next() {
+        Some("connect") => Hook::Connect,
+        Some("OnCallEvent") => Hook::OnCallEvent,
+        _ => return Err(Rejection::UnknownHook),
+    };
+    if parts.method == Method::POST { Ok(hook) } else { Err(Rejection::NotPost) }
+}
+
+/// The address the gateway received the request from, which no header can change. Some gateways add the port.
+pub(crate) fn source_address(parts: &Parts) -> Option<IpAddr> {
+    let source = match parts.request_context_ref()? {
+        RequestContext::ApiGatewayV1(context) => context.identity.source_ip.as_deref()?,
+        RequestContext::ApiGatewayV2(context) => context.http.source_ip.as_deref()?,
+        _ => return None,
+    };
+    source.parse().ok().or_else(|| source.parse().ok().map(|address: SocketAddr| address.ip()))
+}
+
+/// The `Authorization` header. `None` where there are several: the right one cannot be chosen.
+pub(crate) fn authorization(parts: &Parts) -> Option<&str> {
+    let mut values = parts.headers.get_all(AUTHORIZATION).iter();
+    let only = values.next()?;
+    if values.next().is_some() { None } else { only.to_str().ok() }
+}
+
+/// Checks the body's length and encoding.
+pub(crate) fn check_body(parts: &Parts, body: &Body) -> Result<(), Rejection> {
+    let is_base64 = parts.extensions.get::<InvalidBase64>().is_some();
+    let longest = if is_base64 { MAX_BODY.div_ceil(3) * 4 } else { MAX_BODY };
+    if body.len() > longest {
+        Err(Rejection::TooLarge)
+    } else if is_base64 {
+        Err(Rejection::BadRequest("the body is not base64".to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
+pub(crate) fn into_text(body: Body) -> Result<String, Rejection> {
+    match body {
+        Body::Text(text) => Ok(text),
+        Body::Binary(bytes) => {
+            String::from_utf8(bytes).map_err(|_| Rejection::BadRequest("the body is not UTF-8".to_owned()))
+        }
+        _ => Ok(String::new()),
+    }
+}
