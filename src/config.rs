@@ -1,4 +1,4 @@
-//! Configuration: the only place that knows the names of environment variables.
+//! Configuration: the only place with the names of environment variables.
 
 use std::ffi::OsString;
 use std::fmt;

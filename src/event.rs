@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn asks(body: &str, caller: &str, callee: &str, audio: bool, video: bool) {
+    fn parses_as(body: &str, caller: &str, callee: &str, audio: bool, video: bool) {
         let event = OnCallEvent::parse(body, &DialPlan::default()).unwrap();
         let Call { app, caller: from, callee: to, media } = event.call;
         assert_eq!((app.as_str(), from.as_str(), to.as_str()), ("a", caller, callee));
@@ -189,24 +189,36 @@ mod tests {
 
     #[test]
     fn missing_null_and_empty_fields_have_defaults() {
-        asks(r#"{"appKey":"a","callee":"b"}"#, "anonymous", "b", true, false);
-        asks(r#"{"appKey":" a ","callee":"b","caller":null,"hasAudio":null}"#, "anonymous", "b", true, false);
-        asks(r#"{"appKey":"a","callee":"b","caller":"","hasAudio":"","hasVideo":""}"#, "anonymous", "b", true, false);
-        asks(r#"{"hasVideo":true,"hasAudio":false,"callee":"b","caller":"c","appKey":"a"}"#, "c", "b", false, true);
+        parses_as(r#"{"appKey":"a","callee":"b"}"#, "anonymous", "b", true, false);
+        parses_as(r#"{"appKey":" a ","callee":"b","caller":null,"hasAudio":null}"#, "anonymous", "b", true, false);
+        parses_as(
+            r#"{"appKey":"a","callee":"b","caller":"","hasAudio":"","hasVideo":""}"#,
+            "anonymous",
+            "b",
+            true,
+            false,
+        );
+        parses_as(
+            r#"{"hasVideo":true,"hasAudio":false,"callee":"b","caller":"c","appKey":"a"}"#,
+            "c",
+            "b",
+            false,
+            true,
+        );
     }
 
     #[test]
     fn a_field_is_the_same_however_it_is_spelled() {
-        asks(r#"{"app\u004bey":"\u0061","callee":"\u0062"}"#, "anonymous", "b", true, false);
+        parses_as(r#"{"app\u004bey":"\u0061","callee":"\u0062"}"#, "anonymous", "b", true, false);
         refuses(r#"{"appKey":"a","callee":"b","c\u0061llee":"c"}"#, "the field `callee` stands twice");
     }
 
     #[test]
     fn what_is_not_decided_on_is_not_read() {
         let body = r#"{"appKey":"a","callee":"b","callId":7,"callId":{},"x":1,"x":[1e999],"y":"\ud800","\ud800":{}}"#;
-        asks(body, "anonymous", "b", true, false);
+        parses_as(body, "anonymous", "b", true, false);
         let deep = format!(r#"{{"appKey":"a","callee":"b","x":{}1{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
-        asks(&deep, "anonymous", "b", true, false);
+        parses_as(&deep, "anonymous", "b", true, false);
         let event = OnCallEvent::parse(r#"{"appKey":"a","callee":"b","callId":"x@y"}"#, &DialPlan::default());
         assert_eq!(event.unwrap().call_id.as_deref(), Some("x@y"));
     }

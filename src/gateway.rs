@@ -9,12 +9,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
-use lambda_http::http::header::{HOST, HeaderName};
+use lambda_http::http::header::AUTHORIZATION;
 use lambda_http::http::{HeaderMap, HeaderValue, Method};
 use lambda_http::lambda_runtime::Diagnostic;
 use lambda_http::request::LambdaRequest;
@@ -24,17 +22,10 @@ use serde_json::value::RawValue;
 
 use crate::handler::HookHandler;
 use crate::json::{Member, for_each_member};
-use crate::response::Answer;
-
-/// The most names of headers that are kept: API Gateway allows 10,240 bytes of headers. `HeaderMap` panics over 24,576.
-const MAX_HEADERS: usize = 1_024;
+use crate::request::{Base64Body, Received};
 
 /// The longest path that is kept whole, in bytes. `http::Uri` refuses 65,535 bytes, percent-encoded.
 const MAX_PATH: usize = 4_096;
-
-/// Marks a request whose body claims to be base64 and is not. The body is the text that was received.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct InvalidBase64;
 
 /// The event was not sent by API Gateway. Names the member that is wrong, and repeats nothing of the event.
 #[derive(Debug, thiserror::Error)]
@@ -54,31 +45,23 @@ impl From<NotFromApiGateway> for Diagnostic {
 /// When the event was sent by something other than API Gateway: a member that the handler reads is missing or has
 /// another type.
 pub async fn answer(
-    handler: &HookHandler,
+    handler: &'static HookHandler,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<impl Serialize + fmt::Debug + use<>, NotFromApiGateway> {
+    let received = Received(Instant::now());
     let LambdaEvent { payload, context } = event;
     let mut event = parse(payload.get()).inspect_err(|error| handler.log_error(error))?;
-    let (body, invalid_base64) = take_body(&mut event);
-    // `Adapter` allocates its service's future. A handler's is large, and to allocate it for each call would cost more than
-    // all the rest here. So the service only passes the request out and, when it is polled, the response in.
-    let mut request = None;
-    let response = Arc::new(Mutex::new(Answer::Unavailable.into_response()));
-    let converted = Adapter::from(service_fn(|converted: Request| {
-        request = Some(converted);
-        let response = Arc::clone(&response);
-        async move { Ok(AsIs(std::mem::take(&mut *response.lock().unwrap_or_else(PoisonError::into_inner)))) }
-    }))
-    .call(LambdaEvent::new(event, context));
-    if let Some(mut request) = request {
-        *request.body_mut() = body;
-        if let Some(mark) = invalid_base64 {
-            request.extensions_mut().insert(mark);
+    let (body, is_base64) = take_body(&mut event);
+    let mut body = body.map_or(Body::Empty, Body::Text);
+    let handle = service_fn(move |mut request: Request| {
+        *request.body_mut() = std::mem::take(&mut body);
+        request.extensions_mut().insert(received);
+        if is_base64 {
+            request.extensions_mut().insert(Base64Body);
         }
-        let handled = handler.handle(request).await;
-        *response.lock().unwrap_or_else(PoisonError::into_inner) = handled;
-    }
-    converted.await
+        async move { Ok(AsIs(handler.handle(request).await)) }
+    });
+    Adapter::from(handle).call(LambdaEvent::new(event, context)).await
 }
 
 /// A response that `lambda_http` passes on as it is. Its own conversion would decode and copy the body once more.
@@ -107,7 +90,7 @@ fn parse_v2(event: &Object<'_>) -> Result<ApiGatewayV2httpRequest, NotFromApiGat
     request.request_context.http.method = http.method("method")?;
     request.request_context.http.source_ip = http.text("sourceIp")?;
     request.raw_path = event.text("rawPath")?.map(url_safe);
-    request.headers = event.headers("headers")?;
+    request.headers = event.authorization("headers")?;
     request.body = event.text("body")?;
     request.is_base64_encoded = event.flag("isBase64Encoded")?;
     Ok(request)
@@ -119,32 +102,23 @@ fn parse_v1(event: &Object<'_>) -> Result<ApiGatewayProxyRequest, NotFromApiGate
     request.request_context.identity.source_ip =
         event.object("requestContext")?.object("identity")?.text("sourceIp")?;
     request.path = event.text("path")?.map(url_safe);
-    request.multi_value_headers = event.headers("multiValueHeaders")?;
-    request.headers = event.headers("headers")?;
-    // They hold the last value of each header, by which `lambda_http` would replace all its values.
-    for name in request.multi_value_headers.keys() {
-        request.headers.remove(name);
+    request.multi_value_headers = event.authorization("multiValueHeaders")?;
+    // `headers` has only the last value of each header, and `lambda_http` would replace all values by it.
+    if request.multi_value_headers.is_empty() {
+        request.headers = event.authorization("headers")?;
     }
     request.body = event.text("body")?;
     request.is_base64_encoded = event.flag("isBase64Encoded")?;
     Ok(request)
 }
 
-/// The body as it was before API Gateway encoded it. It is taken out of the event, since `lambda_http` would panic over
-/// broken base64.
-fn take_body(event: &mut LambdaRequest) -> (Body, Option<InvalidBase64>) {
-    let (body, is_base64) = match event {
+/// Takes the body out of the event, as the text that API Gateway sent, and whether that is base64. `lambda_http` would decode it
+/// before the request is known to be from our WCS, and panic if it is not base64.
+fn take_body(event: &mut LambdaRequest) -> (Option<String>, bool) {
+    match event {
         LambdaRequest::ApiGatewayV1(event) => (event.body.take(), event.is_base64_encoded),
         LambdaRequest::ApiGatewayV2(event) => (event.body.take(), event.is_base64_encoded),
         _ => (None, false),
-    };
-    match body {
-        None => (Body::Empty, None),
-        Some(text) if !is_base64 => (Body::Text(text), None),
-        Some(text) => match STANDARD.decode(&text) {
-            Ok(bytes) => (Body::Binary(bytes), None),
-            Err(_) => (Body::Text(text), Some(InvalidBase64)),
-        },
     }
 }
 
@@ -211,41 +185,71 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// The headers, each with one value or a list of them. All values of a name are kept, however it is spelled.
-    fn headers(&self, name: &str) -> Result<HeaderMap, NotFromApiGateway> {
-        let mut headers = HeaderMap::new();
-        // Where it is not an object, there are none.
-        let object = self.get(name)?.and_then(|value| Self::parse(value).ok()).unwrap_or(Self(Vec::new()));
-        for member in &object.0 {
-            let Ok(name) = HeaderName::from_bytes(member.name().as_bytes()) else { continue };
-            // `Host` makes the URL.
-            if name == HOST {
-                continue;
-            }
+    /// Every value of the `Authorization` header, the only one that the handler reads. A header has one value or a list.
+    fn authorization(&self, headers: &str) -> Result<HeaderMap, NotFromApiGateway> {
+        let mut found = HeaderMap::new();
+        // Headers that are not an object count as none.
+        let headers = self.get(headers)?.and_then(|value| Self::parse(value).ok()).unwrap_or(Self(Vec::new()));
+        for member in headers.0.iter().filter(|member| member.name().eq_ignore_ascii_case("authorization")) {
             if member.value.starts_with('[') {
                 let values: Vec<&RawValue> = serde_json::from_str(member.value).unwrap_or_default();
-                for value in values {
-                    append(&mut headers, &name, value.get());
-                }
+                found.extend(
+                    values.into_iter().filter_map(|value| header_value(value.get())).map(|it| (AUTHORIZATION, it)),
+                );
             } else {
-                append(&mut headers, &name, member.value);
+                found.extend(header_value(member.value).map(|it| (AUTHORIZATION, it)));
             }
         }
-        Ok(headers)
+        Ok(found)
     }
 }
 
-/// Adds a header's value. One that HTTP does not allow becomes empty: it must not make way for another.
-fn append(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
-    let text = serde_json::from_str::<Option<Cow<'_, str>>>(value).unwrap_or(Some(Cow::Borrowed("")));
-    if let Some(text) = text {
-        let value = HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(""));
-        if headers.contains_key(name) || headers.keys_len() < MAX_HEADERS {
-            headers.append(name, value);
-        }
-    }
+/// A header's value. `None` for null; a value that HTTP does not allow becomes empty, so that it still counts as one.
+fn header_value(json: &str) -> Option<HeaderValue> {
+    let text = serde_json::from_str::<Option<Cow<'_, str>>>(json).unwrap_or(Some(Cow::Borrowed("")))?;
+    Some(HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("")))
 }
 
 fn wrong_type(name: &str, expected: &str) -> NotFromApiGateway {
     NotFromApiGateway(format!("`{name}` is not {expected}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use lambda_http::RequestExt as _;
+    use lambda_http::request::RequestContext;
+
+    use super::*;
+
+    fn source(request: &Request) -> Option<String> {
+        match request.request_context_ref()? {
+            RequestContext::ApiGatewayV1(context) => context.identity.source_ip.clone(),
+            RequestContext::ApiGatewayV2(context) => context.http.source_ip.clone(),
+            _ => None,
+        }
+    }
+
+    /// For events of API Gateway, this layer and the parser of `lambda_http` give the same request.
+    #[test]
+    fn requests_are_those_of_lambda_http() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/events");
+        let mut compared = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name == "permissions.json" || name.ends_with(".expected.json") {
+                continue;
+            }
+            let event = std::fs::read_to_string(format!("{folder}/{name}")).unwrap();
+            let ours = Request::from(parse(&event).unwrap());
+            let theirs = lambda_http::request::from_str(&event).unwrap();
+            assert_eq!(ours.method(), theirs.method(), "{name}");
+            assert_eq!(ours.raw_http_path(), theirs.raw_http_path(), "{name}");
+            assert_eq!(ours.body(), theirs.body(), "{name}");
+            assert_eq!(ours.headers().get(AUTHORIZATION), theirs.headers().get(AUTHORIZATION), "{name}");
+            assert_eq!(source(&ours), source(&theirs), "{name}");
+            assert!(source(&ours).is_some(), "{name}");
+            compared += 1;
+        }
+        assert!(compared >= 25, "{compared} events");
+    }
 }

@@ -11,7 +11,7 @@ use crate::authentication::{is_allowed_source, is_signed};
 use crate::config::Config;
 use crate::event::{EventError, OnCallEvent, with_rest_client_config};
 use crate::log::{DecisionRecord, Level};
-use crate::request::{Hook, Rejection, authorization, check_body, hook, into_text, source_address};
+use crate::request::{Hook, Received, Rejection, authorization, decode_body, hook, into_text, source_address};
 use crate::response::Answer;
 use crate::store::{Lookup, Store};
 
@@ -55,8 +55,8 @@ impl HookHandler {
     /// Reads its method, its headers and its body, and by [`lambda_http::RequestExt`] the raw path, the source address
     /// in the request context and the request id in the Lambda context. The URI is not read.
     pub async fn handle(&self, request: Request) -> Response<Body> {
-        let started = Instant::now();
         let (parts, body) = request.into_parts();
+        let started = parts.extensions.get::<Received>().map_or_else(Instant::now, |received| received.0);
         let request_id = parts.extensions.lambda_context_ref().map_or("", |context| context.request_id.as_str());
         let cold_start = self.is_cold.swap(false, Ordering::Relaxed);
         let record = DecisionRecord::new(started, request_id, cold_start);
@@ -79,7 +79,7 @@ impl HookHandler {
         if !self.config.secrets.is_empty() && authorization.is_none() {
             return Ok(self.not_authentic("bad_signature", record));
         }
-        check_body(parts, &body)?;
+        let body = decode_body(parts, body)?;
         if !is_signed(&self.config.secrets, authorization, &body) {
             return Ok(self.not_authentic("bad_signature", record));
         }

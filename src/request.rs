@@ -1,17 +1,26 @@
 //! The parts of a request that the handler reads, and why a request may be rejected.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lambda_http::http::Method;
 use lambda_http::http::header::AUTHORIZATION;
 use lambda_http::http::request::Parts;
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, RequestExt as _};
 
-use crate::gateway::InvalidBase64;
-
 /// The longest body that is read, in bytes.
 const MAX_BODY: usize = 256 * 1024;
+
+/// The moment at which the event of a request arrived, before it was parsed. An extension of the request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Received(pub(crate) Instant);
+
+/// Marks a request whose body is the base64 text that API Gateway made of it. An extension of the request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Base64Body;
 
 /// A REST hook of WCS, by the last segment of the path (WCS 5.2, "REST Hooks").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,24 +68,26 @@ pub(crate) fn source_address(parts: &Parts) -> Option<IpAddr> {
     source.parse().ok().or_else(|| source.parse().ok().map(|address: SocketAddr| address.ip()))
 }
 
-/// The `Authorization` header. `None` where there are several: the right one cannot be chosen.
+/// The `Authorization` header. `None` if there are several, because it is not known which one counts.
 pub(crate) fn authorization(parts: &Parts) -> Option<&str> {
     let mut values = parts.headers.get_all(AUTHORIZATION).iter();
     let only = values.next()?;
-    if values.next().is_some() { None } else { only.to_str().ok() }
+    // A value that is not ASCII is a signature all the same, and a wrong one.
+    if values.next().is_some() { None } else { Some(only.to_str().unwrap_or_default()) }
 }
 
-/// Checks the body's length and encoding.
-pub(crate) fn check_body(parts: &Parts, body: &Body) -> Result<(), Rejection> {
-    let is_base64 = parts.extensions.get::<InvalidBase64>().is_some();
+/// The body as it was sent, with API Gateway's base64 decoded.
+pub(crate) fn decode_body(parts: &Parts, body: Body) -> Result<Body, Rejection> {
+    let is_base64 = parts.extensions.get::<Base64Body>().is_some();
     let longest = if is_base64 { MAX_BODY.div_ceil(3) * 4 } else { MAX_BODY };
     if body.len() > longest {
-        Err(Rejection::TooLarge)
-    } else if is_base64 {
-        Err(Rejection::BadRequest("the body is not base64".to_owned()))
-    } else {
-        Ok(())
+        return Err(Rejection::TooLarge);
     }
+    if !is_base64 {
+        return Ok(body);
+    }
+    let bytes = STANDARD.decode(&body).map_err(|_| Rejection::BadRequest("the body is not base64".to_owned()))?;
+    if bytes.len() > MAX_BODY { Err(Rejection::TooLarge) } else { Ok(Body::Binary(bytes)) }
 }
 
 pub(crate) fn into_text(body: Body) -> Result<String, Rejection> {

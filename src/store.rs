@@ -151,7 +151,7 @@ impl Store {
         if items.is_empty() {
             Ok(lookup)
         } else {
-            Err(StoreError::BadAnswer("it holds an item that was not asked for"))
+            Err(StoreError::BadAnswer("it holds an item that was not requested"))
         }
     }
 
@@ -170,7 +170,7 @@ impl Store {
             let unprocessed = self.only_table(answer.unprocessed_keys)?.map(|it| it.keys).unwrap_or_default();
             keys.retain(|key| unprocessed.iter().any(|left| key.is_of(left)));
             if keys.len() != unprocessed.len() {
-                return Err(StoreError::BadAnswer("it leaves keys unprocessed that were not asked for"));
+                return Err(StoreError::BadAnswer("it leaves keys unprocessed that were not requested"));
             }
             match self.only_table(answer.responses)? {
                 Some(read) => items.extend(read),
@@ -195,7 +195,7 @@ impl Store {
         let mut part = None;
         for (table_name, value) in answer.unwrap_or_default() {
             if part.is_some() || (table_name != table && table_name != name) {
-                return Err(StoreError::BadAnswer("it holds a table that was not asked for"));
+                return Err(StoreError::BadAnswer("it holds a table that was not requested"));
             }
             part = Some(value);
         }
@@ -250,7 +250,7 @@ impl Store {
 /// How long an app's item is reused: up to a quarter less than is configured, by the nanosecond it was read in.
 ///
 /// Sandboxes that Lambda started together would otherwise keep reading the one key of the app in the same second, which
-/// at 100,000 calls a second is more than DynamoDB allows for one key (`docs/scale.md`).
+/// at 100,000 calls a second is more than DynamoDB allows for one key (`docs/src/measurements/scale.md`).
 fn cache_duration(app_cache: Duration, read_at: SystemTime) -> Duration {
     let part = read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
     app_cache.saturating_sub(app_cache / 4 * (part / 1_000_000) / 1_000)

@@ -97,7 +97,7 @@ pub fn describe<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug>(e
         let message = service.message().and_then(|message| message.lines().next()).map(|line| format!(": {line}"));
         return format!("DynamoDB answered {code}{}", message.unwrap_or_default());
     }
-    let mut text = "DynamoDB could not be asked".to_owned();
+    let mut text = "the request to DynamoDB failed".to_owned();
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(error) = cause {
         text = format!("{text}: {error}");

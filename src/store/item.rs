@@ -132,7 +132,7 @@ fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
-/// Reads an app's item. Attributes it does not know are ignored.
+/// Reads an app's item. Unknown attributes are ignored.
 ///
 /// # Errors
 /// An attribute that is known has another type or an unknown value.
@@ -144,7 +144,7 @@ pub fn read_app(mut item: Attributes) -> Result<App, ParseError> {
     })
 }
 
-/// Reads a party's item. Attributes it does not know are ignored.
+/// Reads a party's item. Unknown attributes are ignored.
 ///
 /// # Errors
 /// An attribute that is known has another type or an unknown value.

@@ -1,4 +1,4 @@
-//! `connect`: how WCS is told to refuse what is refused.
+//! `connect`: the answer makes WCS block the calls that the hook refuses.
 
 use crate::dynamodb::{Action, StandIn, Table};
 use crate::gateway::on_call;

@@ -79,8 +79,8 @@ async fn conditions_and_unknown_attributes_are_read_as_the_contract_says() {
     check(&[with("expires_at", json!({ "N": "1" }))], "403 deny no_rule").await;
     check(&[with("media", json!({ "SS": ["audio", "video"] }))], "200 allow pair_rule").await;
     check(&[with("media", json!({ "SS": ["video"] }))], "403 deny no_rule").await;
-    let told = json!({ "effect": { "S": "allow" }, "note": { "S": "n" }, "updated_at": { "N": "1" }, "updated_by": { "S": "u" } });
-    check(&[pair("PPP009", "PPP005", told)], "200 allow pair_rule").await;
+    let documented = json!({ "effect": { "S": "allow" }, "note": { "S": "n" }, "updated_at": { "N": "1" }, "updated_by": { "S": "u" } });
+    check(&[pair("PPP009", "PPP005", documented)], "200 allow pair_rule").await;
     check(&[with("updated_at", json!({ "N": "1764000000.5" }))], "200 allow pair_rule").await;
     let windows = |windows: &[&str]| json!({ "L": windows.iter().map(|it| json!({ "S": it })).collect::<Vec<_>>() });
     check(&[with("hours", windows(&["Mon-Sun 00:00-24:00 Asia/Tokyo"]))], "200 allow pair_rule").await;

@@ -1,7 +1,7 @@
 //! What a broken DynamoDB, or a broken wire to it, does to a call: each fault with its answer, its line in the log, and
 //! the next call.
 //!
-//! The table of `docs/reliability.md`, with times measured on the build that is deployed:
+//! The table of `docs/src/measurements/reliability.md`, with times measured on the build that is deployed:
 //!
 //! `CALLGATE_MEASURE=1 CALLGATE_BINARY=target/release/callgate cargo test --test it faults -- --nocapture --test-threads=1`
 
@@ -115,10 +115,10 @@ async fn a_broken_wire_is_unavailable_and_the_next_call_works() {
         slow(500, "slow by 0.5 s"),
         slow(1_000, "slow by 1 s"),
         slow(10_000, "slow by 10 s"),
-        ("reset before the answer", Wire::ResetBefore, Unavailable("DynamoDB could not be asked")),
-        ("reset in the middle of the answer", Wire::ResetInTheMiddle, Unavailable("DynamoDB could not be asked")),
-        ("half a body", Wire::HalfABody, Unavailable("DynamoDB could not be asked")),
-        ("garbage JSON", Wire::Garbage, Unavailable("DynamoDB could not be asked")),
+        ("reset before the answer", Wire::ResetBefore, Unavailable("the request to DynamoDB failed")),
+        ("reset in the middle of the answer", Wire::ResetInTheMiddle, Unavailable("the request to DynamoDB failed")),
+        ("half a body", Wire::HalfABody, Unavailable("the request to DynamoDB failed")),
+        ("garbage JSON", Wire::Garbage, Unavailable("the request to DynamoDB failed")),
         ("wrong checksum", Wire::Corrupted, Unavailable("the body does not match its checksum")),
     ] {
         let proxy = Proxy::before(&table, Wire::Intact).await;
@@ -223,9 +223,9 @@ async fn what_lasts_is_unavailable() {
         ("`UnprocessedKeys` for ever", Action::Unprocessed, "the table is throttled"),
         ("an answer without `Responses`", answer(json!({})), "it does not hold the table"),
         (
-            "an item that was not asked for",
+            "an item that was not requested",
             answer(json!({ "Responses": { TABLE: [{ "pk": { "S": "x" } }] } })),
-            "was not asked for",
+            "was not requested",
         ),
     ] {
         let dynamodb = StandIn::before(&table, &[], then).await;

@@ -36,7 +36,7 @@ async fn check_permitted(sandbox: &mut Sandbox, pointer: &str, value: &Value) {
 }
 
 #[tokio::test]
-async fn a_body_that_claims_base64_and_is_not_is_a_bad_request() {
+async fn a_body_with_invalid_base64_is_a_bad_request() {
     let table = Table::with_samples().await;
     let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
     let long = "!".repeat(350_000);
@@ -59,7 +59,7 @@ async fn a_body_that_claims_base64_and_is_not_is_a_bad_request() {
 
 /// Checks of source, path and signature come first.
 #[tokio::test]
-async fn broken_base64_is_found_when_the_body_is_read() {
+async fn invalid_base64_is_found_when_the_body_is_read() {
     let table = Table::with_samples().await;
     let environment = [("WCS_HOOK_SECRET", "s"), ("ALLOWED_SOURCES", "192.0.2.0/24")];
     let mut sandbox = Sandbox::start(&table.endpoint, &environment).await;
@@ -70,6 +70,8 @@ async fn broken_base64_is_found_when_the_body_is_read() {
         (ours(), 403),
         (ours().path("/admin"), 404),
         (signed(), 400),
+        // A header that is not ASCII is a wrong signature, not a missing one.
+        (ours().header("Authorization", "WCS \u{e9}"), 400),
     ] {
         for mut event in request.both() {
             event["body"] = json!("not base64!");
@@ -80,7 +82,7 @@ async fn broken_base64_is_found_when_the_body_is_read() {
 }
 
 #[tokio::test]
-async fn what_makes_no_url_is_not_read() {
+async fn parts_that_do_not_make_a_url_are_not_read() {
     let table = Table::with_samples().await;
     for ignore_stage in [&[][..], &[("AWS_LAMBDA_HTTP_IGNORE_STAGE_IN_PATH", "1")]] {
         let mut sandbox = Sandbox::start(&table.endpoint, ignore_stage).await;
@@ -209,7 +211,7 @@ async fn odd_headers_are_not_read() {
 }
 
 #[tokio::test]
-async fn null_is_what_is_not_there() {
+async fn a_null_member_counts_as_missing() {
     let table = Table::with_samples().await;
     let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
     for pointer in [
@@ -376,7 +378,7 @@ async fn any_member_may_be_anything() {
 }
 
 #[tokio::test]
-async fn any_depth_and_any_key_is_passed_over() {
+async fn any_depth_and_any_key_is_ignored() {
     let table = Table::with_samples().await;
     let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
     let deep = format!("{}1{}", "[".repeat(50_000), "]".repeat(50_000));
@@ -397,7 +399,7 @@ async fn any_depth_and_any_key_is_passed_over() {
 
 /// No value is chosen where there are two: one that was checked must not hide another.
 #[tokio::test]
-async fn what_is_read_must_not_appear_twice() {
+async fn a_member_that_is_read_must_not_appear_twice() {
     let table = Table::with_samples().await;
     let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
     for event in permitted().both() {

@@ -159,8 +159,8 @@ async fn what_lasts_is_unavailable_and_never_permitted() {
         ("denied", Action::error(StatusCode::BAD_REQUEST, "AccessDeniedException"), "answered AccessDeniedException"),
         ("no table", Action::error(StatusCode::BAD_REQUEST, "ResourceNotFoundException"), "ResourceNotFoundException"),
         ("no answer", garbage(json!({})), "it does not hold the table"),
-        ("no JSON", garbage(json!("garbage")), "DynamoDB could not be asked"),
-        ("another item", garbage(json!({ "Responses": { TABLE: [{ "pk": { "S": "x" } }] } })), "was not asked for"),
+        ("no JSON", garbage(json!("garbage")), "the request to DynamoDB failed"),
+        ("another item", garbage(json!({ "Responses": { TABLE: [{ "pk": { "S": "x" } }] } })), "was not requested"),
     ] {
         let (status, line, took, _) = call_over(&[], then, &[("STORE_DEADLINE_MS", "400")]).await;
         assert_eq!((status, line["decision"].as_str()), (503, Some("error")), "{what}: {line}");
@@ -193,7 +193,7 @@ async fn an_answer_that_leaves_something_out_permits_nothing() {
         ("no answer, but some left", json!({ "UnprocessedKeys": { TABLE: left(json!([key("PARTY")])) } })),
         ("another's keys left", json!({ "Responses": { TABLE: [] }, "UnprocessedKeys": { "other": left(json!([])) } })),
         (
-            "a key left that was not asked for",
+            "a key left that was not requested",
             json!({ "Responses": { TABLE: [] }, "UnprocessedKeys": { TABLE: left(json!([key("X")])) } }),
         ),
         (

@@ -47,7 +47,7 @@ pub enum LeftOut {
 impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownItem { pk, sk } => write!(f, "{:?}: not an item of callgate", (pk, sk)),
+            Self::UnknownItem { pk, sk } => write!(f, "{:?}: its key is not one of callgate's", (pk, sk)),
             Self::Rule { app, from, to, reason } => {
                 write!(f, "{} to {} in app {}: {}", escape(from), escape(to), escape(app), escape(reason))
             }

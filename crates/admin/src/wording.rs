@@ -84,8 +84,9 @@ pub fn parse_effect(text: &str) -> Result<Effect> {
 #[must_use]
 pub fn is_same_rule(one: &Rule, other: &Rule) -> bool {
     let Rule { effect, media, hours, expires_at, note, updated_at: _, updated_by: _ } = one;
-    (effect, media, hours, expires_at, note)
-        == (&other.effect, &other.media, &other.hours, &other.expires_at, &other.note)
+    let same = (effect, media, hours, expires_at, note);
+    let Rule { effect, media, hours, expires_at, note, updated_at: _, updated_by: _ } = other;
+    same == (effect, media, hours, expires_at, note)
 }
 
 /// The calls that a rule with a pattern matches, in words: `anyone whose id starts with +7495 calling PPP010`.

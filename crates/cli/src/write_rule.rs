@@ -77,7 +77,7 @@ fn report(
                 None => {}
             }
             for notice in notices {
-                print_line(format!("  note: {notice}"))?;
+                print_line(format!("  notice: {notice}"))?;
             }
         }
         Output::Json => {

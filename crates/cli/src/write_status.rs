@@ -49,7 +49,7 @@ pub(crate) async fn write_status(
         Output::Text => {
             print_line(format!("{result}: {name} is {}", status.as_str()))?;
             if let Some(notice) = notice {
-                print_line(format!("  note: {notice}"))?;
+                print_line(format!("  notice: {notice}"))?;
             }
         }
         Output::Json => print_line(json!({

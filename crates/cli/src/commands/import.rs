@@ -68,7 +68,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         Err(problems) => return refuse(&problems, *output),
     };
     for warning in import.warnings() {
-        print_note(format!("note: {warning}"));
+        print_note(format!("notice: {warning}"));
     }
     table.check_keys().await?;
     if args.replace {

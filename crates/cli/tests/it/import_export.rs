@@ -276,7 +276,9 @@ fn a_prefix_that_cannot_be_dialled_is_imported_with_a_note() {
     server
         .pipe(&format!("import - {plan}"), text)
         .succeeds()
-        .prints("note: line 3, column `from`: `8495*` under this dial plan numbers dialled as 8495… start with +7495…")
+        .prints(
+            "notice: line 3, column `from`: `8495*` under this dial plan numbers dialled as 8495… start with +7495…",
+        )
         .prints("imported: 2 rules written");
     server.pipe("import -", text).succeeds().does_not_print("dialled");
 }
