@@ -1,9 +1,9 @@
-//! The layer between the Lambda runtime and `lambda_http`'s [`Adapter`]: every event that looks like one of API Gateway
-//! becomes a request, whatever it holds in members that the handler does not read.
+//! The layer between the Lambda runtime and `lambda_http`'s [`Adapter`]: every event that looks like one from API
+//! Gateway becomes a request, whatever it holds in members that the handler does not read.
 //!
-//! `lambda_http` 1.3 fails an event for any member of an unexpected type, and panics over a body that claims base64 and is
-//! not, and over a host, stage, path or query that does not make a URL. So this layer fills `lambda_http`'s event types
-//! itself, with what a handler needs and without what makes the URL; everything after that is `lambda_http`'s.
+//! `lambda_http` 1.3 rejects an event if any member has an unexpected type. It panics on a body that is marked as base64
+//! but is not, and on a host, stage, path or query that cannot be part of a URL. So this layer fills `lambda_http`'s event
+//! types itself, with what a handler needs and without the parts of the URL. `lambda_http` does everything after that.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,13 +26,14 @@ use crate::handler::HookHandler;
 use crate::json::{Member, for_each_member};
 use crate::response::Answer;
 
-/// The most names of headers that are kept: API Gateway allows 10,240 bytes of headers. `HeaderMap` panics over 24,576.
+/// The most names of headers that are kept: API Gateway allows 10,240 bytes of headers. `HeaderMap` panics above
+/// 24,576.
 const MAX_HEADERS: usize = 1_024;
 
 /// The longest path that is kept whole, in bytes. `http::Uri` refuses 65,535 bytes, percent-encoded.
 const MAX_PATH: usize = 4_096;
 
-/// Marks a request whose body claims to be base64 and is not. The body is the text that was received.
+/// Marks a request whose body is marked as base64 but is not. The body is the text that was received.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InvalidBase64;
 
@@ -47,7 +48,7 @@ impl From<NotFromApiGateway> for Diagnostic {
     }
 }
 
-/// Answers an event of API Gateway, payload 1.0 or 2.0, in the same version (API Gateway Developer Guide, "Payload
+/// Answers an event from API Gateway, payload 1.0 or 2.0, in the same version (API Gateway Developer Guide, "Payload
 /// format version").
 ///
 /// # Errors
@@ -60,8 +61,8 @@ pub async fn answer(
     let LambdaEvent { payload, context } = event;
     let mut event = parse(payload.get()).inspect_err(|error| handler.log_error(error))?;
     let (body, invalid_base64) = take_body(&mut event);
-    // `Adapter` allocates its service's future. A handler's is large, and to allocate it for each call would cost more than
-    // all the rest here. So the service only passes the request out and, when it is polled, the response in.
+    // `Adapter` allocates its service's future. A handler's future is large, and allocating it for each call would cost
+    // more than everything else here. So the service only passes the request out and, when it is polled, the response in.
     let mut request = None;
     let response = Arc::new(Mutex::new(Answer::Unavailable.into_response()));
     let converted = Adapter::from(service_fn(|converted: Request| {
@@ -121,7 +122,7 @@ fn parse_v1(event: &Object<'_>) -> Result<ApiGatewayProxyRequest, NotFromApiGate
     request.path = event.text("path")?.map(url_safe);
     request.multi_value_headers = event.headers("multiValueHeaders")?;
     request.headers = event.headers("headers")?;
-    // They hold the last value of each header, by which `lambda_http` would replace all its values.
+    // They hold the last value of each header. `lambda_http` would replace all values of a header by it.
     for name in request.multi_value_headers.keys() {
         request.headers.remove(name);
     }
@@ -130,7 +131,7 @@ fn parse_v1(event: &Object<'_>) -> Result<ApiGatewayProxyRequest, NotFromApiGate
     Ok(request)
 }
 
-/// The body as it was before API Gateway encoded it. It is taken out of the event, since `lambda_http` would panic over
+/// The body as it was before API Gateway encoded it. It is taken out of the event, because `lambda_http` would panic on
 /// broken base64.
 fn take_body(event: &mut LambdaRequest) -> (Body, Option<InvalidBase64>) {
     let (body, is_base64) = match event {
@@ -148,8 +149,8 @@ fn take_body(event: &mut LambdaRequest) -> (Body, Option<InvalidBase64>) {
     }
 }
 
-/// The path if it can be part of a URL as it is, and otherwise its last segment, which alone names the hook. No hook has a
-/// name that a URL cannot hold.
+/// The path, if it can be part of a URL as it is. Otherwise its last segment, because only that names the hook. The name
+/// of a hook can always be part of a URL.
 fn url_safe(path: String) -> String {
     let is_safe = |text: &str| {
         text.len() <= MAX_PATH && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte))
@@ -161,7 +162,8 @@ fn url_safe(path: String) -> String {
     format!("/{last}")
 }
 
-/// A JSON object of an event. A member that is null is taken for one that is not there, as emulators write it.
+/// A JSON object of an event. A member that is null counts as missing, because emulators write missing members that
+/// way.
 struct Object<'a>(Vec<Member<'a>>);
 
 impl<'a> Object<'a> {
@@ -188,7 +190,7 @@ impl<'a> Object<'a> {
         self.get(name)?.map(parse).transpose()
     }
 
-    /// False where it is missing.
+    /// False if it is missing.
     fn flag(&self, name: &str) -> Result<bool, NotFromApiGateway> {
         match self.get(name)? {
             None | Some("false") => Ok(false),
@@ -197,13 +199,13 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A method that HTTP does not allow is taken for `GET`: like that, it is not `POST`.
+    /// A method that HTTP does not allow counts as `GET`, which is rejected because it is not `POST`.
     fn method(&self, name: &str) -> Result<Method, NotFromApiGateway> {
         let text = self.text(name)?.ok_or_else(|| NotFromApiGateway(format!("`{name}` is missing")))?;
         Ok(text.parse().unwrap_or_default())
     }
 
-    /// Without members where it is missing.
+    /// An object without members if it is missing.
     fn object(&self, name: &str) -> Result<Self, NotFromApiGateway> {
         match self.get(name)? {
             None => Ok(Self(Vec::new())),
@@ -214,11 +216,11 @@ impl<'a> Object<'a> {
     /// The headers, each with one value or a list of them. All values of a name are kept, however it is spelled.
     fn headers(&self, name: &str) -> Result<HeaderMap, NotFromApiGateway> {
         let mut headers = HeaderMap::new();
-        // Where it is not an object, there are none.
+        // If it is not an object, there are none.
         let object = self.get(name)?.and_then(|value| Self::parse(value).ok()).unwrap_or(Self(Vec::new()));
         for member in &object.0 {
             let Ok(name) = HeaderName::from_bytes(member.name().as_bytes()) else { continue };
-            // `Host` makes the URL.
+            // `lambda_http` would build the URL from `Host`.
             if name == HOST {
                 continue;
             }
@@ -235,7 +237,8 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Adds a header's value. One that HTTP does not allow becomes empty: it must not make way for another.
+/// Adds a header's value. A value that HTTP does not allow becomes empty. If it were left out, another value could take
+/// its place.
 fn append(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
     let text = serde_json::from_str::<Option<Cow<'_, str>>>(value).unwrap_or(Some(Cow::Borrowed("")));
     if let Some(text) = text {
