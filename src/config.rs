@@ -16,14 +16,14 @@ use crate::log::{Level, LogSettings};
 use crate::store;
 use crate::store::client::Connection;
 
-/// The shortest deadline for reading: a request to DynamoDB takes some milliseconds.
+/// The shortest time a decision may spend reading. A request to DynamoDB needs part of it.
 const MIN_DEADLINE_MS: u64 = 50;
 
 /// The longest time a decision may spend reading: WCS is advised to wait 10 seconds at most for the answer.
 const MAX_DEADLINE_MS: u64 = 10_000;
 
-/// The longest time an app's item may be reused. A change of the app, such as its suspension, takes effect only after
-/// that.
+/// The longest time an app's item may be reused. A change of the app, such as its suspension, may take effect only
+/// after that.
 const MAX_APP_CACHE_SECONDS: u64 = 3_600;
 
 /// The most calls that the function takes at once. Lambda allows 1,600. Each call costs a task and a connection.
@@ -127,8 +127,8 @@ pub fn read_connection(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Conn
     env.finish(Connection { region, credentials, endpoint_url, use_fips, use_dual_stack })
 }
 
-/// Checks the variables that the Lambda runtime needs, because it would panic without them. Returns how many calls Lambda
-/// may send at once (AWS Lambda Developer Guide, "Lambda Managed Instances").
+/// Checks the variables that the Lambda runtime needs, because it would panic on a missing or wrong one. Returns how many
+/// calls Lambda may send at once (AWS Lambda Developer Guide, "Lambda Managed Instances").
 ///
 /// # Errors
 /// When one of Lambda's own variables is missing or has a value that Lambda would not set.

@@ -3,7 +3,8 @@
 //!
 //! `lambda_http` 1.3 rejects an event if any member has an unexpected type. It panics on a body that is marked as base64
 //! but is not, and on a host, stage, path or query that cannot be part of a URL. So this layer fills `lambda_http`'s event
-//! types itself, with what a handler needs and without the parts of the URL. `lambda_http` does everything after that.
+//! types itself, with what a handler needs: a path that is safe in a URL, and no host, stage or query. `lambda_http` does
+//! everything after that.
 
 use std::borrow::Cow;
 use std::fmt;
