@@ -22,8 +22,8 @@ const TWO_DAYS: EpochSeconds = 172_800;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hours(Vec<Window>);
 
-/// `DAYS HH:MM-HH:MM ZONE`: open while the local time of the zone is such a time on such a day. A window whose end is not
-/// after its start continues into the next day, and belongs to the day on which it starts.
+/// `DAYS HH:MM-HH:MM ZONE`: open while the local time in the zone is between these times on one of these days. A window
+/// whose end is not after its start continues into the next day, and belongs to the day on which it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     /// Monday first.

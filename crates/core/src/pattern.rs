@@ -85,7 +85,7 @@ impl Pattern {
         }
     }
 
-    /// Of several patterns that match, the most specific one decides.
+    /// If several patterns match, the most specific one decides.
     #[must_use]
     pub(crate) const fn specificity(&self) -> usize {
         match self {
