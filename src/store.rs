@@ -250,7 +250,7 @@ impl Store {
 /// How long an app's item is reused: up to a quarter less than is configured, by the nanosecond it was read in.
 ///
 /// Sandboxes that Lambda started together would otherwise keep reading the one key of the app in the same second, which
-/// at 100,000 calls a second is more than DynamoDB allows for one key (`docs/src/measurements/scale.md`).
+/// at 100,000 calls per second is more than DynamoDB allows for one key (`docs/src/measurements/scale.md`).
 fn cache_duration(app_cache: Duration, read_at: SystemTime) -> Duration {
     let part = read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
     app_cache.saturating_sub(app_cache / 4 * (part / 1_000_000) / 1_000)

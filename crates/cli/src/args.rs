@@ -87,9 +87,9 @@ impl RuleArgs {
 /// The format of a file of rules.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum FormatArg {
-    /// A header row, then one rule a row
+    /// A header row, then one rule per row
     Csv,
-    /// One JSON object a line
+    /// One JSON object per line
     Ndjson,
 }
 
