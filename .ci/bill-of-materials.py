@@ -1,5 +1,5 @@
 """Reduces a bill of materials (first argument) to the crates that `cargo tree` lists on standard input, and writes it to the
-second argument. Fails if the two, or .ci/function-dependencies.txt, differ."""
+second argument. Fails if the two differ, or if .ci/function-dependencies.txt differs from them."""
 
 import json
 import pathlib

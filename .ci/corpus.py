@@ -1,5 +1,5 @@
-"""Sends the corpus, and then many calls at once, through `cargo lambda`, over moto: another DynamoDB-compatible server than
-that of the Rust tests."""
+"""Sends the corpus, and then many calls at once, through `cargo lambda` and moto, a DynamoDB-compatible server
+that the Rust tests do not use."""
 
 import concurrent.futures
 import json

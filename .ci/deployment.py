@@ -1,4 +1,4 @@
-"""Deploys the template and the packed function to stand-ins, sends calls through them, and types the runbook's commands.
+"""Deploys the template and the packed function to stand-ins, sends calls through them, and runs the runbook's commands.
 
 The function runs in the environment and with the credentials of its stack; moto checks each read against the role's policy.
 

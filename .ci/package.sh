@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the zip that is deployed, and checks that it depends on the source alone: SAM and a second build elsewhere give
+# Builds the zip that is deployed, and checks that it depends only on the source: SAM and a second build elsewhere give
 # the same bytes.
 #
 #   .ci/package.sh [--once] [DIRECTORY]     callgate-ARCHITECTURE.zip in DIRECTORY, by default target/package
@@ -24,7 +24,7 @@ readonly binary_limit=5800000 zip_limit=2600000
 # The second build must not find the first.
 unset CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR
 
-# portable SOURCE: panic messages must not hold this machine's folders
+# portable SOURCE: panic messages must not contain this machine's paths
 portable() {
     export RUSTFLAGS="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$1=/callgate"
     RUSTFLAGS+=" --remap-path-prefix=$(rustc --print sysroot)=/rust"

@@ -1,4 +1,4 @@
-"""Finds phrases that must not come back, listed in .ci/phrases.txt, in what people read.
+"""Finds phrases that must not come back, listed in .ci/phrases.txt, in the text that people read.
 
 Each line there is a regular expression, an arrow, and what to write instead. Case does not matter.
 """

@@ -1,4 +1,4 @@
-"""Types the commands of the book's operations pages and guides, in its order, in one shell.
+"""Runs the commands of the book's operations pages and guides, in the order of the book, in one shell.
 
 A service that moto does not have may answer with an error. Each command must exist, with its options and their values.
 `sam` is not run: the Rust tests check the parameters it is given.

@@ -12,6 +12,6 @@ sam validate --lint
 cfn-lint template.yaml
 checkov --framework cloudformation --skip-download --quiet --compact --file template.yaml
 zizmor --offline --quiet .github/workflows
-# A fork, because upstream's packages hold no program. It gives the scripts of the workflows to shellcheck.
+# A fork, because upstream's packages do not contain a program. It checks the scripts in the workflows with shellcheck.
 actionlint
 git ls-files -z -- '*.sh' .ci/run fuzz/run | xargs -0 shellcheck --external-sources --source-path=SCRIPTDIR --source-path=.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Functions that install what CI needs besides Rust, a C compiler, Python 3 and curl. Source it; each is quick when the
-# tool is there already.
+# Functions that install what CI needs besides Rust, a C compiler, Python 3 and curl. Source it; each is quick if the
+# tool is installed already.
 set -euo pipefail
 
 ci=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -56,8 +56,8 @@ pub fn is_signed(secrets: &[Secret], authorization: Option<&str>, body: &[u8]) -
         .fold(false, |signed, secret| signed | secret.mac(body).is_some_and(|mac| mac.verify_slice(&signature).is_ok()))
 }
 
-/// Whether a hook may come from this address. `None` for the list allows every address; `None` for the address, where the
-/// gateway names none, is allowed by no list.
+/// Whether a hook may come from this address. `None` for the list allows every address. `None` for the address means that
+/// the gateway did not send one; no list allows that.
 #[must_use]
 pub fn is_allowed_source(allowed: Option<&[IpNet]>, source: Option<IpAddr>) -> bool {
     let Some(allowed) = allowed else { return true };

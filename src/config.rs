@@ -16,16 +16,17 @@ use crate::log::{Level, LogSettings};
 use crate::store;
 use crate::store::client::Connection;
 
-/// The shortest time a decision may spend reading: a request to DynamoDB needs some of it.
+/// The shortest time a decision may spend reading. A request to DynamoDB needs part of it.
 const MIN_DEADLINE_MS: u64 = 50;
 
 /// The longest time a decision may spend reading: WCS is advised to wait 10 seconds at most for the answer.
 const MAX_DEADLINE_MS: u64 = 10_000;
 
-/// The longest time an app's item may be reused: for as long, a suspended app is not noticed.
+/// The longest time an app's item may be reused. A change of the app, such as its suspension, may take effect only
+/// after that.
 const MAX_APP_CACHE_SECONDS: u64 = 3_600;
 
-/// How many calls the function takes at once at most. Lambda allows 1,600; each costs a task and a connection.
+/// The most calls that the function takes at once. Lambda allows 1,600. Each call costs a task and a connection.
 const MAX_CONCURRENCY: u32 = 10_000;
 
 /// Everything an operator can set, checked.
@@ -126,8 +127,8 @@ pub fn read_connection(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Conn
     env.finish(Connection { region, credentials, endpoint_url, use_fips, use_dual_stack })
 }
 
-/// Checks the variables that the Lambda runtime needs and would panic over, and returns how many calls Lambda may send at
-/// once (AWS Lambda Developer Guide, "Lambda Managed Instances").
+/// Checks the variables that the Lambda runtime needs, because it would panic on a missing or wrong one. Returns how many
+/// calls Lambda may send at once (AWS Lambda Developer Guide, "Lambda Managed Instances").
 ///
 /// # Errors
 /// When one of Lambda's own variables is missing or has a value that Lambda would not set.
@@ -162,7 +163,7 @@ impl<'a> Environment<'a> {
         if self.problems.is_empty() { Ok(value) } else { Err(ConfigError(self.problems)) }
     }
 
-    /// An empty variable counts as not set: a template writes parameters without a value so.
+    /// An empty variable counts as not set, because a template sets it to an empty text if a parameter has no value.
     fn value(&mut self, name: &str) -> Option<String> {
         let value = self.exact_value(name)?.trim().to_owned();
         (!value.is_empty()).then_some(value)
@@ -187,7 +188,7 @@ impl<'a> Environment<'a> {
         self.present(name, expected, |env| env.optional(name, expected, parse))
     }
 
-    /// A value that must be set. A wrong one has been reported by `read`.
+    /// A value that must be set. If it is wrong, `read` has added a problem already.
     fn present<T: Default>(&mut self, name: &str, expected: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> T {
         let known = self.problems.len();
         let value = read(self);
@@ -197,7 +198,8 @@ impl<'a> Environment<'a> {
         value.unwrap_or_default()
     }
 
-    /// A variable that the Lambda runtime reads by itself. It panics over, or ignores, a value with white space around it.
+    /// A variable that the Lambda runtime reads by itself. If the value has white space around it, the runtime panics or
+    /// ignores it.
     fn of_lambda<T>(&mut self, name: &str, expected: &str, parse: impl FnOnce(&str) -> Option<T>) -> Option<T> {
         let expected = format!("{expected}, set by AWS Lambda");
         let Some(value) = self.exact_value(name) else {
@@ -211,7 +213,7 @@ impl<'a> Environment<'a> {
         parsed
     }
 
-    /// A part of the credentials, which are signed with or sent in a header. Never shown.
+    /// A part of the credentials. It is a signing key or is sent in a header, and is never shown.
     fn credential(&mut self, name: &str) -> Option<String> {
         let value = self.value(name)?;
         if !value.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -18,7 +18,7 @@ pub struct OnCallEvent {
     pub call_id: Option<String>,
 }
 
-/// Why a body is refused. Names the field, and repeats nothing of the body but a character that ids cannot have.
+/// Why a body is refused. Names the field, and repeats nothing of the body, except a character that ids cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     /// The body is not JSON.
@@ -107,7 +107,7 @@ pub fn with_rest_client_config(body: &str) -> Result<String, EventError> {
     let open = body.find('{').map_or(0, |brace| brace + 1);
     let close = body.rfind('}').unwrap_or(open);
 
-    // Each member with the white space around it, as far as the braces or commas on either side.
+    // Each member with the white space around it, up to the braces or commas on either side.
     let mut kept = Vec::new();
     let mut start = open;
     for_each_member::<EventError>(body, |member| {

@@ -1,9 +1,10 @@
-//! The layer between the Lambda runtime and `lambda_http`'s [`Adapter`]: every event that looks like one of API Gateway
-//! becomes a request, whatever it holds in members that the handler does not read.
+//! The layer between the Lambda runtime and `lambda_http`'s [`Adapter`]: every event that looks like one from API
+//! Gateway becomes a request, whatever it holds in members that the handler does not read.
 //!
-//! `lambda_http` 1.3 fails an event for any member of an unexpected type, and panics over a body that claims base64 and is
-//! not, and over a host, stage, path or query that does not make a URL. So this layer fills `lambda_http`'s event types
-//! itself, with what a handler needs and without what makes the URL; everything after that is `lambda_http`'s.
+//! `lambda_http` 1.3 rejects an event if any member has an unexpected type. It panics on a body that is marked as base64
+//! but is not, and on a host, stage, path or query that cannot be part of a URL. So this layer fills `lambda_http`'s event
+//! types itself, with what a handler needs: a path that is safe in a URL, and no host, stage or query. `lambda_http` does
+//! everything after that.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -38,7 +39,7 @@ impl From<NotFromApiGateway> for Diagnostic {
     }
 }
 
-/// Answers an event of API Gateway, payload 1.0 or 2.0, in the same version (API Gateway Developer Guide, "Payload
+/// Answers an event from API Gateway, payload 1.0 or 2.0, in the same version (API Gateway Developer Guide, "Payload
 /// format version").
 ///
 /// # Errors
@@ -122,8 +123,8 @@ fn take_body(event: &mut LambdaRequest) -> (Option<String>, bool) {
     }
 }
 
-/// The path if it can be part of a URL as it is, and otherwise its last segment, which alone names the hook. No hook has a
-/// name that a URL cannot hold.
+/// The path, if it can be part of a URL as it is. Otherwise its last segment, because only that names the hook. The name
+/// of a hook can always be part of a URL.
 fn url_safe(path: String) -> String {
     let is_safe = |text: &str| {
         text.len() <= MAX_PATH && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte))
@@ -135,7 +136,8 @@ fn url_safe(path: String) -> String {
     format!("/{last}")
 }
 
-/// A JSON object of an event. A member that is null is taken for one that is not there, as emulators write it.
+/// A JSON object of an event. A member that is null counts as missing, because emulators write missing members that
+/// way.
 struct Object<'a>(Vec<Member<'a>>);
 
 impl<'a> Object<'a> {
@@ -162,7 +164,7 @@ impl<'a> Object<'a> {
         self.get(name)?.map(parse).transpose()
     }
 
-    /// False where it is missing.
+    /// False if it is missing.
     fn flag(&self, name: &str) -> Result<bool, NotFromApiGateway> {
         match self.get(name)? {
             None | Some("false") => Ok(false),
@@ -171,13 +173,13 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// A method that HTTP does not allow is taken for `GET`: like that, it is not `POST`.
+    /// A method that HTTP does not allow counts as `GET`, which is rejected because it is not `POST`.
     fn method(&self, name: &str) -> Result<Method, NotFromApiGateway> {
         let text = self.text(name)?.ok_or_else(|| NotFromApiGateway(format!("`{name}` is missing")))?;
         Ok(text.parse().unwrap_or_default())
     }
 
-    /// Without members where it is missing.
+    /// An object without members if it is missing.
     fn object(&self, name: &str) -> Result<Self, NotFromApiGateway> {
         match self.get(name)? {
             None => Ok(Self(Vec::new())),

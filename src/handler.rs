@@ -15,7 +15,7 @@ use crate::request::{Hook, Received, Rejection, authorization, decode_body, hook
 use crate::response::Answer;
 use crate::store::{Lookup, Store};
 
-/// Answers the requests of WCS: one for as long as the process lives, for any number of requests at once.
+/// Answers the requests of WCS. There is one for the whole life of the process, for any number of requests at once.
 #[derive(Debug)]
 pub struct HookHandler {
     config: Config,
@@ -24,7 +24,7 @@ pub struct HookHandler {
 }
 
 impl HookHandler {
-    /// Puts configuration and store together. Logs a warning where no secret is set.
+    /// Puts configuration and store together. Logs a warning if no secret is set.
     #[must_use]
     pub fn new(config: Config, store: Store) -> Self {
         if config.secrets.is_empty() {
@@ -52,8 +52,8 @@ impl HookHandler {
 
     /// Answers a request and logs the decision.
     ///
-    /// Reads its method, its headers and its body, and by [`lambda_http::RequestExt`] the raw path, the source address
-    /// in the request context and the request id in the Lambda context. The URI is not read.
+    /// Reads its method, its headers and its body, and with [`lambda_http::RequestExt`] the raw path, the source
+    /// address in the request context and the request id in the Lambda context. The URI is not read.
     pub async fn handle(&self, request: Request) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let started = parts.extensions.get::<Received>().map_or_else(Instant::now, |received| received.0);

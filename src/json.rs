@@ -16,7 +16,7 @@ pub(crate) struct Member<'a> {
 }
 
 impl<'a> Member<'a> {
-    /// The key's text, or an empty one where the key is not Unicode (a lone surrogate).
+    /// The key's text, or an empty one if the key is not Unicode (a lone surrogate).
     pub(crate) fn name(&self) -> Cow<'a, str> {
         match self.key.strip_prefix('"').and_then(|key| key.strip_suffix('"')) {
             Some(plain) if !plain.contains('\\') => Cow::Borrowed(plain),

@@ -1,4 +1,4 @@
-//! The decision log: one JSON line a call on stdout, with CloudWatch embedded metrics in the same line.
+//! The decision log: one JSON line per call on stdout, with CloudWatch embedded metrics in the same line.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -42,7 +42,7 @@ pub struct DecisionRecord<'a> {
     pub level: Level,
     /// `allow`, `deny` or `error`.
     pub decision: &'static str,
-    /// The stable word for why.
+    /// The stable word for the reason.
     pub reason: &'static str,
     /// The door that decided.
     pub door: Option<&'static str>,
@@ -152,7 +152,7 @@ impl LogSettings {
         }
     }
 
-    /// An id or a pattern as it may be logged: its last four characters only, where `LOG_PARTIES=masked`.
+    /// An id or a pattern as it may be logged: only its last four characters if `LOG_PARTIES=masked`.
     #[must_use]
     pub fn party<'a>(&self, id: &'a str) -> &'a str {
         if !self.mask_parties {
@@ -164,7 +164,7 @@ impl LogSettings {
         id.get(start..).unwrap_or_default()
     }
 
-    /// Writes a line about the function itself, where the level is logged.
+    /// Writes a line about the function itself, if its level is logged.
     pub fn message(&self, level: Level, text: &str) {
         if level <= self.level {
             message(level, text);
@@ -215,7 +215,7 @@ struct DecisionLine<'a> {
     total_latency: f64,
 }
 
-/// What CloudWatch makes of the line ("Specification: Embedded metric format", Amazon CloudWatch User Guide).
+/// How CloudWatch reads metrics from the line ("Specification: Embedded metric format", Amazon CloudWatch User Guide).
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Metrics {

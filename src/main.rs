@@ -30,12 +30,13 @@ fn run() -> Result<(), Error> {
     // Lives as long as the process, so that the loop below can be a task.
     let handler: &'static HookHandler = Box::leak(Box::new(HookHandler::new(config, store)));
     let service = service_fn(move |event: LambdaEvent<Box<RawValue>>| gateway::answer(handler, event));
-    // Where Lambda sends one call at a time, one thread is enough, and cheaper.
+    // If Lambda sends one call at a time, one thread is enough, and cheaper.
     let mut runtime =
         if max_concurrency > 1 { runtime::Builder::new_multi_thread() } else { runtime::Builder::new_current_thread() };
     runtime.enable_all().build()?.block_on(async {
         handler.prepare().await;
-        // As a task: what the runtime itself blocks on costs an `epoll_wait` more at each of three wake-ups a call.
+        // As a task: a future that the runtime itself blocks on costs one more `epoll_wait` at each of the three
+        // wake-ups of a call.
         tokio::spawn(Runtime::new(service).run_concurrent()).await?
     })
 }

@@ -25,16 +25,16 @@ pub(crate) struct Base64Body;
 /// A REST hook of WCS, by the last segment of the path (WCS 5.2, "REST Hooks").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hook {
-    /// A client connects: how does the backend want to be called?
+    /// A client connects. The answer sets how WCS calls the backend.
     Connect,
-    /// An incoming SIP call: may it go through?
+    /// An incoming SIP call. The answer decides whether it goes through.
     OnCallEvent,
 }
 
 /// Why a request is not a valid call of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// The body is not what the hook takes.
+    /// The body is not valid for this hook.
     #[error("{0}")]
     BadRequest(String),
     /// The last segment of the path is not the name of a hook.
@@ -68,7 +68,7 @@ pub(crate) fn source_address(parts: &Parts) -> Option<IpAddr> {
     source.parse().ok().or_else(|| source.parse().ok().map(|address: SocketAddr| address.ip()))
 }
 
-/// The `Authorization` header. `None` if there are several, because it is not known which one counts.
+/// The `Authorization` header. `None` if there are several, because the right one cannot be chosen.
 pub(crate) fn authorization(parts: &Parts) -> Option<&str> {
     let mut values = parts.headers.get_all(AUTHORIZATION).iter();
     let only = values.next()?;

@@ -1,4 +1,4 @@
-//! Looks up the permissions of a call: one `BatchGetItem` a decision, inside a deadline.
+//! Looks up the permissions of a call: one `BatchGetItem` per decision, within a deadline.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,8 +15,8 @@ mod checksum;
 pub mod client;
 pub mod item;
 
-/// Apps kept in memory at most: a request names the app, and may name any. An app's item of the largest size that DynamoDB
-/// allows takes 1.7 MB of memory, and this many of them must fit into 128 MB.
+/// The most apps that are kept in memory, because a request may name any app. An app's item of the largest size that
+/// DynamoDB allows takes 1.7 MB of memory, and this many of them must fit into 128 MB.
 const MAX_CACHED_APPS: usize = 32;
 
 /// The first pause before a request for the keys that DynamoDB left unprocessed; each further one is twice as long.
@@ -25,7 +25,7 @@ const UNPROCESSED_BACKOFF: Duration = Duration::from_millis(10);
 /// The longest a start waits for the connection. A handshake with DynamoDB takes some milliseconds.
 const CONNECTION_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A key without an item, always: those of items start with `APP#` or `PARTY#`.
+/// A key that never has an item, because the keys of items start with `APP#` or `PARTY#`.
 const UNUSED_KEY: &str = "-";
 
 /// How and where to read.
@@ -37,7 +37,7 @@ pub struct Settings {
     pub strong_reads: bool,
     /// How long an app's item may be reused.
     pub app_cache: Duration,
-    /// The whole time a decision may spend reading, retries included.
+    /// The longest time a decision may spend reading, retries included.
     pub deadline: Duration,
 }
 
@@ -104,7 +104,7 @@ impl Store {
         Self { client, settings, apps: Mutex::default() }
     }
 
-    /// Opens the connection before the first call needs it, by a read the function's role may make.
+    /// Opens the connection before the first call needs it, with a read that the function's role allows.
     ///
     /// # Errors
     /// When DynamoDB did not answer. A start goes on: the first call then opens the connection.
@@ -155,9 +155,9 @@ impl Store {
         }
     }
 
-    /// The items that exist under these keys, and the capacity it took to read them. A key has no item only where the
-    /// answer holds the table and does not leave the key unprocessed: an item that is merely missing would look like a
-    /// rule that does not exist.
+    /// The items that exist under these keys, and the capacity it took to read them. A key has no item only if the
+    /// answer holds the table and does not leave the key unprocessed. Otherwise an item that was not read would look
+    /// like a rule that does not exist.
     async fn batch_get(&self, mut keys: Vec<&Key>) -> Result<(Vec<Attributes>, f64), StoreError> {
         let started = Instant::now();
         let mut pause = UNPROCESSED_BACKOFF;
@@ -250,7 +250,7 @@ impl Store {
 /// How long an app's item is reused: up to a quarter less than is configured, by the nanosecond it was read in.
 ///
 /// Sandboxes that Lambda started together would otherwise keep reading the one key of the app in the same second, which
-/// at 100,000 calls a second is more than DynamoDB allows for one key (`docs/src/measurements/scale.md`).
+/// at 100,000 calls per second is more than DynamoDB allows for one key (`docs/src/measurements/scale.md`).
 fn cache_duration(app_cache: Duration, read_at: SystemTime) -> Duration {
     let part = read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
     app_cache.saturating_sub(app_cache / 4 * (part / 1_000_000) / 1_000)

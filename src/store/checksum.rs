@@ -1,4 +1,4 @@
-//! Answers that were damaged on their way: checks DynamoDB's checksum, which the SDK does not, and retries.
+//! Detects answers that were damaged on their way: checks DynamoDB's checksum, because the SDK does not, and retries.
 
 use aws_sdk_dynamodb::config::interceptors::{AfterDeserializationInterceptorContextRef, InterceptorContext};
 use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
@@ -35,7 +35,7 @@ impl Intercept for VerifyChecksum {
     }
 }
 
-/// Retries when an answer has status 200 and cannot be parsed, which the SDK takes for final.
+/// Retries if an answer has status 200 and cannot be parsed. The SDK does not retry that.
 #[derive(Debug)]
 pub(super) struct RetryDamaged;
 

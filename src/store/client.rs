@@ -14,7 +14,7 @@ use aws_smithy_http_client::tls;
 
 use super::checksum::{RetryDamaged, VerifyChecksum};
 
-/// Attempts at one request, the first included; the deadline usually ends them earlier.
+/// The most attempts at one request, including the first. The deadline usually ends them earlier.
 const MAX_ATTEMPTS: u32 = 5;
 
 /// The longest pause before the second attempt; it doubles from there, with jitter.
@@ -55,7 +55,7 @@ pub fn connect(connection: Connection, deadline: Duration) -> Client {
 /// Bounds attempts and retries so that they end before the deadline, and checks the answers.
 #[must_use]
 pub fn within(builder: Builder, deadline: Duration) -> Builder {
-    // A connection that died in silence costs one attempt; another whole one must fit in, and the start of a third.
+    // If a connection died silently, it costs one attempt. Another whole attempt must fit in, and the start of a third.
     let attempt = deadline * 2 / 5;
     builder
         .interceptor(VerifyChecksum)
@@ -76,11 +76,11 @@ pub fn within(builder: Builder, deadline: Duration) -> Builder {
         // An outage would use up the SDK's quota of retries, so that the first failure after it would be final. Here the
         // number of attempts and the deadline limit the requests of a call.
         .retry_partition(RetryPartition::custom("callgate").token_bucket(TokenBucket::unlimited()).build())
-        // It watches long transfers; here the attempt's timeout is shorter.
+        // It is meant for long transfers; here the attempt's timeout is shorter.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
-/// TLS by rustls on ring: aws-lc, the default, spends over 20 ms of CPU on entropy at its first use.
+/// TLS with rustls and ring: aws-lc, the default, spends over 20 ms of CPU on entropy at its first use.
 #[must_use]
 pub fn https_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new()
@@ -93,7 +93,8 @@ pub fn describe<E: ProvideErrorMetadata + Error + 'static, R: std::fmt::Debug>(e
     if let Some(service) = error.as_service_error()
         && let Some(code) = service.code()
     {
-        // DynamoDB answers a wrong signature with all that was signed, line by line, session token included.
+        // DynamoDB's answer to a wrong signature has everything that was signed, line by line, including the session
+        // token.
         let message = service.message().and_then(|message| message.lines().next()).map(|line| format!(": {line}"));
         return format!("DynamoDB answered {code}{}", message.unwrap_or_default());
     }

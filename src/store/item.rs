@@ -1,4 +1,4 @@
-//! Keys and items of the permission table: apps, parties and rules to attributes and back.
+//! Keys and items of the permission table: converts apps, parties and rules to attributes and back.
 
 use std::collections::HashMap;
 
@@ -168,7 +168,7 @@ pub fn read_pair(mut item: Attributes) -> Result<Rule, ParseError> {
     read_rule(item)
 }
 
-/// Reads a rule, in which every attribute must be known: an unknown one may be a condition.
+/// Reads a rule. Every attribute must be known, because an unknown one may be a condition.
 ///
 /// # Errors
 /// An attribute is missing, unknown, or has another type or an unknown value.
@@ -188,7 +188,7 @@ pub fn read_rule(mut map: Attributes) -> Result<Rule, ParseError> {
         updated_at: read_written_at(&mut map)?,
         updated_by: read_text(&mut map, "updated_by")?,
     };
-    // The least of several, so that the same item always gives the same message.
+    // The first of several in alphabetical order, so that the same item always gives the same message.
     match map.into_keys().min() {
         None => Ok(rule),
         Some(unknown) => Err(ParseError(format!("`{unknown}` is not an attribute of a rule"))),
@@ -218,7 +218,7 @@ fn read_media(value: AttributeValue) -> Result<MediaSet, ParseError> {
     Ok(media)
 }
 
-/// Ignores parts of a second, which other programs write: this is not a condition of the rule.
+/// Ignores fractions of a second, which other programs write, because this is not a condition of the rule.
 fn read_written_at(map: &mut Attributes) -> Result<Option<EpochSeconds>, ParseError> {
     if let Some(AttributeValue::N(value)) = map.get_mut("updated_at")
         && let Some((seconds, _)) = value.split_once('.')
@@ -228,7 +228,7 @@ fn read_written_at(map: &mut Attributes) -> Result<Option<EpochSeconds>, ParseEr
     read_number(map, "updated_at")
 }
 
-/// A zone is parsed when the first rule that names it is read, and kept.
+/// A zone is parsed and kept when the first rule that names it is read.
 fn read_hours(value: AttributeValue) -> Result<Hours, ParseError> {
     let AttributeValue::L(windows) = value else { return Err(wrong_type("hours", &value, "a list of strings")) };
     let read = |window| match window {

@@ -8,7 +8,7 @@ use callgate_core::Call;
 use crate::error::{Error, Result};
 use crate::table::Table;
 
-/// How long the look-up may take. A person waits for it, not a call.
+/// How long the lookup may take. A person waits for it, not a call.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 impl Table {

@@ -1,5 +1,5 @@
-//! Finds rules that cannot change any decision. Compares the function's own decisions with and without the rule, for calls that
-//! represent all calls that the rule matches.
+//! Finds rules that cannot change any decision. Compares the function's own decisions with and without the rule, for a set of
+//! calls that represents all calls that the rule matches.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -38,7 +38,8 @@ pub struct Redundancy {
     pub is_denied: bool,
 }
 
-/// Explains why no call is decided differently with this rule than without it. `None` when some call may be.
+/// Explains why no call is decided differently with this rule than without it. `None` if the rule may change the
+/// decision of some call.
 ///
 /// The answer is conservative: parties that the rule does not name may have any rules of their own.
 #[must_use]
@@ -267,7 +268,7 @@ impl RuleIndex {
     /// account.
     pub(crate) fn overlapping(&self, side: &Pattern) -> Rules {
         let text = literal(side);
-        // Wider patterns are those of a shorter text. The same text may be an id or a prefix.
+        // A wider pattern has a shorter text. The same text may be an id or a prefix.
         let shorter = text.char_indices().filter_map(|(end, _)| text.get(..end));
         let wider = shorter.flat_map(|text| self.starting_at(text).take_while(move |it| literal(&it.0) == text));
         let is_exact = matches!(side, Pattern::Exact(_));

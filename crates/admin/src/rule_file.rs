@@ -1,4 +1,4 @@
-//! Files of rules: CSV with a header row, and NDJSON with one object a line.
+//! Files of rules: CSV with a header row, and NDJSON with one object per line.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -22,9 +22,9 @@ use lines::Lines;
 /// How rules are written as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// A header row, then one rule a row.
+    /// A header row, then one rule per row.
     Csv,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Ndjson,
 }
 

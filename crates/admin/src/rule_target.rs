@@ -29,7 +29,7 @@ pub enum RuleOwner {
     Pair(PartyId, PartyId),
 }
 
-/// Where a rule is stored: an item, and for items with lists the list and the key of the entry.
+/// Where a rule is stored: an item and, if the item has lists, the list and the key of the entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleLocation {
     /// The item's key.
@@ -106,7 +106,7 @@ impl RuleOwner {
 }
 
 impl RuleLocation {
-    /// The locations at which a rule between exactly these texts may be stored, whether or not a call can match it.
+    /// The locations at which a rule between exactly these texts may be stored, even if no call can match it.
     #[must_use]
     pub fn literal(app: &AppKey, from: &str, to: &str) -> Vec<Self> {
         let app_key = Key::app(app);

@@ -39,7 +39,7 @@ fn decide_call(bencher: Bencher<'_, '_>, patterns: usize) {
     bencher.bench(|| decide(black_box(&call), black_box(permissions), 1_795_489_965));
 }
 
-/// Parses an event of API Gateway into the call to decide, by `lambda_http` without the layer in front of it.
+/// Parses an event of API Gateway into the call to decide, with `lambda_http` but without the layer in front of it.
 #[divan::bench]
 fn parse_event(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box(parse_call()));

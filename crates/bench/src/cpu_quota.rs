@@ -47,7 +47,7 @@ impl CpuQuota {
 
 impl Drop for CpuQuota {
     fn drop(&mut self) {
-        // Succeeds once the last process has ended.
+        // Succeeds only after the last process has ended.
         let _ = fs::remove_dir(&self.directory);
     }
 }

@@ -41,7 +41,7 @@ enum Command {
         #[arg(long)]
         at_most: Option<u64>,
     },
-    /// Simulate how often an app's item is read at 10, 1,000 and 100,000 calls a second
+    /// Simulate how often an app's item is read at 10, 1,000 and 100,000 calls per second
     Capacity,
 }
 

@@ -44,13 +44,13 @@ impl TargetArgs {
 pub(crate) struct RuleArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,
-    /// Only for these media: an allow covers calls with no others, a deny calls with any of them
+    /// Only for these media: an allow applies to calls without other media, a deny to calls with any of them
     #[arg(long, value_name = "audio|video", value_delimiter = ',')]
     media: Vec<String>,
     /// Only at these times: 'DAYS HH:MM-HH:MM ZONE', such as 'Mon-Fri 09:00-18:00 Europe/Moscow'; can be repeated
     #[arg(long, value_name = "WINDOW")]
     hours: Vec<String>,
-    /// Only until this time: '2026-12-31T18:00:00+03:00', '2026-12-31', or from now '12h', '30d'
+    /// Only until this time: '2026-12-31T18:00:00+03:00', '2026-12-31', or '12h' or '30d' from now
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
     /// A comment for people
@@ -87,9 +87,9 @@ impl RuleArgs {
 /// The format of a file of rules.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum FormatArg {
-    /// A header row, then one rule a row
+    /// A header row, then one rule per row
     Csv,
-    /// One JSON object a line
+    /// One JSON object per line
     Ndjson,
 }
 

@@ -1,4 +1,4 @@
-//! The subcommands: one file for each, named like it. Each has its arguments and a `run` function.
+//! The subcommands: one file for each, with its name. Each file has the arguments and a `run` function.
 
 pub(crate) mod allow;
 pub(crate) mod check;

@@ -19,7 +19,7 @@ use crate::time::now;
 /// How long a command may spend on one request, retries included.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long the look-up of the AWS identity may take. After that, the operating system's user is recorded.
+/// How long the lookup of the AWS identity may take. After that, the operating system's user is recorded.
 const IDENTITY_DEADLINE: Duration = Duration::from_secs(3);
 
 /// The options that every command takes.

@@ -1,6 +1,6 @@
 //! `callgatectl`: try the hook on a laptop, and manage permissions.
 
-#![deny(clippy::print_stdout, clippy::print_stderr)] // they panic when nothing reads the output; `output` does not
+#![deny(clippy::print_stdout, clippy::print_stderr)] // they panic if nothing reads the output; `output` does not
 
 use std::process::ExitCode;
 

@@ -7,7 +7,7 @@ use clap::Parser as _;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Boxed: the future of all commands together is large for a stack.
+    // Boxed, because the future of all commands together is large for a stack.
     match Box::pin(run(Cli::parse())).await {
         Ok(code) => code,
         Err(error) => report(&error),

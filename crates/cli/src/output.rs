@@ -1,6 +1,6 @@
 //! Output: results on standard output, everything else on standard error.
 //!
-//! None of these functions panics when the pipe is closed, as `println!` and `eprintln!` do.
+//! Unlike `println!` and `eprintln!`, none of these functions panics if the pipe is closed.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};

@@ -90,7 +90,7 @@ pub(crate) enum ConnectSource {
 /// A WCS with one app.
 pub(crate) struct Wcs {
     pub(crate) app: String,
-    /// The app's url, without the method.
+    /// The app's URL, without the method.
     pub(crate) url: String,
     /// `rest_hook_secret_key`
     pub(crate) secret: Option<Secret>,

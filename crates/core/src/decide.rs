@@ -130,7 +130,7 @@ impl Decision<'_> {
     }
 }
 
-/// Decides a call: it goes through when no door denies it and at least one allows it.
+/// Decides a call: it goes through if no door denies it and at least one allows it.
 #[must_use]
 pub fn decide<'a>(call: &'a Call, permissions: Permissions<'a>, now: EpochSeconds) -> Decision<'a> {
     let rules = match CallRules::new(call, permissions, now) {
@@ -281,7 +281,7 @@ impl<'a> CallRules<'a> {
     }
 }
 
-/// The more specific rule comes first; between two that are equally specific the one that denies, then the pair item.
+/// The more specific rule comes first; between two that are equally specific, the one that denies, then the pair item.
 fn precedes(one: (RuleKey<'_>, &Rule), other: (RuleKey<'_>, &Rule)) -> bool {
     let rank = |(key, rule): (RuleKey<'_>, &Rule)| {
         (key.specificity(), rule.effect == Effect::Deny, matches!(key, RuleKey::Pair(_)))

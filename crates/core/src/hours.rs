@@ -18,12 +18,12 @@ const MIDNIGHT: u16 = 24 * 60;
 /// A day and the following night, in seconds: longer than any window, clock changes included.
 const TWO_DAYS: EpochSeconds = 172_800;
 
-/// One or more windows. A call is inside the hours when it is inside any of them.
+/// One or more windows. A call is inside the hours if it is inside any of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hours(Vec<Window>);
 
-/// `DAYS HH:MM-HH:MM ZONE`: open while the local time of the zone is such a time on such a day. A window whose end is not
-/// after its start goes on into the next morning, and belongs to the day it starts on.
+/// `DAYS HH:MM-HH:MM ZONE`: open while the local time in the zone is between these times on one of these days. A window
+/// whose end is not after its start continues into the next day, and belongs to the day on which it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     /// Monday first.
@@ -107,7 +107,7 @@ impl fmt::Display for Hours {
 
 impl Window {
     fn contains(&self, now: Timestamp) -> bool {
-        // Local time only: an hour that a clock change skips never comes, one that it repeats comes twice.
+        // Local time only: an hour that a clock change skips never comes, and an hour that it repeats comes twice.
         let local = self.zone.to_datetime(now);
         let minute = minute_of(local);
         let today = self.is_day(local);
@@ -224,7 +224,7 @@ fn write_days(days: [bool; 7], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// Moments beyond the calendar count as its nearer end.
+/// A moment beyond the calendar counts as the calendar's nearer end.
 fn timestamp(seconds: EpochSeconds) -> Timestamp {
     let end = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(seconds).unwrap_or(end)

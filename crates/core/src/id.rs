@@ -71,8 +71,8 @@ pub struct PartyId(String);
 
 impl PartyId {
     /// Parses any spelling of a party into its canonical form: SIP and `tel` URIs lose scheme, password, parameters,
-    /// headers and host (RFC 3261 §19.1, RFC 3966), numbers their visual separators and, with a dial plan,
-    /// their national prefix; every word for a withheld number becomes `anonymous`.
+    /// headers and host (RFC 3261 §19.1, RFC 3966), numbers their visual separators and, with a dial plan, their
+    /// national prefix. Every word for a withheld number becomes `anonymous`.
     ///
     /// # Errors
     /// When the result is longer than 128 bytes, contains a character that is not allowed, or would be parsed differently
@@ -193,7 +193,7 @@ fn canonical<'a>(text: &'a str, plan: &DialPlan) -> Result<Cow<'a, str>, IdError
     Ok(id)
 }
 
-/// The uri of `"Name" <uri>;parameters`, or else the whole text (RFC 3261 §20.10, `name-addr`).
+/// The URI of `"Name" <uri>;parameters`, or else the whole text (RFC 3261 §20.10, `name-addr`).
 fn address(text: &str) -> &str {
     let uri = after_display_name(text).and_then(|rest| rest.split_once('>'));
     match uri {

@@ -1,8 +1,8 @@
 //! callgate's decision: may this caller call this callee?
 //!
-//! A call is checked at three doors: the app's, the caller's and the callee's. It goes through when no door denies it and
-//! at least one allows it. [`decide`] computes this from the call, the permissions and the time; [`trace`] explains it rule
-//! by rule. This crate does no I/O, writes no log and reads no clock.
+//! A call is checked at three doors: the app's, the caller's and the callee's. It goes through if no door denies it and at
+//! least one allows it. [`decide`] computes this from the call, the permissions and the time; [`trace`] explains it rule by
+//! rule. This crate does no I/O, writes no log and reads no clock.
 
 mod decide;
 mod hours;

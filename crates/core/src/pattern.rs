@@ -24,7 +24,7 @@ pub enum PatternError {
     /// A `*` that is not the last character.
     #[error("contains a `*` that is not its last character; only the end can be open, as in `+7495*`")]
     StarInside,
-    /// A prefix with the scheme of a URI, which ids do not keep.
+    /// A prefix with the scheme of a URI, which ids do not have.
     #[error("starts with a scheme, which ids do not keep; leave it out, as in `+7495*`")]
     Scheme,
     /// The text, or the part before the `*`, is not a valid id.
@@ -55,7 +55,8 @@ impl Pattern {
         if literal.is_empty() {
             return Ok(Self::Everyone);
         }
-        // A prefix is a part of an id: there is no URI to parse, and the dial plan cannot know the number's length.
+        // A prefix is a part of an id: there is no URI to parse, and the length of the number, which the dial plan
+        // needs, is not known.
         if id::strip_scheme(literal).is_some() {
             return Err(PatternError::Scheme);
         }
@@ -84,7 +85,7 @@ impl Pattern {
         }
     }
 
-    /// Of several patterns that match, the most specific one decides.
+    /// If several patterns match, the most specific one decides.
     #[must_use]
     pub(crate) const fn specificity(&self) -> usize {
         match self {

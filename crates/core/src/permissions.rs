@@ -93,7 +93,7 @@ pub struct ParseError(pub String);
 /// An item that was looked up: absent, parsed, or invalid.
 pub type ParsedItem<T> = Result<Option<T>, ParseError>;
 
-/// A list of rules by pattern. Each rule is parsed by itself, so an invalid one leaves the others usable.
+/// A list of rules by pattern. Each rule is parsed separately, so the others can be used if one is invalid.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules(Vec<(Pattern, Result<Rule, ParseError>)>);
 
@@ -157,7 +157,8 @@ pub struct Party {
     pub note: Option<String>,
 }
 
-/// Whether the moment has passed. `None` never has. DynamoDB deletes expired items hours late, so readers must check.
+/// Whether the moment has passed. `None` never passes. DynamoDB deletes expired items hours late, so readers must
+/// check.
 #[must_use]
 pub fn has_expired(expires_at: Option<EpochSeconds>, now: EpochSeconds) -> bool {
     expires_at.is_some_and(|at| at <= now)

@@ -1,4 +1,4 @@
-//! Rules as NDJSON: one JSON object a line.
+//! Rules as NDJSON: one JSON object per line.
 
 use std::fmt;
 use std::io::{self, BufRead, Write};

@@ -11,7 +11,7 @@ use super::Table;
 use crate::error::{Error, Result};
 
 impl Table {
-    /// Reads one item, strongly consistent.
+    /// Reads one item with a strongly consistent read.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Attributes>> {
         let request =
             self.client.get_item().table_name(&self.name).set_key(Some(key.attributes())).consistent_read(true);
@@ -19,7 +19,7 @@ impl Table {
         Ok(output.item)
     }
 
-    /// Reads the items with these keys, as far as they exist. The limit of `BatchGetItem` is 100 keys.
+    /// Reads the items that exist with these keys. The limit of `BatchGetItem` is 100 keys.
     pub(crate) async fn get_many(&self, keys: &[Key]) -> Result<Vec<Attributes>> {
         let mut items = Vec::new();
         let mut keys: Vec<_> = keys.iter().map(Key::attributes).collect();

@@ -26,7 +26,7 @@ pub struct TableSummary {
     pub status: String,
     /// The number of items, which DynamoDB updates about every six hours.
     pub items: i64,
-    /// The size in bytes, updated as rarely.
+    /// The size in bytes, which DynamoDB updates as rarely.
     pub bytes: i64,
     /// Where the table differs from the one that [`create`] makes, in words.
     pub differences: Vec<String>,

@@ -1,4 +1,4 @@
-//! A stand-in for the Lambda Runtime API: sends events one by one, and records when the function requests and answers them.
+//! A stand-in for the Lambda Runtime API: sends events one by one, and records when the function requests and answers each.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

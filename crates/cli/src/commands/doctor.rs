@@ -28,7 +28,7 @@ Examples:
   callgatectl doctor
   callgatectl doctor --fix
 
-Exit code 4 when there are findings.";
+The exit code is 4 if there are findings.";
 
 fn kinds_help() -> String {
     let kind = |kind: FindingKind| format!("\n  {:<18} {}", kind.as_str(), kind.description());

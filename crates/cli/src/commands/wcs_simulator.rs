@@ -27,12 +27,12 @@ Examples:
   callgatectl wcs-simulator URL --secret KEY --permitted PPP009 PPP005 --refused +881612 PPP005
   callgatectl wcs-simulator URL --connect-answer mine.json    # the answer of your own backend")]
 pub(crate) struct Args {
-    /// The app url, as in `add app NAME APPKEY "URL"`
+    /// The app URL, as in `add app NAME APPKEY "URL"`
     url: String,
     /// The app's key
     #[arg(long, default_value = "defaultApp", value_name = "KEY")]
     app: String,
-    /// A call to play; by default the one in WCS's documentation, and one that the samples refuse
+    /// A call to play; by default, the call in WCS's documentation and a call that the samples refuse
     #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"])]
     call: Vec<String>,
     /// A call that must ring
@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// The calls have video too
     #[arg(long)]
     video: bool,
-    /// The rest_hook_secret_key; of two separated by a comma, the first one signs
+    /// The rest_hook_secret_key; if there are two, separated by a comma, the first one signs
     #[arg(long, env = "WCS_HOOK_SECRET", hide_env_values = true, value_name = "KEY")]
     secret: Option<String>,
     /// The answer of your own backend to connect; connect is not sent to the URL
