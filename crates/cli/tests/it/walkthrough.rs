@@ -36,7 +36,7 @@ fn commands(page: &str) -> Vec<(&str, Option<&str>)> {
         .collect()
 }
 
-/// Whether a block without expected output is one of those that this test cannot run:
+/// Whether a block without expected output has only commands that this test cannot run:
 ///
 /// - `callgatectl serve` runs until it is stopped. The test starts it itself.
 /// - `export` sets the environment of the reader's shell. Each block here has a shell of its own, and the test sets the
@@ -44,7 +44,7 @@ fn commands(page: &str) -> Vec<(&str, Option<&str>)> {
 /// - `sam` deploys to AWS. The tests of the template check its parameters.
 /// - `--table` names a table of the reader, which the store does not have. `.ci/runbook.py` runs these commands.
 fn cannot_run_here(typed: &str) -> bool {
-    typed.lines().map(str::trim_start).any(|line| {
+    typed.lines().map(str::trim).filter(|line| !line.is_empty()).all(|line| {
         ["callgatectl serve ", "export ", "sam ", "callgatectl --table "].iter().any(|start| line.starts_with(start))
     })
 }
@@ -72,7 +72,9 @@ fn run(path: &Path, heading: Option<&str>, environment: &str) -> usize {
     let update = std::env::var_os("UPDATE_DOCS").is_some();
     let mut updated = page.clone();
     for (typed, expected) in &commands {
-        let (output, succeeded) = shell(&folder, &format!("{environment}{typed}"));
+        // A command whose output is shown may fail, as `doctor` does when it finds something.
+        let stop_at_failure = if expected.is_some() { "" } else { "set -e\n" };
+        let (output, succeeded) = shell(&folder, &format!("{environment}{stop_at_failure}{typed}"));
         match expected {
             None => assert_eq!((output.as_str(), succeeded), ("", true), "{}: {typed}", path.display()),
             Some(expected) if update => {
@@ -102,7 +104,7 @@ fn commands_in_the_readme_and_the_guides_print_what_is_below_them() {
     assert!(ran >= 15, "only {ran} blocks of commands ran");
 }
 
-/// Runs commands in a shell. Returns both output streams, as a terminal shows them, and whether the last command succeeded.
+/// Runs commands in a shell. Returns both output streams, as a terminal shows them, and whether they succeeded.
 fn shell(folder: &Path, commands: &str) -> (String, bool) {
     let tool = Path::new(env!("CARGO_BIN_EXE_callgatectl")).parent().unwrap();
     let path = std::env::join_paths([tool, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
