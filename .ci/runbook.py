@@ -1,7 +1,8 @@
 """Runs the commands of the book's operations pages and guides, in the order of the book, in one shell.
 
 A service that moto does not have may answer with an error. Each command must exist, with its options and their values.
-`sam` is not run: the Rust tests check the parameters it is given.
+`sam` is not run: tests/it/template/operations.rs checks the parameters that these pages, the README and the book's page
+"Getting started" give it.
 """
 
 import re

@@ -1,4 +1,4 @@
-//! Checks the book's operations pages against the template and the log.
+//! Checks the book's operations pages against the template and the log, and the parameters on all command lines of `sam`.
 
 use std::path::Path;
 
@@ -9,9 +9,14 @@ const BOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src");
 
 /// The text of all operations pages, in the book's order.
 fn pages() -> String {
+    chapters("operations/")
+}
+
+/// The text of all pages in a folder of the book, in the book's order.
+fn chapters(folder: &str) -> String {
     let summary = std::fs::read_to_string(Path::new(BOOK).join("SUMMARY.md")).unwrap();
     let links = summary.split("](").skip(1).filter_map(|it| it.split_once(')')).map(|(link, _)| link);
-    let pages = links.map(|it| it.trim_start_matches("./")).filter(|it| it.starts_with("operations/"));
+    let pages = links.map(|it| it.trim_start_matches("./")).filter(|it| it.starts_with(folder));
     pages.map(|page| std::fs::read_to_string(Path::new(BOOK).join(page)).unwrap()).collect()
 }
 
@@ -44,15 +49,17 @@ async fn every_query_uses_fields_of_real_lines() {
 
 #[test]
 fn every_parameter_on_a_command_line_is_one_of_the_template() {
-    let text = pages();
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let readme_and_book =
+        [read("README.md"), read("docs/src/getting-started.md"), chapters("guides/"), chapters("operations/")];
     let mut checked = 0;
-    for given in text.split("--parameter-overrides ").skip(1) {
+    for given in readme_and_book.iter().flat_map(|text| text.split("--parameter-overrides ").skip(1)) {
         for (name, _) in given.split_whitespace().map_while(|it| it.trim_matches('`').split_once('=')) {
             assert!(Template::with(&[]).section("Parameters").contains_key(name), "the template has no `{name}`");
             checked += 1;
         }
     }
-    assert!(checked >= 5, "found {checked} parameters");
+    assert!(checked >= 8, "found {checked} parameters");
 }
 
 /// Quantity times price is the amount on each line of the table of costs, and the sums are sums, to the cent.

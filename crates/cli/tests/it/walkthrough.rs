@@ -1,5 +1,6 @@
-//! Runs the commands in the README and the guides: each ```` ```sh ```` block that has a ```` ```text ```` block below it.
-//! Compares the output with that block. With `UPDATE_DOCS=1`, writes the output into the page instead.
+//! Runs the commands in the README and the guides, and compares the output of each ```` ```sh ```` block with the
+//! ```` ```text ```` block below it. A block without one has to succeed and print nothing. With `UPDATE_DOCS=1`, writes the
+//! output into the page instead.
 
 use std::path::Path;
 use std::process::Command;
@@ -24,14 +25,28 @@ fn blocks(page: &str) -> Vec<(&str, &str)> {
     blocks
 }
 
-/// The commands of a page, each with its expected output.
-fn commands(page: &str) -> Vec<(&str, &str)> {
+/// The commands of a page, each with its expected output, if it has one.
+fn commands(page: &str) -> Vec<(&str, Option<&str>)> {
     let blocks = blocks(page);
-    let pairs = blocks.iter().zip(blocks.iter().skip(1));
-    pairs
-        .filter(|((kind, _), (below, _))| (*kind, *below) == ("sh", "text"))
-        .map(|((_, it), (_, text))| (*it, *text))
+    let below = blocks.iter().skip(1).map(Some).chain([None]);
+    let commands = blocks.iter().zip(below).filter(|((kind, _), _)| *kind == "sh");
+    commands
+        .map(|((_, typed), below)| (*typed, below.filter(|(kind, _)| *kind == "text").map(|(_, text)| *text)))
+        .filter(|(typed, expected)| expected.is_some() || !cannot_run_here(typed))
         .collect()
+}
+
+/// Whether a block without expected output has only commands that this test cannot run:
+///
+/// - `callgatectl serve` runs until it is stopped. The test starts it itself.
+/// - `export` sets the environment of the reader's shell. Each block here has a shell of its own, and the test sets the
+///   variables of the README in all of them.
+/// - `sam` deploys to AWS. The tests of the template check its parameters.
+/// - `--table` names a table of the reader, which the store does not have. `.ci/runbook.py` runs these commands.
+fn cannot_run_here(typed: &str) -> bool {
+    typed.lines().map(str::trim).filter(|line| !line.is_empty()).all(|line| {
+        ["callgatectl serve ", "export ", "sam ", "callgatectl --table "].iter().any(|start| line.starts_with(start))
+    })
 }
 
 /// The text from a heading to the next one of its level.
@@ -57,12 +72,16 @@ fn run(path: &Path, heading: Option<&str>, environment: &str) -> usize {
     let update = std::env::var_os("UPDATE_DOCS").is_some();
     let mut updated = page.clone();
     for (typed, expected) in &commands {
-        let output = shell(&folder, &format!("{environment}{typed}"));
-        if update {
-            let below = |text| format!("```sh\n{typed}```\n\n```text\n{text}```");
-            updated = updated.replacen(&below(*expected), &below(output.as_str()), 1);
-        } else {
-            assert_eq!(&output, expected, "{}: {typed}", path.display());
+        // A command whose output is shown may fail, as `doctor` does when it finds something.
+        let stop_at_failure = if expected.is_some() { "" } else { "set -e\n" };
+        let (output, succeeded) = shell(&folder, &format!("{environment}{stop_at_failure}{typed}"));
+        match expected {
+            None => assert_eq!((output.as_str(), succeeded), ("", true), "{}: {typed}", path.display()),
+            Some(expected) if update => {
+                let below = |text| format!("```sh\n{typed}```\n\n```text\n{text}```");
+                updated = updated.replacen(&below(*expected), &below(output.as_str()), 1);
+            }
+            Some(expected) => assert_eq!(&output, expected, "{}: {typed}", path.display()),
         }
     }
     std::fs::remove_dir_all(folder).unwrap();
@@ -82,15 +101,15 @@ fn commands_in_the_readme_and_the_guides_print_what_is_below_them() {
     for guide in std::fs::read_dir(Path::new(ROOT).join("docs/src/guides")).unwrap() {
         ran += run(&guide.unwrap().path(), None, environment);
     }
-    assert!(ran >= 14, "only {ran} blocks of commands ran");
+    assert!(ran >= 15, "only {ran} blocks of commands ran");
 }
 
-/// Runs commands in a shell and returns both output streams, as a terminal shows them.
-fn shell(folder: &Path, commands: &str) -> String {
+/// Runs commands in a shell. Returns both output streams, as a terminal shows them, and whether they succeeded.
+fn shell(folder: &Path, commands: &str) -> (String, bool) {
     let tool = Path::new(env!("CARGO_BIN_EXE_callgatectl")).parent().unwrap();
     let path = std::env::join_paths([tool, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
     let script = format!("exec 2>&1\n{commands}");
     let output =
         Command::new("sh").args(["-c", &script]).current_dir(folder).env_clear().env("PATH", path).output().unwrap();
-    String::from_utf8(output.stdout).unwrap()
+    (String::from_utf8(output.stdout).unwrap(), output.status.success())
 }
