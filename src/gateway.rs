@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::handler::HookHandler;
-use crate::json::{Member, for_each_member};
+use crate::json::for_each_member;
 use crate::request::{Base64Body, Received};
 
 /// The longest path that is kept whole, in bytes. `http::Uri` refuses 65,535 bytes, percent-encoded.
@@ -50,7 +50,9 @@ pub async fn answer(
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<impl Serialize + fmt::Debug + use<>, NotFromApiGateway> {
     let received = Received(Instant::now());
-    let LambdaEvent { payload, context } = event;
+    let LambdaEvent { payload, mut context } = event;
+    // `lambda_http` would make a header of it, which is not read.
+    context.xray_trace_id = None;
     let mut event = parse(payload.get()).inspect_err(|error| handler.log_error(error))?;
     let (body, is_base64) = take_body(&mut event);
     let mut body = body.map_or(Body::Empty, Body::Text);
@@ -138,21 +140,21 @@ fn url_safe(path: String) -> String {
 
 /// A JSON object of an event. A member that is null counts as missing, because emulators write missing members that
 /// way.
-struct Object<'a>(Vec<Member<'a>>);
+struct Object<'a>(Vec<(Cow<'a, str>, &'a str)>);
 
 impl<'a> Object<'a> {
     fn parse(json: &'a str) -> Result<Self, serde_json::Error> {
         let mut members = Vec::with_capacity(16);
         for_each_member(json, |member| {
-            members.push(member);
+            members.push((member.name(), member.value));
             Ok::<_, serde_json::Error>(())
         })?;
         Ok(Self(members))
     }
 
     fn get(&self, name: &str) -> Result<Option<&'a str>, NotFromApiGateway> {
-        let mut found = self.0.iter().filter(|member| member.name() == name);
-        let value = found.next().map(|member| member.value).filter(|value| *value != "null");
+        let mut found = self.0.iter().filter(|(member, _)| member == name);
+        let value = found.next().map(|(_, value)| *value).filter(|value| *value != "null");
         match found.next() {
             None => Ok(value),
             Some(_) => Err(NotFromApiGateway(format!("`{name}` appears twice"))),
@@ -192,14 +194,14 @@ impl<'a> Object<'a> {
         let mut found = HeaderMap::new();
         // Headers that are not an object count as none.
         let headers = self.get(headers)?.and_then(|value| Self::parse(value).ok()).unwrap_or(Self(Vec::new()));
-        for member in headers.0.iter().filter(|member| member.name().eq_ignore_ascii_case("authorization")) {
-            if member.value.starts_with('[') {
-                let values: Vec<&RawValue> = serde_json::from_str(member.value).unwrap_or_default();
+        for (_, value) in headers.0.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+            if value.starts_with('[') {
+                let values: Vec<&RawValue> = serde_json::from_str(value).unwrap_or_default();
                 found.extend(
                     values.into_iter().filter_map(|value| header_value(value.get())).map(|it| (AUTHORIZATION, it)),
                 );
             } else {
-                found.extend(header_value(member.value).map(|it| (AUTHORIZATION, it)));
+                found.extend(header_value(value).map(|it| (AUTHORIZATION, it)));
             }
         }
         Ok(found)
