@@ -231,7 +231,10 @@ fn related(context: &Context, target: &RuleTarget, owner: &RuleOwner) -> Context
         parsed.as_ref().map(|item| item.as_ref().map(keep)).map_err(Clone::clone)
     }
     let Context { app, caller, callee, pair } = context;
-    let overlapping = |rules: &Rules, side: &Pattern| RuleIndex::new(rules).overlapping(side);
+    let overlapping = |rules: &Rules, side: &Pattern| -> Rules {
+        let overlapping = rules.iter().filter(|(it, _)| overlap(it, side)).take(MAX_RELATED + 1);
+        overlapping.map(|(pattern, rule)| (pattern.clone(), rule.cloned().map_err(Clone::clone))).collect()
+    };
     let party = |Party { status, incoming: _, outgoing: _, expires_at, note: _ }: &Party, incoming, outgoing| Party {
         status: *status,
         incoming,
@@ -276,7 +279,7 @@ impl RuleIndex {
             let it = literal(pattern);
             if is_exact { it == text } else { it.starts_with(text) }
         });
-        let overlapping = wider.chain(narrower).filter(|(it, _)| covers(it, side) || covers(side, it));
+        let overlapping = wider.chain(narrower).filter(|(it, _)| overlap(it, side));
         overlapping.take(MAX_RELATED + 1).cloned().collect()
     }
 
@@ -293,6 +296,11 @@ fn literal(pattern: &Pattern) -> &str {
         Pattern::Everyone => "",
         Pattern::Prefix(text) | Pattern::Exact(text) => text,
     }
+}
+
+/// Whether some id matches both patterns.
+fn overlap(one: &Pattern, other: &Pattern) -> bool {
+    covers(one, other) || covers(other, one)
 }
 
 /// Whether every id that `narrow` matches also matches `wide`.

@@ -198,6 +198,9 @@ impl Table {
     }
 }
 
+/// How often a change of a rule is tried when other writers keep changing the same rule.
+pub const MAX_ATTEMPTS: u32 = 10;
+
 /// The pause before a change is tried again because another writer was faster. It differs between processes, so that two
 /// of them do not try again at the same time.
 #[must_use]

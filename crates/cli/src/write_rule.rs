@@ -1,11 +1,12 @@
 //! The flow of `allow` and `deny`: compare with the stored rule, confirm a pattern, write, report.
 
 use anyhow::bail;
-use callgate_admin::rules::retry_pause;
+use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::wording::{rule_text, target_text};
 use callgate_admin::{RuleChange, RuleRow};
 use callgate_core::{Effect, ParseError, Rule};
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use crate::args::RuleArgs;
 use crate::connection::{Connection, GlobalArgs};
@@ -14,9 +15,6 @@ use crate::output::{Output, print_line};
 use crate::prompt::confirm;
 use crate::time::now;
 
-/// How often a change is tried again when another writer changed the same rule at the same moment.
-pub(crate) const MAX_ATTEMPTS: u32 = 10;
-
 /// Writes a rule.
 pub(crate) async fn write_rule(effect: Effect, args: &RuleArgs, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
@@ -24,7 +22,7 @@ pub(crate) async fn write_rule(effect: Effect, args: &RuleArgs, global: &GlobalA
     let target = args.target.parse(table)?;
     let rule = args.rule(effect, now())?;
     let mut is_confirmed = args.yes || !target.has_pattern();
-    let mut author = None;
+    let author = OnceCell::new();
     for attempt in 0..MAX_ATTEMPTS {
         let change = table.plan_rule(target.clone(), rule.clone(), now()).await?;
         if change.is_unchanged() {
@@ -34,10 +32,7 @@ pub(crate) async fn write_rule(effect: Effect, args: &RuleArgs, global: &GlobalA
             bail!("nothing was written");
         }
         is_confirmed = true;
-        if author.is_none() {
-            author = Some(connection.author().await);
-        }
-        let Some(author) = &author else { continue };
+        let author = author.get_or_init(|| connection.author()).await;
         if table.write_rule(&change, author).await? {
             let result = if change.previous().is_some() { "replaced" } else { "written" };
             return report(&connection, &change, result, change.previous());

@@ -1,7 +1,7 @@
 //! `revoke`: deletes a rule.
 
 use anyhow::bail;
-use callgate_admin::rules::retry_pause;
+use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::wording::{rule_text, target_text};
 use callgate_admin::{Revocation, RuleLocation, RuleRow, RuleTarget, Table};
 use callgate_core::{ParseError, Pattern, Rule};
@@ -12,7 +12,6 @@ use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
 use crate::prompt::confirm;
-use crate::write_rule::MAX_ATTEMPTS;
 
 /// Delete a rule
 #[derive(Debug, Clone, clap::Args)]
