@@ -14,6 +14,8 @@ mod json_reference;
 mod load;
 mod million;
 mod proxy;
+#[cfg(unix)]
+mod random_operations;
 mod reference;
 mod rules;
 mod serve;

@@ -190,7 +190,8 @@ impl Run {
         Self::new(&child.wait_with_output().unwrap())
     }
 
-    fn new(output: &std::process::Output) -> Self {
+    /// The result of a process that has exited. The exit code is -1 if it was killed.
+    pub(crate) fn new(output: &std::process::Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         Self { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
