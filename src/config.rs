@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::Credentials;
-use callgate_core::DialPlan;
+use callgate_core::PhoneRegion;
 use ipnet::IpNet;
 use lambda_http::http::Uri;
 
@@ -40,8 +40,8 @@ pub struct Config {
     pub allowed_sources: Option<Vec<IpNet>>,
     /// Whether a call goes through when permissions cannot be read.
     pub allow_on_store_failure: bool,
-    /// How national numbers become international ones.
-    pub dial_plan: DialPlan,
+    /// The country whose dialling habits complete national numbers. `None` keeps numbers as they come.
+    pub phone_region: Option<PhoneRegion>,
     /// Which lines are logged, and how.
     pub log: LogSettings,
 }
@@ -90,7 +90,11 @@ impl Config {
                 cidrs,
             ),
             allow_on_store_failure: env.word("ON_STORE_FAILURE", &[("deny", false), ("allow", true)]),
-            dial_plan: env.dial_plan(),
+            phone_region: env.optional(
+                "PHONE_REGION",
+                "the ISO 3166 code of a country, such as `US` or `DE`",
+                |code| code.parse().ok(),
+            ),
             log: LogSettings {
                 level: env.word(
                     "LOG_LEVEL",
@@ -238,7 +242,12 @@ impl<'a> Environment<'a> {
 
     /// Up to two secrets. Errors never show their values.
     fn secrets(&mut self, name: &str) -> Vec<Secret> {
-        let Some(value) = self.value(name) else { return Vec::new() };
+        let Some(value) = self.exact_value(name).filter(|value| !value.is_empty()) else { return Vec::new() };
+        // Without a secret every hook would be accepted, which a mistake must not bring about.
+        if value.trim().is_empty() {
+            self.problems.push(format!("{name} holds only white space; expected a secret, or nothing at all"));
+            return Vec::new();
+        }
         let secrets: Vec<_> = value.split(',').map(str::trim).collect();
         if secrets.len() > 2 || secrets.iter().any(|secret| secret.is_empty()) {
             let count = secrets.len();
@@ -247,19 +256,6 @@ impl<'a> Environment<'a> {
             ));
         }
         secrets.into_iter().map(Secret::new).collect()
-    }
-
-    fn dial_plan(&mut self) -> DialPlan {
-        let names = ["COUNTRY_CODE", "TRUNK_PREFIX", "INTERNATIONAL_PREFIX"];
-        let [country, trunk, international] = names.map(|name| self.value(name));
-        let plan = DialPlan::new(country.as_deref(), trunk.as_deref(), international.as_deref());
-        plan.unwrap_or_else(|error| {
-            let set = names.into_iter().zip([country, trunk, international]);
-            let set: Vec<_> =
-                set.filter_map(|(name, value)| value.map(|value| format!("{name} is `{value}`"))).collect();
-            self.problems.push(format!("{}; {error}", set.join(" and ")));
-            DialPlan::default()
-        })
     }
 }
 

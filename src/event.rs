@@ -1,6 +1,6 @@
 //! The bodies of the hooks: fields that decide are parsed strictly, all others are passed through unread.
 
-use callgate_core::{AppKey, Call, DialPlan, IdError, MediaSet, PartyId};
+use callgate_core::{AppKey, Call, IdError, MediaSet, PartyId, PhoneRegion};
 use serde_json::error::Category;
 
 use crate::json::for_each_member;
@@ -61,7 +61,7 @@ impl OnCallEvent {
     /// # Errors
     /// When the body is not a JSON object; when `appKey` or `callee` is missing; when a field that decides has the wrong
     /// type, appears twice or is not a valid id.
-    pub fn parse(body: &str, plan: &DialPlan) -> Result<Self, EventError> {
+    pub fn parse(body: &str, region: Option<PhoneRegion>) -> Result<Self, EventError> {
         let mut app_key = Field::new("appKey");
         let mut caller = Field::new("caller");
         let mut callee = Field::new("callee");
@@ -86,9 +86,9 @@ impl OnCallEvent {
         Ok(Self {
             call: Call {
                 app,
-                caller: PartyId::new(&caller.text()?.unwrap_or_default(), plan)
+                caller: PartyId::new(&caller.text()?.unwrap_or_default(), region)
                     .map_err(|error| EventError::Id("caller", error))?,
-                callee: PartyId::required(&callee.required_text()?, plan)
+                callee: PartyId::required(&callee.required_text()?, region)
                     .map_err(|error| EventError::Id("callee", error))?,
                 media: MediaSet { audio: has_audio.flag()?.unwrap_or(true), video: has_video.flag()?.unwrap_or(false) },
             },
@@ -175,7 +175,7 @@ mod tests {
 
     #[track_caller]
     fn parses_as(body: &str, caller: &str, callee: &str, audio: bool, video: bool) {
-        let event = OnCallEvent::parse(body, &DialPlan::default()).unwrap();
+        let event = OnCallEvent::parse(body, None).unwrap();
         let Call { app, caller: from, callee: to, media } = event.call;
         assert_eq!((app.as_str(), from.as_str(), to.as_str()), ("a", caller, callee));
         assert_eq!(media, MediaSet { audio, video });
@@ -183,7 +183,7 @@ mod tests {
 
     #[track_caller]
     fn refuses(body: &str, error: &str) {
-        let refused = OnCallEvent::parse(body, &DialPlan::default()).unwrap_err();
+        let refused = OnCallEvent::parse(body, None).unwrap_err();
         assert_eq!(refused.to_string(), error);
     }
 
@@ -219,7 +219,7 @@ mod tests {
         parses_as(body, "anonymous", "b", true, false);
         let deep = format!(r#"{{"appKey":"a","callee":"b","x":{}1{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
         parses_as(&deep, "anonymous", "b", true, false);
-        let event = OnCallEvent::parse(r#"{"appKey":"a","callee":"b","callId":"x@y"}"#, &DialPlan::default());
+        let event = OnCallEvent::parse(r#"{"appKey":"a","callee":"b","callId":"x@y"}"#, None);
         assert_eq!(event.unwrap().call_id.as_deref(), Some("x@y"));
     }
 
@@ -336,8 +336,8 @@ mod tests {
             let ours = r#""appKey":"a","caller":"b","callee":"c""#;
             let inside = body.trim().strip_prefix('{').unwrap().strip_suffix('}').unwrap();
             let separator = if inside.trim().is_empty() { "" } else { "," };
-            let plain = OnCallEvent::parse(&format!("{{{ours}}}"), &DialPlan::default());
-            let padded = OnCallEvent::parse(&format!("{{{inside}{separator}{ours}}}"), &DialPlan::default());
+            let plain = OnCallEvent::parse(&format!("{{{ours}}}"), None);
+            let padded = OnCallEvent::parse(&format!("{{{inside}{separator}{ours}}}"), None);
             prop_assert_eq!(padded, plain);
         }
     }

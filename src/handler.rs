@@ -88,7 +88,7 @@ impl HookHandler {
         match hook {
             Hook::Connect => with_rest_client_config(&body).map(Answer::Echo).map_err(bad),
             Hook::OnCallEvent => {
-                let event = OnCallEvent::parse(&body, &self.config.dial_plan).map_err(bad)?;
+                let event = OnCallEvent::parse(&body, self.config.phone_region).map_err(bad)?;
                 Ok(self.on_call(&event, body, record).await)
             }
         }

@@ -64,10 +64,12 @@ async fn a_wrong_value_is_named_and_shown() {
     ] {
         assert_eq!(refused(&[(name, Some(value))]).await, format!("{name} is `{value}`; {problem}"));
     }
-    assert_eq!(
-        refused(&[("TRUNK_PREFIX", Some("8")), ("INTERNATIONAL_PREFIX", Some("810"))]).await,
-        "TRUNK_PREFIX is `8` and INTERNATIONAL_PREFIX is `810`; a trunk prefix needs a country code"
-    );
+    for region in ["Russia", "XX", "7", "R"] {
+        assert_eq!(
+            refused(&[("PHONE_REGION", Some(region))]).await,
+            format!("PHONE_REGION is `{region}`; expected the ISO 3166 code of a country, such as `US` or `DE`")
+        );
+    }
 }
 
 #[tokio::test]
@@ -92,6 +94,10 @@ async fn every_problem_is_named_at_once() {
 #[tokio::test]
 async fn a_secret_is_never_shown() {
     let message = refused(&[("WCS_HOOK_SECRET", Some("one-secret,,two-secret"))]).await;
+    assert_eq!(
+        refused(&[("WCS_HOOK_SECRET", Some(" \t"))]).await,
+        "WCS_HOOK_SECRET holds only white space; expected a secret, or nothing at all"
+    );
     assert_eq!(message, "WCS_HOOK_SECRET holds 3 parts (not shown); expected one secret, or two separated by a comma");
 }
 
@@ -118,7 +124,7 @@ async fn empty_values_count_as_not_set_and_words_may_be_in_any_case() {
     let environment = [
         ("LOG_LEVEL", "INFO"),
         ("WCS_HOOK_SECRET", ""),
-        ("COUNTRY_CODE", ""),
+        ("PHONE_REGION", ""),
         ("AWS_ENDPOINT_URL", ""),
         ("AWS_LAMBDA_MAX_CONCURRENCY", ""),
     ];

@@ -205,11 +205,10 @@ async fn no_app_can_address_the_items_of_another() {
 }
 
 #[tokio::test]
-async fn a_dial_plan_is_applied_to_both_parties() {
+async fn the_region_completes_the_numbers_of_both_parties() {
     let rule = item("PARTY#defaultApp#+74951234567", "CALLER#+15551234567", allow());
     let table = Table::of(&[rule]).await;
-    let plan = [("COUNTRY_CODE", "7"), ("TRUNK_PREFIX", "8"), ("INTERNATIONAL_PREFIX", "810")];
-    let mut sandbox = Sandbox::start(&table.endpoint, &plan).await;
+    let mut sandbox = Sandbox::start(&table.endpoint, &[("PHONE_REGION", "RU")]).await;
     assert_eq!(sandbox.invoke(&call("810 1 555 123-45-67", "8 (495) 123-45-67")).await.status, 200);
 }
 

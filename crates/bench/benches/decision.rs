@@ -3,7 +3,7 @@
 use callgate::event::OnCallEvent;
 use callgate::lambda_http;
 use callgate::store::item::{self, Attributes};
-use callgate_core::{App, Call, DialPlan, Effect, Party, PartyId, Pattern, Permissions, Rule, Rules, decide};
+use callgate_core::{App, Call, Effect, Party, PartyId, Pattern, Permissions, Rule, Rules, decide};
 use divan::{AllocProfiler, Bencher, black_box};
 
 #[global_allocator]
@@ -18,8 +18,7 @@ fn main() {
 /// Parses some spellings of a party.
 #[divan::bench(args = ["PPP009", "+7 (495) 123-45-67", "8 495 123-45-67", "\"Ivan\" <sip:%2B74951234567@example.com;user=phone>"])]
 fn parse_party_id(bencher: Bencher<'_, '_>, text: &str) {
-    let plan = DialPlan::new(Some("7"), Some("8"), Some("810")).unwrap_or_default();
-    bencher.bench(|| PartyId::new(black_box(text), &plan));
+    bencher.bench(|| PartyId::new(black_box(text), None));
 }
 
 /// Decodes a party's item with this number of patterns.
@@ -47,7 +46,7 @@ fn parse_event(bencher: Bencher<'_, '_>) {
 
 fn parse_call() -> Option<Call> {
     let request = lambda_http::request::from_str(EVENT).ok()?;
-    OnCallEvent::parse(str::from_utf8(request.body()).ok()?, &DialPlan::default()).ok().map(|event| event.call)
+    OnCallEvent::parse(str::from_utf8(request.body()).ok()?, None).ok().map(|event| event.call)
 }
 
 /// Returns a callee with this number of patterns. Only the last one matches the caller.

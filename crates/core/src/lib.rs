@@ -9,15 +9,18 @@ mod hours;
 mod id;
 mod pattern;
 mod permissions;
+mod phone;
+mod text;
 mod trace;
 
 pub use decide::{Applicability, Decision, Door, InvalidRecord, RecordLocation, RuleKey, decide};
 pub use hours::{Hours, HoursError, Window};
-pub use id::{AppKey, DialPlan, DialPlanError, IdError, PartyId};
+pub use id::{AppKey, IdError, PartyId};
 pub use pattern::{Pattern, PatternError};
 pub use permissions::{
     App, Effect, MediaSet, ParseError, ParsedItem, Party, Permissions, Rule, Rules, Status, has_expired,
 };
+pub use phone::{PhoneRegion, PhoneRegionError};
 pub use trace::{EvaluatedRule, Trace, trace};
 
 /// A call to decide: may `caller` call `callee` inside `app`, with these media?

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::id::{self, DialPlan, IdError, PartyId};
+use crate::id::{self, IdError, PartyId};
+use crate::phone::{PhoneRegion, check_digits, number};
+use crate::text::fold;
 
 /// The specificity of an id: more than any prefix.
 pub(crate) const EXACT: usize = usize::MAX;
@@ -37,38 +39,43 @@ impl Pattern {
     ///
     /// # Errors
     /// When a `*` is not the last character, or the rest is not a valid id.
-    pub fn new(text: &str, plan: &DialPlan) -> Result<Self, PatternError> {
+    pub fn new(text: &str, region: Option<PhoneRegion>) -> Result<Self, PatternError> {
+        let text = fold(text);
         let text = text.trim();
         let literal = text.strip_suffix('*').unwrap_or(text);
+        if is_feature_code(text) || literal.len() == text.len() {
+            let id = PartyId::required(text, region)?;
+            // `sip:%2a@host` is the id `*`, which would mean everyone once it is stored.
+            return match Self::from_stored(id.as_str()) {
+                Self::Exact(id) if is_feature_code(&id) || !id.contains('*') => Ok(Self::Exact(id)),
+                _ => Err(PatternError::StarInside),
+            };
+        }
         if literal.contains('*') {
             return Err(PatternError::StarInside);
         }
-        if literal.len() == text.len() {
-            let id = PartyId::new(text, plan)?;
-            // `sip:%2a@host` is the id `*`, which would mean everyone once it is stored.
-            return if id.as_str().contains('*') {
-                Err(PatternError::StarInside)
-            } else {
-                Ok(Self::Exact(id.as_str().to_owned()))
-            };
-        }
+        let literal = literal.trim_end();
         if literal.is_empty() {
             return Ok(Self::Everyone);
         }
-        // A prefix is a part of an id: there is no URI to parse, and the length of the number, which the dial plan
-        // needs, is not known.
+        // A prefix is a part of an id: there is no URI to parse, and the length of the number, which its region needs, is
+        // not known.
         if id::strip_scheme(literal).is_some() {
             return Err(PatternError::Scheme);
         }
-        let literal = id::number(literal).map_or_else(|| literal.to_owned(), std::borrow::Cow::into_owned);
-        id::check(&literal)?;
-        Ok(Self::Prefix(literal))
+        let Some(number) = number(literal) else {
+            id::check(literal)?;
+            return Ok(Self::Prefix(literal.to_owned()));
+        };
+        check_digits(&number)?;
+        Ok(Self::Prefix(number.into_owned()))
     }
 
     /// Parses a pattern as it is stored. Any text is accepted; one that is not canonical never matches.
     #[must_use]
     pub fn from_stored(key: &str) -> Self {
         match key.strip_suffix('*') {
+            _ if is_feature_code(key) => Self::Exact(key.to_owned()),
             Some("") => Self::Everyone,
             Some(prefix) => Self::Prefix(prefix.to_owned()),
             None => Self::Exact(key.to_owned()),
@@ -80,7 +87,8 @@ impl Pattern {
     pub fn matches(&self, id: &PartyId) -> bool {
         match self {
             Self::Everyone => true,
-            Self::Prefix(prefix) => id.as_str().starts_with(prefix.as_str()),
+            // A withheld number has no digits or letters to start with.
+            Self::Prefix(prefix) => id.as_str().starts_with(prefix.as_str()) && !id.is_anonymous(),
             Self::Exact(exact) => id.as_str() == exact,
         }
     }
@@ -94,6 +102,13 @@ impl Pattern {
             Self::Exact(_) => EXACT,
         }
     }
+}
+
+/// Whether the text is what a phone sends for a service of its exchange, such as `*98` or `*21#`, and so an id.
+fn is_feature_code(text: &str) -> bool {
+    text.starts_with(['*', '#'])
+        && text.contains(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'*' | b'#'))
 }
 
 /// The pattern as it is stored.
@@ -112,12 +127,12 @@ mod tests {
     use super::*;
 
     fn stored(text: &str) -> String {
-        Pattern::new(text, &DialPlan::default()).unwrap().to_string()
+        Pattern::new(text, None).unwrap().to_string()
     }
 
     #[track_caller]
     fn check_match(key: &str, id: &str, expected: bool) {
-        let id = PartyId::new(id, &DialPlan::default()).unwrap();
+        let id = PartyId::new(id, None).unwrap();
         assert_eq!(Pattern::from_stored(key).matches(&id), expected, "{key} ~ {id}");
     }
 
@@ -129,16 +144,22 @@ mod tests {
         assert_eq!(stored("PPP*"), "PPP*");
         assert_eq!(stored("sip:PPP009@example.com"), "PPP009");
         assert_eq!(stored("Private"), "anonymous");
+        assert_eq!(stored("+1\u{202f}555*"), "+1555*");
+        assert_eq!(stored("+49 (0)30*"), "+4930*");
+        assert_eq!(stored("\u{2068}+7495*\u{2069}"), "+7495*");
+        for code in ["*98", "*21#", "#31#", "*#06#", "*98*", "*21*5550100#"] {
+            assert_eq!(stored(code), code);
+        }
     }
 
     #[test]
     fn invalid_patterns_are_rejected() {
-        let error = |text| Pattern::new(text, &DialPlan::default()).unwrap_err();
+        let error = |text| Pattern::new(text, None).unwrap_err();
         assert_eq!(error("79*5"), PatternError::StarInside);
         assert_eq!(error("**"), PatternError::StarInside);
-        assert_eq!(error("*98"), PatternError::StarInside);
+        assert_eq!(error("*x98"), PatternError::StarInside);
         // A percent-encoded `*` is part of the id, and must not become a wildcard.
-        for star in ["sip:%2a@x", "sip:+7495%2A", "tel:*98", "sip:9*8@x"] {
+        for star in ["sip:%2a@x", "sip:+7495%2A@x", "sip:9*8@x", "sip:%2a%2a@x"] {
             assert_eq!(error(star), PatternError::StarInside, "{star}");
         }
         assert_eq!(error("a@b*"), PatternError::Id(IdError::Forbidden('@')));
@@ -157,6 +178,11 @@ mod tests {
         check_match("PPP009", "PPP009", true);
         check_match("PPP009", "PPP0091", false);
         check_match("98*", "98*", true);
+        check_match("*98", "sip:*98@x", true);
+        check_match("*98*", "*98*", true);
+        check_match("*98*", "*981", false);
+        check_match("a*", "anonymous", false);
+        check_match("anonymous", "anonymous", true);
         check_match("+7 495*", "+74951234567", false);
         check_match("", "anonymous", false);
     }

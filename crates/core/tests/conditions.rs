@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use callgate_core::{
-    App, AppKey, Applicability, Call, Decision, DialPlan, Door, Effect, EpochSeconds, Hours, MediaSet, ParsedItem,
-    Party, PartyId, Pattern, Permissions, Rule, RuleKey, Status, decide, trace,
+    App, AppKey, Applicability, Call, Decision, Door, Effect, EpochSeconds, Hours, MediaSet, ParsedItem, Party,
+    PartyId, Pattern, Permissions, Rule, RuleKey, Status, decide, trace,
 };
 
 /// 2026-11-23, a Monday, 12:00 UTC.
@@ -13,7 +13,7 @@ const HOUR: EpochSeconds = 60 * 60;
 const DAY: EpochSeconds = 24 * HOUR;
 
 fn call() -> Call {
-    let id = |text| PartyId::new(text, &DialPlan::default()).unwrap();
+    let id = |text| PartyId::new(text, None).unwrap();
     let media = MediaSet { audio: true, video: false };
     Call { app: AppKey::new("app").unwrap(), caller: id("caller"), callee: id("callee"), media }
 }

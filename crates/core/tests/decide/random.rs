@@ -142,16 +142,16 @@ prop_compose! {
     }
 }
 
-/// A table, a call with its caller and callee as WCS may send them, and whether there is a dial plan.
+/// A table, a call with its caller and callee as WCS may send them, and whether numbers are dialled in Russia.
 pub(crate) type Case = (Table, String, String, MediaSet, bool);
 
-/// Generates cases whose ids are letters, without hours and without a dial plan.
+/// Generates cases whose ids are letters, without hours and without a region.
 pub(crate) fn plain_case() -> impl Strategy<Value = Case> {
     (any_table(), any_id(), any_id(), any_media())
         .prop_map(|(table, caller, callee, media)| (table, caller, callee, media, false))
 }
 
-/// Generates cases with numbers in all spellings and with hours, half of them with a dial plan.
+/// Generates cases with numbers in all spellings and with hours, half of them with a region.
 pub(crate) fn full_case() -> impl Strategy<Value = Case> {
     let id = || prop::sample::select(&NUMBERS[..]).prop_map(str::to_owned);
     let spelling = || prop::sample::select(&SPELLINGS[..]).prop_map(str::to_owned);

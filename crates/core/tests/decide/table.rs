@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use callgate_core::{
-    App, AppKey, Call, Decision, DialPlan, Effect, EpochSeconds, MediaSet, ParseError, ParsedItem, Party, PartyId,
-    Pattern, Permissions, Rule, Status, decide, trace,
+    App, AppKey, Call, Decision, Effect, EpochSeconds, MediaSet, ParseError, ParsedItem, Party, PartyId, Pattern,
+    Permissions, Rule, Status, decide, trace,
 };
 
 pub(crate) const NOW: EpochSeconds = 1_000;
@@ -171,6 +171,6 @@ impl Table {
 }
 
 pub(crate) fn call(caller: &str, callee: &str, media: MediaSet) -> Call {
-    let id = |text| PartyId::new(text, &DialPlan::default()).unwrap();
+    let id = |text| PartyId::new(text, None).unwrap();
     Call { app: AppKey::new("defaultApp").unwrap(), caller: id(caller), callee: id(callee), media }
 }

@@ -1,0 +1,115 @@
+//! Numbers: their separators, and the form that a region's dialling habits give them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use rlibphonenumber::enums::Region;
+use rlibphonenumber::{PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, ValidationError};
+
+use crate::id::IdError;
+use crate::text::{digit, is_separator};
+
+/// Numbers with fewer digits are mostly extensions and service numbers. Only valid ones take their international form.
+const MIN_DIGITS: usize = 8;
+
+/// An E.164 number has at most 15 digits; an international prefix adds three.
+const MAX_DIGITS: usize = 18;
+
+/// The most digits of a country code (ITU-T E.164).
+const MAX_COUNTRY_CODE: usize = 3;
+
+/// A country or territory, whose dialling habits complete national numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PhoneRegion(Region);
+
+/// The text is not the code of a region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not the ISO 3166 code of a country, such as `US` or `DE`")]
+pub struct PhoneRegionError;
+
+impl FromStr for PhoneRegion {
+    type Err = PhoneRegionError;
+
+    /// Parses an ISO 3166-1 alpha-2 code, in any case.
+    fn from_str(code: &str) -> Result<Self, Self::Err> {
+        let region = Region::from_code(&code.to_ascii_uppercase()).map_err(|_| PhoneRegionError)?;
+        // Any two letters are a `Region`.
+        let is_known = PHONE_NUMBER_UTIL.get_country_code_for_region(region).is_some();
+        if is_known { Ok(Self(region)) } else { Err(PhoneRegionError) }
+    }
+}
+
+/// The ISO 3166-1 alpha-2 code.
+impl fmt::Display for PhoneRegion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.as_region_str())
+    }
+}
+
+impl PhoneRegion {
+    /// The international form of a number without separators that is dialled in this region. `None` when the number stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// [`IdError::TooManyDigits`] when no number can be so long. Digits added at the end must not make it another party.
+    pub(crate) fn international(self, number: &str) -> Result<Option<String>, IdError> {
+        let parsed = match PHONE_NUMBER_UTIL.parse(number, Some(self.0)) {
+            Ok(parsed) => parsed,
+            Err(ParseError::TooLongNsn) => return Err(IdError::TooManyDigits(number.trim_start_matches('+').len())),
+            Err(_) => return Ok(None),
+        };
+        let e164 = || parsed.format_as(PhoneNumberFormat::E164).into_owned();
+        if parsed.is_valid() {
+            return Ok(Some(e164()));
+        }
+        // Reading it again could remove digits after the country code, and with them the start that a rule is about.
+        if number.starts_with('+') || number.len() < MIN_DIGITS {
+            return Ok(None);
+        }
+        match parsed.is_possible_with_reason() {
+            // A length between those that are possible is one with added digits, too.
+            Ok(_) | Err(ValidationError::TooLong | ValidationError::InvalidLength) => {
+                let e164 = e164();
+                Ok(Some(self.international(&e164)?.unwrap_or(e164)))
+            }
+            Err(ValidationError::InvalidCountryCode | ValidationError::TooShort) => Ok(None),
+        }
+    }
+}
+
+/// A number without separators, and without the trunk zero of `+49 (0) 30`. `None` when the folded text is not a number.
+pub(crate) fn number(text: &str) -> Option<Cow<'_, str>> {
+    let (plus, digits) = text.strip_prefix('+').map_or(("", text), |digits| ("+", digits));
+    let starts = digits
+        .starts_with(|c: char| digit(c).is_some() || matches!(c, '(' | '[') || (!plus.is_empty() && is_separator(c)));
+    if !starts || !digits.chars().all(|c| c.is_ascii_digit() || is_separator(c) || digit(c).is_some()) {
+        return None;
+    }
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Cow::Borrowed(text));
+    }
+    let digits = if plus.is_empty() { Cow::Borrowed(digits) } else { without_trunk_zero(digits) };
+    let digits: String = digits.chars().filter_map(digit).collect();
+    (!digits.is_empty()).then(|| Cow::Owned(format!("{plus}{digits}")))
+}
+
+/// Checks the length of a number.
+pub(crate) fn check_digits(number: &str) -> Result<(), IdError> {
+    let digits = number.trim_start_matches('+').len();
+    if digits > MAX_DIGITS { Err(IdError::TooManyDigits(digits)) } else { Ok(()) }
+}
+
+/// Removes a `(0)` that follows a country code.
+fn without_trunk_zero(digits: &str) -> Cow<'_, str> {
+    let Some((code, rest)) = digits.split_once('(') else { return Cow::Borrowed(digits) };
+    let zero = rest
+        .split_once(')')
+        .filter(|(inside, _)| inside.chars().filter(|c| !c.is_whitespace()).map(digit).eq([Some('0')]));
+    match zero {
+        Some((_, rest)) if (1..=MAX_COUNTRY_CODE).contains(&code.chars().filter_map(digit).count()) => {
+            Cow::Owned(format!("{code} {rest}"))
+        }
+        _ => Cow::Borrowed(digits),
+    }
+}
