@@ -204,9 +204,7 @@ fn the_function_reads_every_variable_of_the_template() {
         ("HookSecret", "of-this-test"),
         ("AllowedSources", "46.101.108.90/32"),
         ("DynamoDbEndpointUrl", "https://dynamodb.eu-central-1.amazonaws.com"),
-        ("CountryCode", "7"),
-        ("TrunkPrefix", "8"),
-        ("InternationalPrefix", "810"),
+        ("PhoneRegion", "RU"),
     ];
     for parameters in [&everything[..], &[]] {
         let function = Template::with(parameters).resources("AWS::Serverless::Function").remove(0);
@@ -238,8 +236,6 @@ fn a_stack_without_a_secret_is_refused() {
     assert_eq!(broken(&[secret]), 0);
     assert_eq!(broken(&[secret, ("HookSecretArn", "arn")]), 1, "two secrets");
     assert_eq!(broken(&[secret, ("TableName", "a"), ("ExistingTableName", "b")]), 1, "two tables");
-    assert_eq!(broken(&[secret, ("TrunkPrefix", "8")]), 1, "no country code");
-    assert_eq!(broken(&[secret, ("TrunkPrefix", "8"), ("CountryCode", "7")]), 0);
 }
 
 #[test]
