@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes};
-use callgate_core::{EpochSeconds, ParseError, Rule};
+use callgate_core::{Door, EpochSeconds, ParseError, Pattern, Rule};
 
 use crate::item_kind::ItemKind;
 use crate::rule_row::RuleRow;
@@ -25,6 +25,30 @@ pub struct StoredRule {
 }
 
 impl StoredRule {
+    /// The door whose list holds the rule. `None` for a pair item, which decides at the doors of both parties.
+    #[must_use]
+    pub fn door(&self) -> Option<Door> {
+        match self.list? {
+            "callers" => Some(Door::App),
+            "outgoing" => Some(Door::Caller),
+            _ => Some(Door::Callee),
+        }
+    }
+
+    /// The callers and callees that it matches. Only the entry of a list can be a pattern: the party that the list belongs
+    /// to, and both parties of a pair item, are ids, even if they end in `*`.
+    #[must_use]
+    pub fn patterns(&self) -> (Pattern, Pattern) {
+        let Self { app: _, from, to, list: _, entry, rule: _ } = self;
+        let exact = |id: &String| Pattern::Exact(id.clone());
+        match self.door() {
+            None => (exact(from), exact(to)),
+            Some(Door::App) => (Pattern::from_stored(entry), Pattern::Everyone),
+            Some(Door::Caller) => (exact(from), Pattern::from_stored(entry)),
+            Some(Door::Callee) => (Pattern::from_stored(entry), exact(to)),
+        }
+    }
+
     /// The rule as a row. For a rule that could not be parsed, it contains only the parties.
     #[must_use]
     pub fn row(&self) -> RuleRow {

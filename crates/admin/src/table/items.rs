@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
 use callgate::store::item::{Attributes, Key, PK};
 
 use super::Table;
@@ -100,6 +101,29 @@ impl Table {
     }
 }
 
+impl Table {
+    /// Writes several items at once. `false` when a condition no longer holds, or another writer is writing one of the items;
+    /// nothing is written then.
+    pub(crate) async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<bool> {
+        const CHANGED: [&str; 2] = ["ConditionalCheckFailed", "TransactionConflict"];
+        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                let reasons = match error.as_service_error() {
+                    Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                        canceled.cancellation_reasons()
+                    }
+                    _ => &[],
+                };
+                if reasons.iter().filter_map(|it| it.code()).any(|code| CHANGED.contains(&code)) {
+                    return Ok(false);
+                }
+                Err(self.request_error("cannot write to the table", &error))
+            }
+        }
+    }
+}
+
 /// An update of one item, in DynamoDB's expression language.
 pub(crate) struct Update<'a> {
     pub(crate) key: &'a Key,
@@ -133,11 +157,11 @@ impl Expression {
     }
 
     // DynamoDB refuses empty maps.
-    fn names(&self) -> Option<HashMap<String, String>> {
+    pub(crate) fn names(&self) -> Option<HashMap<String, String>> {
         (!self.names.is_empty()).then(|| self.names.clone())
     }
 
-    fn values(self) -> Option<HashMap<String, AttributeValue>> {
+    pub(crate) fn values(self) -> Option<HashMap<String, AttributeValue>> {
         (!self.values.is_empty()).then_some(self.values)
     }
 }
