@@ -50,6 +50,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a write may have succeeded all the same, because no answer came.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Request { code: None, .. })
+    }
+
     /// An error of the AWS SDK, for a request to this table at this endpoint (`None` means the region's own).
     pub(crate) fn request<E>(
         action: impl Into<String>,

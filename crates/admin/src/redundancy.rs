@@ -52,9 +52,15 @@ pub struct Redundancy {
 ///
 /// The answer is conservative: parties that the rule does not name may have any rules of their own.
 #[must_use]
-pub fn why_redundant(target: &RuleTarget, rule: &Rule, context: &Context, now: EpochSeconds) -> Option<Redundancy> {
+pub fn why_redundant(
+    target: &RuleTarget,
+    owner: &RuleOwner,
+    rule: &Rule,
+    context: &Context,
+    now: EpochSeconds,
+) -> Option<Redundancy> {
     let RuleTarget { app, from, to } = target;
-    let door = match target.owner().ok()? {
+    let door = match owner {
         RuleOwner::App => Some(Door::App),
         RuleOwner::Caller(_) => Some(Door::Caller),
         RuleOwner::Callee(_) => Some(Door::Callee),
@@ -610,8 +616,8 @@ mod tests {
             let callee = Ok(Some(Party { incoming, ..Party::default() }));
             Context { app: Ok(Some(app)), caller: Ok(None), callee, pair: Ok(None) }
         };
-        let redundancy = why_redundant(&target, &deny, &context(20), 0).unwrap();
+        let redundancy = why_redundant(&target, &target.owner().unwrap(), &deny, &context(20), 0).unwrap();
         assert_eq!(redundancy, Redundancy { why: "the app's rule `*` denies these calls".to_owned(), is_denied: true });
-        assert_eq!(why_redundant(&target, &deny, &context(MAX_RELATED), 0), None);
+        assert_eq!(why_redundant(&target, &target.owner().unwrap(), &deny, &context(MAX_RELATED), 0), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The callers and callees of a rule, and where in the table it is stored.
 
 use callgate::store::item::{Attributes, Key};
-use callgate_core::{AppKey, DialPlan, PartyId, Pattern};
+use callgate_core::{AppKey, DialPlan, Door, PartyId, Pattern};
 
 use crate::error::{Error, Result};
 
@@ -44,20 +44,36 @@ impl RuleTarget {
     /// # Errors
     /// [`Error::InvalidInput`] for a rule from a pattern to a prefix: no item can hold it.
     pub fn owner(&self) -> Result<RuleOwner> {
+        self.owner_at(None)
+    }
+
+    /// The item whose list for this door holds a rule with this target. Without a door, the item that the rule belongs to.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] when the door has no place for such a rule.
+    pub fn owner_at(&self, door: Option<Door>) -> Result<RuleOwner> {
         let id = |text: &str| {
             // A canonical id stays as it is under any dial plan.
             PartyId::new(text, &DialPlan::default()).map_err(|error| Error::InvalidInput(format!("`{text}` {error}")))
         };
-        Ok(match (&self.from, &self.to) {
-            (Pattern::Exact(caller), Pattern::Exact(callee)) => RuleOwner::Pair(id(caller)?, id(callee)?),
-            (_, Pattern::Exact(callee)) => RuleOwner::Callee(id(callee)?),
-            (Pattern::Exact(caller), _) => RuleOwner::Caller(id(caller)?),
-            (_, Pattern::Everyone) => RuleOwner::App,
-            (from, to) => {
-                return Err(Error::InvalidInput(format!(
+        let misplaced = |text: String| Err(Error::InvalidInput(text));
+        Ok(match (door, &self.from, &self.to) {
+            (None, Pattern::Exact(caller), Pattern::Exact(callee)) => RuleOwner::Pair(id(caller)?, id(callee)?),
+            (None | Some(Door::Callee), _, Pattern::Exact(callee)) => RuleOwner::Callee(id(callee)?),
+            (None | Some(Door::Caller), Pattern::Exact(caller), _) => RuleOwner::Caller(id(caller)?),
+            (None | Some(Door::App), _, Pattern::Everyone) => RuleOwner::App,
+            (None, from, to) => {
+                return misplaced(format!(
                     "`{from}` to `{to}` are two patterns; a rule from a pattern must go to one party or to `*`, and a \
                      rule to a prefix must come from one party: write one rule for each party"
-                )));
+                ));
+            }
+            (Some(Door::App), _, to) => return misplaced(format!("a rule of door `app` goes to `*`, not to `{to}`")),
+            (Some(Door::Caller), from, _) => {
+                return misplaced(format!("a rule of door `caller` comes from one party, not from `{from}`"));
+            }
+            (Some(Door::Callee), _, to) => {
+                return misplaced(format!("a rule of door `callee` goes to one party, not to `{to}`"));
             }
         })
     }
@@ -106,24 +122,37 @@ impl RuleOwner {
 }
 
 impl RuleLocation {
-    /// The locations at which a rule between exactly these texts may be stored, even if no call can match it.
+    /// The location of a rule between exactly these texts, even if no call can match them. Without a door, it is where
+    /// rules between such texts are stored: a pair item, if neither is a pattern.
     #[must_use]
-    pub fn literal(app: &AppKey, from: &str, to: &str) -> Vec<Self> {
+    pub fn literal(app: &AppKey, from: &str, to: &str, door: Option<Door>) -> Self {
         let app_key = Key::app(app);
         let party = |id: &str| {
             let app = app_key.pk.strip_prefix("APP#").unwrap_or_default();
             Key { pk: format!("PARTY#{app}#{id}"), sk: "PARTY".to_owned() }
         };
-        let outgoing = Self { key: party(from), entry: Some(("outgoing", to.to_owned())) };
-        let incoming = Self { key: party(to), entry: Some(("incoming", from.to_owned())) };
-        match (from.ends_with('*'), to.ends_with('*')) {
-            (true, true) => vec![Self { key: app_key, entry: Some(("callers", from.to_owned())) }],
-            (true, false) => vec![incoming],
-            (false, true) => vec![outgoing],
-            (false, false) => {
-                vec![Self { key: Key { sk: format!("CALLER#{from}"), ..party(to) }, entry: None }, incoming, outgoing]
-            }
+        let default = match (from.ends_with('*'), to.ends_with('*')) {
+            (true, true) => Some(Door::App),
+            (true, false) => Some(Door::Callee),
+            (false, true) => Some(Door::Caller),
+            (false, false) => None,
+        };
+        match door.or(default) {
+            Some(Door::App) => Self { key: app_key, entry: Some(("callers", from.to_owned())) },
+            Some(Door::Caller) => Self { key: party(from), entry: Some(("outgoing", to.to_owned())) },
+            Some(Door::Callee) => Self { key: party(to), entry: Some(("incoming", from.to_owned())) },
+            None => Self { key: Key { sk: format!("CALLER#{from}"), ..party(to) }, entry: None },
         }
+    }
+
+    /// The door that reads this location. `None` for a pair item, which decides at doors `caller` and `callee`.
+    #[must_use]
+    pub fn door(&self) -> Option<Door> {
+        self.entry.as_ref().map(|(list, _)| match *list {
+            "callers" => Door::App,
+            "outgoing" => Door::Caller,
+            _ => Door::Callee,
+        })
     }
 
     /// The entry at this location, in the item as it was read.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use callgate::store::item::{self, Attributes, Key, PK, SK};
-use callgate_core::{EpochSeconds, ParseError, ParsedItem, Party, PartyId, Rule};
+use callgate::store::item::{self, Attributes, EXPIRES_AT, Key, PK, SK};
+use callgate_core::{Door, EpochSeconds, ParseError, ParsedItem, Party, PartyId, Rule, has_expired};
 
 use crate::dial_plan_warning::DialPlanWarning;
 use crate::error::{Error, Result};
@@ -17,6 +17,9 @@ use crate::wording::is_same_rule;
 /// The attributes of a stored rule. A pair item is only replaced if none of them changed since it was read.
 pub(crate) const RULE_ATTRIBUTES: [&str; 7] =
     ["effect", "media", "hours", "expires_at", "note", "updated_at", "updated_by"];
+
+/// The attributes of apps and parties that mean something. A whole item is only replaced if none was added since it was read.
+pub(crate) const ITEM_ATTRIBUTES: [&str; 6] = ["status", "callers", "incoming", "outgoing", EXPIRES_AT, "note"];
 
 /// The author of a change and its time. Stored with every rule as `updated_by` and `updated_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +41,13 @@ pub struct RuleChange {
     pub redundant: Option<String>,
     /// The patterns that the dial plan rewrites, in words.
     pub dial_plan_warning: Option<String>,
+    /// When the party that holds the rule expires, if it does.
+    pub party_expires_at: Option<EpochSeconds>,
+    /// Whether that party has expired. It counts as absent then, so the rule replaces everything in its item but the note.
+    pub is_party_expired: bool,
+    /// Whether the item is a party's. One that cannot be parsed refuses its calls whatever its expiry.
+    may_expire: bool,
+    planned_at: EpochSeconds,
     location: RuleLocation,
     item: Option<Attributes>,
     previous: PreviousRule,
@@ -54,6 +64,21 @@ impl RuleChange {
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         matches!(self.previous(), Some(Ok(previous)) if is_same_rule(previous, &self.rule))
+    }
+
+    /// Whether this very change is stored already, which is so when the answer to a write was lost.
+    #[must_use]
+    pub fn is_written_by(&self, author: &Author) -> bool {
+        let is_author = |rule: &Rule| {
+            rule.updated_at == Some(author.at) && rule.updated_by.as_deref() == Some(author.name.as_str())
+        };
+        self.is_unchanged() && matches!(self.previous(), Some(Ok(previous)) if is_author(previous))
+    }
+
+    /// Whether the same rule was stored when the other change was planned.
+    #[must_use]
+    pub fn has_same_previous(&self, other: &Self) -> bool {
+        self.previous.is_same(&other.previous)
     }
 }
 
@@ -73,21 +98,65 @@ impl Revocation {
     pub fn rule(&self) -> Result<&Rule, &ParseError> {
         self.rule.as_ref()
     }
+
+    /// Whether the same rule was stored when the other revocation was planned.
+    #[must_use]
+    pub fn has_same_previous(&self, other: &Self) -> bool {
+        self.previous.is_same(&other.previous)
+    }
 }
 
 impl Table {
     /// Compares a rule with what is stored now, and checks what it would change. Writes nothing.
     ///
+    /// `door` selects the list where a rule could stand in two: with [`Door::App`], the rule of one caller to `*` is one of
+    /// the app's, not the caller's.
+    ///
     /// # Errors
     /// [`Error::InvalidInput`] when no item can hold such a rule, or why the table cannot be read.
-    pub async fn plan_rule(&self, target: RuleTarget, rule: Rule, now: EpochSeconds) -> Result<RuleChange> {
-        let owner = target.owner()?;
+    pub async fn plan_rule(
+        &self,
+        target: RuleTarget,
+        door: Option<Door>,
+        rule: Rule,
+        now: EpochSeconds,
+    ) -> Result<RuleChange> {
+        if let (Some(door), false) = (door, target.has_pattern()) {
+            return Err(Error::InvalidInput(format!(
+                "a rule between two parties decides at doors `caller` and `callee`, so it cannot be written for door `{}` \
+                 alone; leave the door out",
+                door.as_str()
+            )));
+        }
+        let owner = target.owner_at(door)?;
         let location = target.location_in(&owner);
         let (context, item) = Box::pin(self.rule_context(&target, &owner)).await?;
-        let redundant = why_redundant(&target, &rule, &context, now).map(|it| it.why);
+        let redundant = why_redundant(&target, &owner, &rule, &context, now).map(|it| it.why);
         let dial_plan_warning = DialPlanWarning::for_target(&target, self.dial_plan()).map(|(_, text)| text);
-        let previous = PreviousRule::of(&location, item.as_ref());
-        Ok(RuleChange { target, rule, redundant, dial_plan_warning, location, item, previous })
+        let party = match &owner {
+            RuleOwner::Caller(_) => &context.caller,
+            RuleOwner::Callee(_) => &context.callee,
+            RuleOwner::App | RuleOwner::Pair(..) => &Ok(None),
+        };
+        let may_expire = matches!(owner, RuleOwner::Caller(_) | RuleOwner::Callee(_)) && party.is_ok();
+        let valid_party = party.as_ref().ok().and_then(Option::as_ref);
+        let party_expires_at = valid_party.and_then(|party| party.expires_at);
+        let is_party_expired = has_expired(party_expires_at, now);
+        let previous = PreviousRule::of(&location, item.as_ref().filter(|_| !is_party_expired));
+        let planned_at = now;
+        Ok(RuleChange {
+            target,
+            rule,
+            redundant,
+            dial_plan_warning,
+            party_expires_at,
+            is_party_expired,
+            may_expire,
+            planned_at,
+            location,
+            item,
+            previous,
+        })
     }
 
     /// Writes a planned rule. `false` when the stored rule changed meanwhile; nothing is written then, so plan it again.
@@ -95,48 +164,55 @@ impl Table {
     /// # Errors
     /// [`Error::InvalidItem`] when the item's list is not a list of rules, or why the table cannot be written to.
     pub async fn write_rule(&self, change: &RuleChange, author: &Author) -> Result<bool> {
-        let RuleChange { rule, location, item, previous, .. } = change;
+        let RuleChange { rule, location, item, previous, is_party_expired, may_expire, planned_at, .. } = change;
         let rule = Rule { updated_at: Some(author.at), updated_by: Some(author.name.clone()), ..rule.clone() };
         let rule = item::write_rule(&rule);
+        let key = &location.key;
         let mut expression = Expression::default();
-        let (update, condition) = match &location.entry {
-            None => {
-                let condition = previous.pair_condition(&mut expression);
-                let gone: Vec<_> = match &previous.stored {
-                    Some(AttributeValue::M(stored)) => {
-                        stored.keys().filter(|name| !rule.contains_key(*name)).cloned().collect()
-                    }
-                    _ => Vec::new(),
-                };
-                let set: Vec<_> = rule
-                    .into_iter()
-                    .map(|(name, value)| format!("{} = {}", expression.name(&name), expression.value(value)))
-                    .collect();
-                let remove: Vec<_> = gone.iter().map(|name| expression.name(name)).collect();
-                let remove = if remove.is_empty() { String::new() } else { format!(" REMOVE {}", remove.join(", ")) };
-                (format!("SET {}{remove}", set.join(", ")), condition)
+        let Some((list, entry)) = &location.entry else {
+            let condition = expression.unchanged(item.as_ref(), &RULE_ATTRIBUTES);
+            return self.replace(key, rule, condition, expression).await;
+        };
+        if *is_party_expired {
+            let rules = AttributeValue::M([(entry.clone(), AttributeValue::M(rule))].into());
+            return self.replace_expired(key, item.as_ref(), [((*list).to_owned(), rules)].into()).await;
+        }
+        let name = expression.name(list);
+        let (action, condition) = match item.as_ref().and_then(|item| item.get(*list)) {
+            Some(AttributeValue::M(_)) => {
+                let at = expression.name(entry);
+                let condition = previous.entry_condition(&name, &at, &mut expression);
+                (format!("SET {name}.{at} = {}", expression.value(AttributeValue::M(rule))), condition)
             }
-            Some((list, entry)) => {
-                let name = expression.name(list);
-                match item.as_ref().and_then(|item| item.get(*list)) {
-                    Some(AttributeValue::M(_)) => {
-                        let at = expression.name(entry);
-                        let condition = previous.entry_condition(&name, &at, &mut expression);
-                        (format!("SET {name}.{at} = {}", expression.value(AttributeValue::M(rule))), condition)
-                    }
-                    Some(_) => {
-                        return Err(Error::InvalidItem(format!(
-                            "`{list}` of this item is not a map, so no rule can be added to it; see `callgatectl doctor`"
-                        )));
-                    }
-                    None => {
-                        let map = AttributeValue::M([(entry.clone(), AttributeValue::M(rule))].into());
-                        (format!("SET {name} = {}", expression.value(map)), format!("attribute_not_exists({name})"))
-                    }
-                }
+            Some(_) => {
+                return Err(Error::InvalidItem(format!(
+                    "`{list}` of this item is not a map, so no rule can be added to it; see `callgatectl doctor`"
+                )));
+            }
+            None => {
+                let map = AttributeValue::M([(entry.clone(), AttributeValue::M(rule))].into());
+                (format!("SET {name} = {}", expression.value(map)), format!("attribute_not_exists({name})"))
             }
         };
-        self.update(Update { key: &location.key, action: update, condition: Some(condition), expression }).await
+        // Another writer may have set an expiry, or this one may be over by now.
+        let condition =
+            if *may_expire { format!("{condition} AND {}", expression.not_expired(*planned_at)) } else { condition };
+        self.update(Update { key, action, condition: Some(condition), expression }).await
+    }
+
+    /// Replaces everything in a party's item but its note, if the item did not change since it was read. The party has
+    /// expired, so nothing else in it has an effect, and must not have one again.
+    pub(crate) async fn replace_expired(
+        &self,
+        key: &Key,
+        item: Option<&Attributes>,
+        mut attributes: Attributes,
+    ) -> Result<bool> {
+        let mut expression = Expression::default();
+        let condition = expression.unchanged(item, &ITEM_ATTRIBUTES);
+        let note = item.and_then(|item| item.get("note"));
+        attributes.extend(note.map(|note| ("note".to_owned(), note.clone())));
+        self.replace(key, attributes, condition, expression).await
     }
 
     /// Reads the rule at a location, to revoke it. `None` when there is none.
@@ -158,7 +234,8 @@ impl Table {
         let Revocation { location, previous, .. } = revocation;
         let mut expression = Expression::default();
         let Some((list, entry)) = &location.entry else {
-            let condition = previous.pair_condition(&mut expression);
+            let stored = previous.stored.as_ref().and_then(|stored| stored.as_m().ok());
+            let condition = expression.unchanged(stored, &RULE_ATTRIBUTES);
             return self.delete(&location.key, condition, expression).await;
         };
         let (list, entry) = (expression.name(list), expression.name(entry));
@@ -236,22 +313,12 @@ impl PreviousRule {
         self.parsed.as_ref().map(Result::as_ref)
     }
 
-    /// The condition that the pair item did not change.
-    fn pair_condition(&self, expression: &mut Expression) -> String {
-        let Some(AttributeValue::M(stored)) = &self.stored else {
-            let pk = expression.name(PK);
-            return format!("attribute_not_exists({pk})");
-        };
-        let absent = RULE_ATTRIBUTES.into_iter().filter(|name| !stored.contains_key(*name));
-        let names = stored.keys().map(String::as_str).chain(absent);
-        let each = names.map(|name| {
-            let placeholder = expression.name(name);
-            match stored.get(name) {
-                Some(value) => format!("{placeholder} = {}", expression.value(value.clone())),
-                None => format!("attribute_not_exists({placeholder})"),
-            }
-        });
-        each.collect::<Vec<_>>().join(" AND ")
+    /// Whether both are the same rule by the same author. A set is stored in no order, so parsed rules are compared.
+    fn is_same(&self, other: &Self) -> bool {
+        match (&self.parsed, &other.parsed) {
+            (Some(Ok(one)), Some(Ok(other))) => one == other,
+            _ => self.stored == other.stored,
+        }
     }
 
     /// The condition that the entry of the list did not change.

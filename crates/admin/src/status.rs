@@ -1,7 +1,7 @@
 //! Suspends and resumes apps and parties.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use callgate::store::item::{self, Key};
+use callgate::store::item::{self, Attributes, Key};
 use callgate_core::{AppKey, EpochSeconds, PartyId, Status, has_expired};
 
 use crate::error::Result;
@@ -15,9 +15,14 @@ pub struct StatusChange {
     pub status: Status,
     /// Whether this status is stored already.
     pub is_unchanged: bool,
-    /// The moment at which the party expired, if it has. It counts as absent then, even if it is active.
+    /// The moment at which the party expires, and its status with it.
+    pub expires_at: Option<EpochSeconds>,
+    /// The moment at which the party expired, if it has. It counts as absent then.
     pub expired_at: Option<EpochSeconds>,
+    planned_at: EpochSeconds,
+    is_party: bool,
     key: Key,
+    item: Option<Attributes>,
 }
 
 impl Table {
@@ -34,28 +39,35 @@ impl Table {
     ) -> Result<StatusChange> {
         let key = party.map_or_else(|| Key::app(app), |id| Key::party(app, id));
         let item = self.get(&key).await?;
-        let is_unchanged = match item.as_ref().and_then(|item| item.get("status")) {
-            None => status == Status::Active,
-            Some(value) => value.as_s().is_ok_and(|word| word == status.as_str()),
-        };
         let expires_at = item
+            .clone()
             .filter(|_| party.is_some())
             .and_then(|item| item::read_party(item).ok())
             .and_then(|party| party.expires_at);
         let expired_at = expires_at.filter(|_| has_expired(expires_at, now));
-        Ok(StatusChange { status, is_unchanged, expired_at, key })
+        let is_unchanged = match item.as_ref().filter(|_| expired_at.is_none()).and_then(|item| item.get("status")) {
+            None => status == Status::Active,
+            Some(value) => value.as_s().is_ok_and(|word| word == status.as_str()),
+        };
+        let is_party = party.is_some();
+        Ok(StatusChange { status, is_unchanged, expires_at, expired_at, planned_at: now, is_party, key, item })
     }
 
-    /// Writes a status, and creates the item if it does not exist. Nothing else in the item changes.
+    /// Writes a status, and creates the item if it does not exist. Nothing else in the item changes, unless the party has
+    /// expired: then nothing else but the note remains. `false` when an expired party changed meanwhile, or expired;
+    /// nothing is written then, so plan it again.
     ///
     /// # Errors
     /// Why the table cannot be written to.
-    pub async fn write_status(&self, change: &StatusChange) -> Result<()> {
+    pub async fn write_status(&self, change: &StatusChange) -> Result<bool> {
+        let StatusChange { status, expired_at, planned_at, is_party, key, item, .. } = change;
+        let word = AttributeValue::S(status.as_str().to_owned());
+        if expired_at.is_some() {
+            return self.replace_expired(key, item.as_ref(), [("status".to_owned(), word)].into()).await;
+        }
         let mut expression = Expression::default();
-        let name = expression.name("status");
-        let word = expression.value(AttributeValue::S(change.status.as_str().to_owned()));
-        let update = format!("SET {name} = {word}");
-        self.update(Update { key: &change.key, action: update, condition: None, expression }).await?;
-        Ok(())
+        let action = format!("SET {} = {}", expression.name("status"), expression.value(word));
+        let condition = is_party.then(|| expression.not_expired(*planned_at));
+        self.update(Update { key, action, condition, expression }).await
     }
 }

@@ -2,7 +2,7 @@
 
 use callgate_admin::rule_file::Format;
 use callgate_admin::{RuleTarget, Table, time, wording};
-use callgate_core::{Effect, EpochSeconds, Hours, Rule, Window};
+use callgate_core::{Door, Effect, EpochSeconds, Hours, Rule, Window};
 use clap::{Args, ValueEnum};
 
 use crate::exit::usage;
@@ -56,6 +56,10 @@ pub(crate) struct RuleArgs {
     /// A comment for people
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     note: Option<String>,
+    /// The door whose list holds the rule, where two are possible: with app, a rule from one caller to '*' is an
+    /// exception to the app's prefixes; without it, the rule is one of the caller's
+    #[arg(long, value_name = "DOOR", value_enum)]
+    pub(crate) door: Option<DoorArg>,
     /// Do not ask before writing a rule for more than one caller or callee
     #[arg(long, short)]
     pub(crate) yes: bool,
@@ -63,7 +67,7 @@ pub(crate) struct RuleArgs {
 
 impl RuleArgs {
     pub(crate) fn rule(&self, effect: Effect, now: EpochSeconds) -> anyhow::Result<Rule> {
-        let Self { target: _, media, hours, until, note, yes: _ } = self;
+        let Self { target: _, media, hours, until, note, door: _, yes: _ } = self;
         let mut windows: Vec<Window> = Vec::new();
         for text in hours {
             windows.extend_from_slice(Hours::parse(text).map_err(|error| usage(error.to_string()))?.windows());
@@ -81,6 +85,27 @@ impl RuleArgs {
             updated_at: None,
             updated_by: None,
         })
+    }
+}
+
+/// A door, whose list holds a rule.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum DoorArg {
+    /// The app's list: who may call anyone
+    App,
+    /// The caller's list: whom this caller may call
+    Caller,
+    /// The callee's list: who may call this callee
+    Callee,
+}
+
+impl From<DoorArg> for Door {
+    fn from(door: DoorArg) -> Self {
+        match door {
+            DoorArg::App => Self::App,
+            DoorArg::Caller => Self::Caller,
+            DoorArg::Callee => Self::Callee,
+        }
     }
 }
 

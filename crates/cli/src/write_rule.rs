@@ -3,7 +3,7 @@
 use anyhow::bail;
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::wording::{rule_text, target_text};
-use callgate_admin::{RuleChange, RuleRow};
+use callgate_admin::{RuleChange, RuleRow, time};
 use callgate_core::{Effect, ParseError, Rule};
 use serde_json::json;
 use tokio::sync::OnceCell;
@@ -12,7 +12,7 @@ use crate::args::RuleArgs;
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
-use crate::prompt::confirm;
+use crate::prompt::{confirm, confirm_again};
 use crate::time::now;
 
 /// Writes a rule.
@@ -21,35 +21,71 @@ pub(crate) async fn write_rule(effect: Effect, args: &RuleArgs, global: &GlobalA
     let table = &connection.table;
     let target = args.target.parse(table)?;
     let rule = args.rule(effect, now())?;
-    let mut is_confirmed = args.yes || !target.has_pattern();
+    let door = args.door.map(Into::into);
     let author = OnceCell::new();
+    // The change that was sent last. It was confirmed, if it had to be.
+    let mut sent: Option<RuleChange> = None;
     for attempt in 0..MAX_ATTEMPTS {
-        let change = table.plan_rule(target.clone(), rule.clone(), now()).await?;
+        let change = table.plan_rule(target.clone(), door, rule.clone(), now()).await?;
         if change.is_unchanged() {
-            return report(&connection, &change, "unchanged", None);
+            let is_own = author.get().is_some_and(|author| change.is_written_by(author));
+            return match sent.filter(|_| is_own) {
+                Some(sent) => report_written(&connection, &sent),
+                None => report(&connection, &change, "unchanged", None),
+            };
         }
-        if !is_confirmed && !confirm(&consequence(&change))? {
+        let is_confirmed = match &sent {
+            None if args.yes || !target.has_pattern() => true,
+            None => confirm(&consequence(&change))?,
+            Some(sent) if sent.has_same_previous(&change) => true,
+            Some(_) => {
+                let question = format!("another writer changed this rule meanwhile\n{}", consequence(&change));
+                confirm_again(&question, args.yes)?
+            }
+        };
+        if !is_confirmed {
             bail!("nothing was written");
         }
-        is_confirmed = true;
         let author = author.get_or_init(|| connection.author()).await;
-        if table.write_rule(&change, author).await? {
-            let result = if change.previous().is_some() { "replaced" } else { "written" };
-            return report(&connection, &change, result, change.previous());
+        match table.write_rule(&change, author).await {
+            Ok(true) => return report_written(&connection, &change),
+            Ok(false) => {}
+            // The next plan shows whether the rule was written.
+            Err(error) if error.is_unanswered() && attempt == 0 => {}
+            Err(error) => return Err(error.into()),
         }
+        sent = Some(change);
         tokio::time::sleep(retry_pause(attempt)).await;
     }
     bail!("other writers keep changing this rule; nothing was written, try again")
 }
 
-/// The effect of a rule with a pattern, in words.
-fn consequence(RuleChange { target, rule, .. }: &RuleChange) -> String {
+/// The effect of a rule with a pattern, and the rule it replaces, in words.
+fn consequence(change: &RuleChange) -> String {
+    let RuleChange { target, rule, .. } = change;
     let effect = match rule.effect {
         Effect::Allow => "this allows calls",
         Effect::Deny => "this refuses calls",
     };
-    let rule = rule_text(&target.from, &target.to, rule);
-    format!("{rule} in app `{}`\n{effect}: {}", target.app, target_text(target))
+    let text = rule_text(&target.from, &target.to, rule);
+    let before = previous_text(change, change.previous());
+    let before = before.map(|text| format!("\n{text}")).unwrap_or_default();
+    format!("{text} in app `{}`\n{effect}: {}{before}", target.app, target_text(target))
+}
+
+fn previous_text(
+    RuleChange { target, .. }: &RuleChange,
+    previous: Option<Result<&Rule, &ParseError>>,
+) -> Option<String> {
+    Some(match previous? {
+        Ok(previous) => format!("before: {}", rule_text(&target.from, &target.to, previous)),
+        Err(error) => format!("before: an invalid rule: {error}"),
+    })
+}
+
+fn report_written(connection: &Connection, change: &RuleChange) -> anyhow::Result<Outcome> {
+    let result = if change.previous().is_some() { "replaced" } else { "written" };
+    report(connection, change, result, change.previous())
 }
 
 fn report(
@@ -60,16 +96,13 @@ fn report(
 ) -> anyhow::Result<Outcome> {
     let RuleChange { target, rule, redundant, dial_plan_warning, .. } = change;
     let redundant = redundant.as_ref().map(|why| format!("this rule has no effect at present: {why}"));
-    let notices: Vec<_> = dial_plan_warning.clone().into_iter().chain(redundant).collect();
+    let notices = [dial_plan_warning.clone(), expiry_notice(change), redundant];
+    let notices: Vec<_> = notices.into_iter().flatten().collect();
     match connection.output {
         Output::Text => {
             print_line(format!("{result}: {}", rule_text(&target.from, &target.to, rule)))?;
-            match previous {
-                Some(Ok(previous)) => {
-                    print_line(format!("  before: {}", rule_text(&target.from, &target.to, previous)))?;
-                }
-                Some(Err(error)) => print_line(format!("  before: an invalid rule: {error}"))?,
-                None => {}
+            if let Some(previous) = previous_text(change, previous) {
+                print_line(format!("  {previous}"))?;
             }
             for notice in notices {
                 print_line(format!("  notice: {notice}"))?;
@@ -84,4 +117,17 @@ fn report(
         }
     }
     Ok(Outcome::Done)
+}
+
+/// What the expiry of the party that holds the rule means for the rule.
+fn expiry_notice(RuleChange { rule, party_expires_at, is_party_expired, .. }: &RuleChange) -> Option<String> {
+    let at = (*party_expires_at)?;
+    let text = time::format(at);
+    if *is_party_expired {
+        return Some(format!(
+            "the party had expired at {text}; it no longer expires, and its former rules are removed"
+        ));
+    }
+    let is_earlier = rule.expires_at.is_none_or(|own| own > at);
+    is_earlier.then(|| format!("the party expires at {text}, and this rule with it"))
 }

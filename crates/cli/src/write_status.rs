@@ -1,6 +1,7 @@
 //! The flow of `suspend` and `resume`.
 
 use anyhow::bail;
+use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::time;
 use callgate_core::Status;
 use serde_json::json;
@@ -27,23 +28,47 @@ pub(crate) async fn write_status(
         None => format!("app `{app}`"),
         Some(id) => format!("party `{id}` of app `{app}`"),
     };
-    let change = table.plan_status(&app, party.as_ref(), status, now()).await?;
-    if !change.is_unchanged {
+    let mut is_confirmed = is_confirmed || party.is_some();
+    let mut attempt = 0;
+    let change = loop {
+        let change = table.plan_status(&app, party.as_ref(), status, now()).await?;
+        if change.is_unchanged {
+            break change;
+        }
         let consequence = match status {
             Status::Suspended => "all its calls will be refused",
             Status::Active => "its rules will decide again",
         };
-        if party.is_none() && !is_confirmed && !confirm(&format!("{name}: {consequence}"))? {
+        is_confirmed = is_confirmed || confirm(&format!("{name}: {consequence}"))?;
+        if !is_confirmed {
             bail!("nothing was written");
         }
-        table.write_status(&change).await?;
-    }
-    let expired =
-        change.expired_at.map(|at| format!("the party expired at {}, so it counts as absent", time::format(at)));
+        if table.write_status(&change).await? {
+            break change;
+        }
+        attempt += 1;
+        if attempt == MAX_ATTEMPTS {
+            bail!("other writers keep changing {name}; nothing was written, try again");
+        }
+        tokio::time::sleep(retry_pause(attempt)).await;
+    };
+    let expiry = match (change.expired_at, change.expires_at) {
+        (Some(at), _) if change.is_unchanged => {
+            Some(format!("the party expired at {}, so it counts as absent", time::format(at)))
+        }
+        (Some(at), _) => Some(format!(
+            "the party had expired at {}; it no longer expires, and its former rules are removed",
+            time::format(at)
+        )),
+        (None, Some(at)) if status == Status::Suspended => {
+            Some(format!("the party expires at {}, and its status with it", time::format(at)))
+        }
+        (None, _) => None,
+    };
     let star = party.as_ref().filter(|id| id.as_str().ends_with('*'));
     let star =
         star.map(|id| format!("`{id}` is the id of one party here, not a pattern: no other party's status changes"));
-    let notice = star.or(expired);
+    let notice = star.or(expiry);
     let result = if change.is_unchanged { "unchanged" } else { "written" };
     match connection.output {
         Output::Text => {

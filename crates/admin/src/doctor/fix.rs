@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem, Update as TransactUpdate};
-use callgate::store::item::{self, Attributes, EXPIRES_AT, Key, PK, SK};
+use callgate::store::item::{self, Attributes, EXPIRES_AT, Key, PK};
 use callgate_core::{AppKey, Effect, EpochSeconds, ParsedItem, Party, PartyId, Rule, has_expired};
 
 use super::item_checks::KNOWN_ATTRIBUTES;
@@ -49,7 +49,7 @@ impl Table {
         match action {
             Action::Delete(read) => {
                 let key = super::commands::key_of(read);
-                let condition = unchanged(read, &mut expression);
+                let condition = expression.unchanged(Some(read), &KNOWN_ATTRIBUTES);
                 self.delete(&key, condition, expression).await
             }
             Action::Remove(RuleLocation { key, entry }, read) => {
@@ -154,15 +154,6 @@ impl Move {
 /// the same party goes before it.
 pub(super) fn can_decide_at_both_doors(effect: Effect, others: &[Candidate<'_>]) -> bool {
     effect == Effect::Deny || others.iter().all(|other| !other.refuses() || (other.is_exact() && other.is_valid()))
-}
-
-/// The condition that an item has exactly the attributes that were read. Known attributes that were absent still are.
-fn unchanged(read: &Attributes, expression: &mut Expression) -> String {
-    let absent = KNOWN_ATTRIBUTES.into_iter().filter(|name| !read.contains_key(*name));
-    let present = read.keys().map(String::as_str).filter(|name| ![PK, SK].contains(name));
-    let names: Vec<_> = present.chain(absent).collect();
-    let each: Vec<_> = names.into_iter().map(|name| same(read, name, expression)).collect();
-    each.join(" AND ")
 }
 
 /// The condition that an attribute still has the value that was read, or is still absent.

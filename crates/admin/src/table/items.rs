@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
-use callgate::store::item::{Attributes, Key, PK};
+use callgate::store::item::{Attributes, EXPIRES_AT, Key, PK, SK};
+use callgate_core::EpochSeconds;
 
 use super::Table;
 use crate::error::{Error, Result};
@@ -73,6 +75,31 @@ impl Table {
             Err(error)
                 if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
             {
+                Ok(false)
+            }
+            Err(error) => Err(self.request_error("cannot write to the table", &error)),
+        }
+    }
+
+    /// Replaces a whole item. `false` when the condition no longer holds; nothing is written then.
+    pub(crate) async fn replace(
+        &self,
+        key: &Key,
+        attributes: Attributes,
+        condition: String,
+        expression: Expression,
+    ) -> Result<bool> {
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(key.attributes().into_iter().chain(attributes).collect()))
+            .condition_expression(condition)
+            .set_expression_attribute_names(expression.names())
+            .set_expression_attribute_values(expression.values());
+        match request.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
                 Ok(false)
             }
             Err(error) => Err(self.request_error("cannot write to the table", &error)),
@@ -154,6 +181,29 @@ impl Expression {
         let placeholder = format!(":v{}", self.values.len());
         self.values.insert(placeholder.clone(), value);
         placeholder
+    }
+
+    /// The condition that an item is still as it was read, `None` if it did not exist. `known` are the attributes that it
+    /// may not have got since.
+    pub(crate) fn unchanged(&mut self, item: Option<&Attributes>, known: &[&str]) -> String {
+        let pk = self.name(PK);
+        let Some(item) = item else { return format!("attribute_not_exists({pk})") };
+        let mut conditions = vec![format!("attribute_exists({pk})")];
+        for (name, value) in item.iter().filter(|(name, _)| *name != PK && *name != SK) {
+            conditions.push(format!("{} = {}", self.name(name), self.value(value.clone())));
+        }
+        for name in known.iter().filter(|name| !item.contains_key(**name)) {
+            conditions.push(format!("attribute_not_exists({})", self.name(name)));
+        }
+        conditions.join(" AND ")
+    }
+
+    /// The condition that a party has not expired. What is written to an expired party has no effect.
+    pub(crate) fn not_expired(&mut self, now: EpochSeconds) -> String {
+        let name = self.name(EXPIRES_AT);
+        let (number, now) =
+            (self.value(AttributeValue::S("N".to_owned())), self.value(AttributeValue::N(now.to_string())));
+        format!("(attribute_not_exists({name}) OR NOT attribute_type({name}, {number}) OR {name} > {now})")
     }
 
     // DynamoDB refuses empty maps.

@@ -4,21 +4,27 @@ use anyhow::bail;
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::wording::{rule_text, target_text};
 use callgate_admin::{Revocation, RuleLocation, RuleRow, RuleTarget, Table};
-use callgate_core::{ParseError, Pattern, Rule};
+use callgate_core::{Door, ParseError, Pattern, Rule};
 use serde_json::json;
 
-use crate::args::TargetArgs;
+use crate::args::{DoorArg, TargetArgs};
 use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
-use crate::prompt::confirm;
+use crate::prompt::{confirm, confirm_again};
 
 /// Delete a rule
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Example:\n  callgatectl revoke --app shop --from '+881*' --to '*'")]
+#[command(after_help = "\
+Examples:
+  callgatectl revoke --app shop --from '+881*' --to '*'
+  callgatectl revoke --app shop --from PPP009 --to '*' --door app         the app's exception for this caller")]
 pub(crate) struct Args {
     #[command(flatten)]
     target: TargetArgs,
+    /// The list that holds the rule, if it is not the usual one for these parties; doctor prints it where needed
+    #[arg(long, value_name = "DOOR", value_enum)]
+    door: Option<DoorArg>,
     /// Take --from and --to literally, as doctor prints them, for rules that are not stored in canonical form
     #[arg(long)]
     exactly: bool,
@@ -27,18 +33,12 @@ pub(crate) struct Args {
     yes: bool,
 }
 
-/// Deletes the rule wherever it is stored.
+/// Deletes the one rule at this location.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let table = &connection.table;
-    let (target, locations) = args.locations(table)?;
-    let mut is_confirmed = args.yes || !target.has_pattern();
-    let mut deleted = None;
-    for location in locations {
-        if let Some(revocation) = delete(table, &target, &location, &mut is_confirmed).await? {
-            deleted = Some(revocation);
-        }
-    }
+    let (target, location) = args.location(table)?;
+    let deleted = args.delete(table, &target, &location).await?;
     let RuleTarget { app, from, to } = &target;
     if connection.output == Output::Json {
         let result = if deleted.is_some() { "revoked" } else { "absent" };
@@ -47,7 +47,10 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         print_line(json!({"result": result, "app": app, "from": from, "to": to, "previous": previous}))?;
     }
     match deleted {
-        None => bail!("there is no rule from `{from}` to `{to}` in app `{app}`"),
+        None => bail!(
+            "there is no rule from `{from}` to `{to}` in app `{app}`{}",
+            elsewhere(table, &target, &location).await?
+        ),
         Some(deleted) if connection.output == Output::Text => {
             print_line(format!("revoked: {}", text(&target, deleted.rule())))?;
         }
@@ -57,42 +60,71 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
 }
 
 impl Args {
-    /// The locations at which the rule may be stored. With --exactly, a rule between two parties may also be in a list.
-    fn locations(&self, table: &Table) -> anyhow::Result<(RuleTarget, Vec<RuleLocation>)> {
+    fn location(&self, table: &Table) -> anyhow::Result<(RuleTarget, RuleLocation)> {
+        let door = self.door.map(Into::into);
         if !self.exactly {
             let target = self.target.parse(table)?;
-            let location = target.location()?;
-            return Ok((target, vec![location]));
+            let location = target.location_in(&target.owner_at(door)?);
+            return Ok((target, location));
         }
         let TargetArgs { app, from, to } = &self.target;
         let app = table.parse_app(app)?;
-        let locations = RuleLocation::literal(&app, from, to);
-        Ok((RuleTarget { app, from: Pattern::from_stored(from), to: Pattern::from_stored(to) }, locations))
+        let location = RuleLocation::literal(&app, from, to, door);
+        Ok((RuleTarget { app, from: Pattern::from_stored(from), to: Pattern::from_stored(to) }, location))
+    }
+
+    /// Deletes the rule at a location. `None` when there is none.
+    async fn delete(
+        &self,
+        table: &Table,
+        target: &RuleTarget,
+        location: &RuleLocation,
+    ) -> anyhow::Result<Option<Revocation>> {
+        // The revocation that was sent last. It was confirmed, if it had to be.
+        let mut sent: Option<Revocation> = None;
+        for attempt in 0..MAX_ATTEMPTS {
+            // If the rule is gone after an attempt to delete it, the answer to that attempt was lost.
+            let Some(revocation) = table.plan_revocation(location.clone()).await? else { return Ok(sent) };
+            let rule = text(target, revocation.rule());
+            let question =
+                format!("revoke {rule} in app `{}`\nthis rule matches calls: {}", target.app, target_text(target));
+            let is_confirmed = match &sent {
+                None if self.yes || !target.has_pattern() => true,
+                None => confirm(&question)?,
+                Some(sent) if sent.has_same_previous(&revocation) => true,
+                Some(_) => confirm_again(&format!("another writer changed this rule meanwhile\n{question}"), self.yes)?,
+            };
+            if !is_confirmed {
+                bail!("nothing was written");
+            }
+            match table.delete_rule(&revocation).await {
+                Ok(true) => return Ok(Some(revocation)),
+                Ok(false) => {}
+                // The next plan shows whether the rule was deleted.
+                Err(error) if error.is_unanswered() && attempt == 0 => {}
+                Err(error) => return Err(error.into()),
+            }
+            sent = Some(revocation);
+            tokio::time::sleep(retry_pause(attempt)).await;
+        }
+        bail!("other writers keep changing this rule; nothing was written, try again")
     }
 }
 
-/// Deletes the rule at one location. `None` when there is none.
-async fn delete(
-    table: &Table,
-    target: &RuleTarget,
-    location: &RuleLocation,
-    is_confirmed: &mut bool,
-) -> anyhow::Result<Option<Revocation>> {
-    for attempt in 0..MAX_ATTEMPTS {
-        let Some(revocation) = table.plan_revocation(location.clone()).await? else { return Ok(None) };
-        let rule = text(target, revocation.rule());
-        let question =
-            format!("revoke {rule} in app `{}`\nthis rule matches calls: {}", target.app, target_text(target));
-        if !*is_confirmed && !confirm(&question)? {
-            bail!("nothing was written");
+/// A hint if a rule for these parties is stored in another place.
+async fn elsewhere(table: &Table, target: &RuleTarget, location: &RuleLocation) -> anyhow::Result<String> {
+    let (from, to) = (target.from.to_string(), target.to.to_string());
+    for door in Door::ALL {
+        // Only rules to everyone are in an app's list.
+        if door == Door::App && target.to != Pattern::Everyone {
+            continue;
         }
-        *is_confirmed = true;
-        if table.delete_rule(&revocation).await? {
-            return Ok(Some(revocation));
+        let other = RuleLocation::literal(&target.app, &from, &to, Some(door));
+        if other != *location && table.plan_revocation(other).await?.is_some() {
+            return Ok(format!("; the list of door `{0}` has one, which `--door {0}` revokes", door.as_str()));
         }
-        tokio::time::sleep(retry_pause(attempt)).await;
     }
-    bail!("other writers keep changing this rule; nothing was written, try again")
+    Ok(String::new())
 }
 
 fn text(target: &RuleTarget, rule: Result<&Rule, &ParseError>) -> String {

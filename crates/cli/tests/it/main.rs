@@ -4,13 +4,18 @@
 
 mod bad_input;
 mod busy_dynamodb;
+mod changed_meanwhile;
 mod check;
 mod concurrent_writes;
 mod doctor;
+mod expired_party;
 mod import_export;
 mod json_reference;
 mod load;
 mod million;
+mod proxy;
+#[cfg(unix)]
+mod random_operations;
 mod reference;
 mod rules;
 mod serve;

@@ -225,3 +225,70 @@ fn show_prints_invalid_rules_and_items() {
         .prints("app shop: invalid, so all its calls are refused")
         .prints("allow * to *");
 }
+
+#[test]
+fn a_rule_of_one_caller_to_everyone_may_be_the_apps() {
+    let server = TestServer::with_table();
+    let rule = "--app shop --from +15550100 --to '*'";
+    server.run("deny --app shop --from '+1*' --to '*'").succeeds();
+    server.run(&format!("allow {rule} --door app")).succeeds().prints("written");
+    server.run(&format!("allow {rule}")).succeeds().prints("written");
+    let callers = server.items()[0]["callers"]["M"].as_object().unwrap().clone();
+    assert_eq!(callers.keys().collect::<Vec<_>>(), ["+1*", "+15550100"]);
+    assert_eq!(server.items()[1]["outgoing"]["M"]["*"], json!({"M": {"effect": {"S": "allow"}}}));
+    server.run("check --app shop --from +15550100 --to b").succeeds();
+    server.run("check --app shop --from +15550101 --to b").exits_with(3);
+    server.run(&format!("revoke {rule}")).succeeds();
+    server
+        .run(&format!("revoke {rule}"))
+        .exits_with(1)
+        .prints("the list of door `app` has one, which `--door app` revokes");
+    server.run(&format!("revoke {rule} --door app")).succeeds();
+    server.run("check --app shop --from +15550100 --to b").exits_with(3);
+}
+
+#[test]
+fn a_door_that_has_no_place_for_a_rule_is_refused() {
+    let server = TestServer::with_table();
+    for (rule, why) in [
+        ("--from a --to b --door app", "so it cannot be written for door `app` alone"),
+        ("--from a --to b --door callee", "so it cannot be written for door `callee` alone"),
+        ("--from a --to 'P*' --door app", "a rule of door `app` goes to `*`, not to `P*`"),
+        ("--from '+7*' --to '*' --door caller", "a rule of door `caller` comes from one party, not from `+7*`"),
+        ("--from a --to '*' --door callee", "a rule of door `callee` goes to one party, not to `*`"),
+    ] {
+        server.run(&format!("allow --app shop {rule}")).exits_with(2).prints(why);
+    }
+    assert!(server.items().is_empty());
+}
+
+/// Other programs may store an exact id in a list, where it decides at one door only.
+#[test]
+fn each_place_of_a_rule_is_revoked_by_itself() {
+    let list = json!({"M": {"a": {"M": {"effect": {"S": "allow"}}}, "b": {"M": {"effect": {"S": "allow"}}}}});
+    let items = [
+        json!({"pk": {"S": "APP#shop"}, "sk": {"S": "APP"}, "callers": list}),
+        json!({"pk": {"S": "PARTY#shop#a"}, "sk": {"S": "PARTY"}, "outgoing": list}),
+        json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#a"}, "effect": {"S": "allow"}}),
+        json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "incoming": list}),
+    ];
+    for exactly in ["", "--exactly "] {
+        for (place, arguments) in
+            [(0, "--to '*' --door app"), (1, "--to b --door caller"), (2, "--to b"), (3, "--to b --door callee")]
+        {
+            let server = TestServer::with_table();
+            for item in &items {
+                server.put(item);
+            }
+            server.run(&format!("revoke {exactly}--app shop --from a {arguments}")).succeeds();
+            let mut expected = items.to_vec();
+            match place {
+                0 => drop(expected[0]["callers"]["M"].as_object_mut().unwrap().remove("a")),
+                1 => drop(expected[1]["outgoing"]["M"].as_object_mut().unwrap().remove("b")),
+                2 => drop(expected.remove(2)),
+                _ => drop(expected[3]["incoming"]["M"].as_object_mut().unwrap().remove("a")),
+            }
+            assert_eq!(server.items(), expected, "{exactly}{arguments}");
+        }
+    }
+}

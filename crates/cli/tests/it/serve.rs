@@ -56,7 +56,8 @@ impl ServeProcess {
         answer
     }
 
-    fn post(&self, path: &str, body: &str) -> String {
+    /// Posts a body and returns the whole response.
+    pub(crate) fn post(&self, path: &str, body: &str) -> String {
         let length = body.len();
         self.send(&format!(
             "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"

@@ -74,6 +74,42 @@ impl TestServer {
 
     /// Sends a request to the server, as any `DynamoDB` client would, and returns the response.
     pub(crate) fn request(&self, operation: &str, body: &Value) -> Value {
+        self.handle().request(operation, body)
+    }
+
+    /// Sends requests to the server from another thread.
+    pub(crate) fn handle(&self) -> ServerHandle {
+        ServerHandle(self.address)
+    }
+
+    /// Puts an item directly, without the tool's checks, so that it may be invalid.
+    pub(crate) fn put(&self, item: &Value) {
+        self.request("PutItem", &serde_json::json!({"TableName": TABLE, "Item": item}));
+    }
+
+    /// All items of the table, exactly as they are stored, sorted by key.
+    pub(crate) fn stored(&self) -> Vec<Value> {
+        let mut items =
+            self.request("Scan", &serde_json::json!({"TableName": TABLE}))["Items"].as_array().unwrap().clone();
+        items.sort_by_key(|item| (item["pk"].to_string(), item["sk"].to_string()));
+        items
+    }
+
+    /// All items of the table, sorted by key and without `updated_at` and `updated_by`.
+    pub(crate) fn items(&self) -> Vec<Value> {
+        let mut items = self.stored();
+        items.iter_mut().for_each(remove_author);
+        items
+    }
+}
+
+/// The address of a server, to send requests to it from another thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServerHandle(SocketAddr);
+
+impl ServerHandle {
+    /// Sends a request to the server, as any `DynamoDB` client would, and returns the response.
+    pub(crate) fn request(self, operation: &str, body: &Value) -> Value {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -83,7 +119,7 @@ impl TestServer {
                  DynamoDB_20120810.{operation}\r\nAuthorization: AWS4-HMAC-SHA256 Credential=a/20260101/local/dynamodb/aws4_request, SignedHeaders=host;x-amz-date, Signature=a\r\nX-Amz-Date: 20260101T000000Z\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
                 body.len()
             );
-            let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+            let mut stream = tokio::net::TcpStream::connect(self.0).await.unwrap();
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut response = String::new();
             stream.read_to_string(&mut response).await.unwrap();
@@ -91,20 +127,6 @@ impl TestServer {
             assert!(head.starts_with("HTTP/1.1 200"), "{operation}: {response}");
             serde_json::from_str(body).unwrap()
         })
-    }
-
-    /// Puts an item directly, without the tool's checks, so that it may be invalid.
-    pub(crate) fn put(&self, item: &Value) {
-        self.request("PutItem", &serde_json::json!({"TableName": TABLE, "Item": item}));
-    }
-
-    /// All items of the table, sorted by key and without `updated_at` and `updated_by`.
-    pub(crate) fn items(&self) -> Vec<Value> {
-        let mut items =
-            self.request("Scan", &serde_json::json!({"TableName": TABLE}))["Items"].as_array().unwrap().clone();
-        items.iter_mut().for_each(remove_author);
-        items.sort_by_key(|item| (item["pk"].to_string(), item["sk"].to_string()));
-        items
     }
 }
 
@@ -168,7 +190,8 @@ impl Run {
         Self::new(&child.wait_with_output().unwrap())
     }
 
-    fn new(output: &std::process::Output) -> Self {
+    /// The result of a process that has exited. The exit code is -1 if it was killed.
+    pub(crate) fn new(output: &std::process::Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         Self { code: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
