@@ -12,9 +12,6 @@ use crate::rule_target::RuleLocation;
 use crate::stored_rule::StoredRule;
 use crate::time;
 
-/// The times that people write: from 1973, because a date such as 20991231 is not a time, up to 2100.
-const TIMES: std::ops::Range<EpochSeconds> = 100_000_000..4_102_444_800;
-
 impl Inspector<'_> {
     /// Checks the expiry of a rule, given its stored attributes. Returns whether the rule has expired.
     pub(super) fn check_rule_expiry(
@@ -55,25 +52,25 @@ impl Inspector<'_> {
         show: &str,
         remove: impl FnOnce() -> Action,
     ) -> Option<Finding> {
-        if has_expired(Some(at), self.now) {
-            if TIMES.contains(&at) {
+        let has_expired = has_expired(Some(at), self.now);
+        match time::check(at) {
+            Ok(_) if has_expired => {
                 let what = format!("it expired at {}", time::format(at));
-                return Some(Finding::new(FindingKind::Expired, location, what, why_expired).with_fix(Fix(remove())));
+                Some(Finding::new(FindingKind::Expired, location, what, why_expired).with_fix(Fix(remove())))
             }
-            let what = format!("`expires_at` is {at}, which is {} as seconds", time::format(at));
-            let advice = format!("{show}; another time was probably meant");
-            return Some(Finding::new(FindingKind::Expired, location, what, why_expired).with_advice(advice));
+            Ok(_) => None,
+            // It may have been meant to expire at another time, so it is not removed.
+            Err(mistake) => {
+                let what = format!("`expires_at` is {at}, which is {} as seconds, but {mistake}", time::format(at));
+                let (kind, why) = if has_expired {
+                    (FindingKind::Expired, why_expired)
+                } else {
+                    (FindingKind::Milliseconds, "it is read as seconds, so it does not expire")
+                };
+                let advice = format!("{show}; if another time was meant, write it again with that time");
+                Some(Finding::new(kind, location, what, why).with_advice(advice))
+            }
         }
-        if TIMES.contains(&at) {
-            return None;
-        }
-        let milliseconds = Some(at / 1_000).filter(|seconds| TIMES.contains(seconds));
-        let meant = milliseconds.map(|seconds| format!(", and {} as milliseconds", time::format(seconds)));
-        let what =
-            format!("`expires_at` is {at}, which is {} as seconds{}", time::format(at), meant.unwrap_or_default());
-        let why = "it is read as seconds, so it never expires";
-        let advice = format!("{show}; if it should expire, write it again with the time that was meant");
-        Some(Finding::new(FindingKind::Milliseconds, location, what, why).with_advice(advice))
     }
 
     /// A rule that expires before its hours begin.
