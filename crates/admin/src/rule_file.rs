@@ -154,6 +154,30 @@ impl<'a, R: Read> Reader<'a, R> {
     }
 }
 
+/// Reads a rule as a file in this format would contain it.
+///
+/// # Errors
+/// Why a reader of the file refuses the rule.
+pub(crate) fn read_back(format: Format, row: &RuleRow, dial_plan: &DialPlan) -> Result<FileRule, String> {
+    let mut file = Vec::new();
+    let written = Writer::new(format, &mut file).and_then(|mut writer| {
+        writer.write(row)?;
+        writer.finish()
+    });
+    written.map_err(|error| error.to_string())?;
+    let lines = Lines::new(file.as_slice());
+    let fields = match format {
+        Format::Csv => csv::Reader::new(lines).next_fields(),
+        Format::Ndjson => ndjson::Reader::new(lines).next_fields(),
+    };
+    let NumberedFields { number, fields } =
+        fields.map_err(|error| error.to_string())?.ok_or("the file has no such line")?;
+    fields.and_then(|fields| fields.rule(number, dial_plan)).map_err(|problems| {
+        let problem = |Problem { column, value, reason, .. }: &Problem| format!("`{column}` `{value}` {reason}");
+        problems.iter().map(problem).collect::<Vec<_>>().join("; ")
+    })
+}
+
 fn unreadable(error: &io::Error) -> Error {
     Error::Local(format!("the file cannot be read: {error}"))
 }

@@ -60,6 +60,16 @@ impl StoredRule {
     }
 }
 
+/// The door at which a rule between these two is stored if none is given. `Some(None)` is the pair item.
+pub(crate) fn usual_door(from: &str, to: &str) -> Option<Option<Door>> {
+    match (from.ends_with('*'), to.ends_with('*')) {
+        (true, true) => (to == "*").then_some(Some(Door::App)),
+        (true, false) => Some(Some(Door::Callee)),
+        (false, true) => Some(Some(Door::Caller)),
+        (false, false) => Some(None),
+    }
+}
+
 /// The rules of an item. `None` when its key is not one of callgate's.
 #[must_use]
 pub fn rules_of(item: &Attributes) -> Option<Vec<StoredRule>> {

@@ -8,9 +8,6 @@ use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan as _, ZonedDateTime};
 
-/// The smallest number that is taken for milliseconds. In seconds, it would be in the year 5138.
-pub(crate) const MILLISECONDS_FROM: EpochSeconds = 100_000_000_000;
-
 /// The first moment: the smallest number of nine digits.
 const FIRST: EpochSeconds = 100_000_000; // 1973-03-03T09:46:40Z
 

@@ -5,7 +5,7 @@ use callgate_core::{Door, Hours, Rule};
 use serde_json::json;
 
 use crate::item_kind::{ItemKind, keys, pair_key};
-use crate::stored_rule::StoredRule;
+use crate::stored_rule::{StoredRule, usual_door};
 use crate::time;
 use crate::wording::media_words;
 
@@ -50,16 +50,6 @@ pub(super) fn revoke_command(table: &str, app: &str, from: &str, to: &str, door:
 /// As [`revoke_command`], for a rule as it is stored.
 pub(super) fn revoke_stored_command(table: &str, stored: &StoredRule) -> String {
     revoke_command(table, &stored.app, &stored.from, &stored.to, stored.door())
-}
-
-/// The door at which a rule between these two is stored if none is given. `Some(None)` is the pair item.
-pub(super) fn usual_door(from: &str, to: &str) -> Option<Option<Door>> {
-    match (from.ends_with('*'), to.ends_with('*')) {
-        (true, true) => (to == "*").then_some(Some(Door::App)),
-        (true, false) => Some(Some(Door::Callee)),
-        (false, true) => Some(Some(Door::Caller)),
-        (false, false) => Some(None),
-    }
 }
 
 /// The command that writes a rule with all its conditions. Without them, it would allow or deny more than before.

@@ -5,10 +5,10 @@ use std::cmp::Ordering;
 use callgate_core::Door;
 use serde::{Serialize, Serializer};
 
-use super::commands::{APPLY_FIXES, usual_door};
+use super::commands::APPLY_FIXES;
 use super::fix::Fix;
 use crate::item_kind::ItemKind;
-use crate::stored_rule::StoredRule;
+use crate::stored_rule::{StoredRule, usual_door};
 
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -62,7 +62,7 @@ impl Fields {
         let media = values.optional("media", media, parse_media);
         let hours = values.optional("hours", hours, Hours::parse);
         let expires_at = values.optional("expires_at", expires_at, time::parse_absolute);
-        let note = Some(note.trim().to_owned()).filter(|text| !text.is_empty());
+        let note = Some(note.clone()).filter(|text| !text.is_empty());
         let target = match (app, from, to_pattern) {
             (Some(app), Some(from), Some(to)) => Some(RuleTarget { app, from, to }),
             _ => None,

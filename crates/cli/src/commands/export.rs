@@ -9,11 +9,13 @@ use crate::args::FormatArg;
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_error, print_note};
+use crate::time::now;
 
 /// Write the rules of the table to standard output, as import reads them
 ///
 /// The rules are sorted by app, caller and callee. The status and notes of apps and parties are not rules, so they are
-/// not exported.
+/// not exported. The exit code is 1 if the file does not decide every call as the table does: suspended apps and
+/// parties, and rules that import would refuse, read differently or store in another place, are listed on standard error.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  callgatectl export > rules.csv\n  callgatectl export --app shop --format ndjson")]
 pub(crate) struct Args {
@@ -32,7 +34,6 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
     let apps = args.app.iter().map(|app| table.parse_app(app)).collect::<Result<Vec<_>, Error>>()?;
-    let export = table.export(&apps, args.segments).await?;
     let format = args.format.map_or(
         match output {
             Output::Text => Format::Csv,
@@ -40,6 +41,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         },
         Into::into,
     );
+    let export = table.export(&apps, format, args.segments, now()).await?;
     let mut writer = Writer::new(format, BufWriter::new(io::stdout().lock()))?;
     export.for_each(|rule| anyhow::Ok(writer.write(&rule)?))?;
     writer.finish()?;

@@ -16,6 +16,7 @@ mod million;
 mod proxy;
 #[cfg(unix)]
 mod random_operations;
+mod random_tables;
 mod reference;
 mod rules;
 mod serve;
