@@ -3,7 +3,7 @@
 use std::fmt;
 
 use callgate::store::item::{self, Attributes, Key};
-use callgate_core::{AppKey, DialPlan, Door, EpochSeconds, Rule, Status, has_expired};
+use callgate_core::{AppKey, DialPlan, EpochSeconds, Rule, Status, has_expired};
 
 use crate::error::{Error, Result};
 use crate::item_kind::{ItemKind, keys};
@@ -11,7 +11,7 @@ use crate::rule_file::{Format, read_back};
 use crate::rule_row::RuleRow;
 use crate::rule_target::RuleLocation;
 use crate::sorted_rules::{Insertion, SortedRule, SortedRules};
-use crate::stored_rule::{StoredRule, rules_of, usual_door};
+use crate::stored_rule::{StoredRule, rules_of, unusual_place};
 use crate::table::Table;
 use crate::wording::{escape, is_same_rule, rule_text};
 
@@ -49,8 +49,8 @@ pub enum LeftOut {
         from: String,
         /// The callees' pattern.
         to: String,
-        /// The door whose list holds the rule, if rules between these two usually are somewhere else.
-        door: Option<Door>,
+        /// Where it is stored, in words. Empty if it is the usual place for these parties.
+        place: String,
         /// Why the rule is left out.
         reason: String,
     },
@@ -67,9 +67,8 @@ impl fmt::Display for LeftOut {
             Self::Item { app, party, reason } => {
                 write!(f, "{} in app {}: {}", escape(party), escape(app), escape(reason))
             }
-            Self::Rule { app, from, to, door, reason } => {
-                let door = door.map_or_else(String::new, |door| format!(", door {}", door.as_str()));
-                write!(f, "{} to {} in app {}{door}: {}", escape(from), escape(to), escape(app), escape(reason))
+            Self::Rule { app, from, to, place, reason } => {
+                write!(f, "{} to {} in app {}{place}: {}", escape(from), escape(to), escape(app), escape(reason))
             }
         }
     }
@@ -142,9 +141,9 @@ impl Export {
             }
             Err(reason) => reason,
         };
-        let door = stored.door().filter(|door| usual_door(&stored.from, &stored.to) != Some(Some(*door)));
+        let place = unusual_place(&stored.from, &stored.to, stored.door());
         let StoredRule { app, from, to, .. } = stored;
-        self.left_out.push(LeftOut::Rule { app, from, to, door, reason });
+        self.left_out.push(LeftOut::Rule { app, from, to, place, reason });
         Ok(())
     }
 }

@@ -70,6 +70,15 @@ pub(crate) fn usual_door(from: &str, to: &str) -> Option<Option<Door>> {
     }
 }
 
+/// Where a rule is stored, in words that follow its parties. Empty if it is the usual place for them.
+pub(crate) fn unusual_place(from: &str, to: &str, door: Option<Door>) -> String {
+    match door {
+        _ if usual_door(from, to) == Some(door) => String::new(),
+        Some(door) => format!(", door `{}`", door.as_str()),
+        None => ", pair item".to_owned(),
+    }
+}
+
 /// The rules of an item. `None` when its key is not one of callgate's.
 #[must_use]
 pub fn rules_of(item: &Attributes) -> Option<Vec<StoredRule>> {

@@ -9,7 +9,7 @@ use crate::permissions::{
 use crate::{Call, EpochSeconds, Hours, PartyId, Pattern};
 
 /// A list of rules that every call is checked against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     /// The app's list, matched against the caller: who may call anyone in this app.
     App,

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::commands::APPLY_FIXES;
 use super::fix::Fix;
 use crate::item_kind::ItemKind;
-use crate::stored_rule::{StoredRule, usual_door};
+use crate::stored_rule::{StoredRule, unusual_place};
 
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -193,11 +193,9 @@ impl Location {
         Self { app: app.to_owned(), text: format!("party `{id}` of app `{app}`") }
     }
 
-    /// A rule. The door is named if a rule between these two usually is at another one.
     pub(super) fn rule(app: &str, from: &str, to: &str, door: Option<Door>) -> Self {
-        let door = door.filter(|_| usual_door(from, to) != Some(door));
-        let door = door.map_or_else(String::new, |door| format!(", door `{}`", door.as_str()));
-        Self { app: app.to_owned(), text: format!("rule from `{from}` to `{to}` of app `{app}`{door}") }
+        let place = unusual_place(from, to, door);
+        Self { app: app.to_owned(), text: format!("rule from `{from}` to `{to}` of app `{app}`{place}") }
     }
 
     pub(super) fn stored(stored: &StoredRule) -> Self {

@@ -61,7 +61,7 @@ impl Inspector<'_> {
             Ok(_) => None,
             // It may have been meant to expire at another time, so it is not removed.
             Err(mistake) => {
-                let what = format!("`expires_at` is {at}, which is {} as seconds, but {mistake}", time::format(at));
+                let what = format!("`expires_at` is {at}, which {mistake}");
                 let (kind, why) = if has_expired {
                     (FindingKind::Expired, why_expired)
                 } else {

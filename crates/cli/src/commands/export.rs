@@ -52,6 +52,6 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     for item in left_out {
         print_note(format!("left out: {item}"));
     }
-    print_error(format!("{} left out of the export; `callgatectl doctor` shows how to fix them", left_out.len()));
+    print_error(format!("{} left out of the export, so an import of it decides calls differently", left_out.len()));
     Ok(Outcome::Failed)
 }
