@@ -173,7 +173,8 @@ pub(crate) fn read_back(format: Format, row: &RuleRow, dial_plan: &DialPlan) -> 
     let NumberedFields { number, fields } =
         fields.map_err(|error| error.to_string())?.ok_or("the file has no such line")?;
     fields.and_then(|fields| fields.rule(number, dial_plan)).map_err(|problems| {
-        let problem = |Problem { column, value, reason, .. }: &Problem| format!("`{column}` `{value}` {reason}");
+        let problem =
+            |Problem { column, value, reason, .. }: &Problem| format!("column `{column}`: `{value}` {reason}");
         problems.iter().map(problem).collect::<Vec<_>>().join("; ")
     })
 }

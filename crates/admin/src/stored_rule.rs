@@ -60,20 +60,20 @@ impl StoredRule {
     }
 }
 
-/// The door at which a rule between these two is stored if none is given. `Some(None)` is the pair item.
-pub(crate) fn usual_door(from: &str, to: &str) -> Option<Option<Door>> {
+/// Whether a rule between these two is stored at this door (`None`: as a pair item) if no door is given.
+pub(crate) fn is_usual_door(from: &str, to: &str, door: Option<Door>) -> bool {
     match (from.ends_with('*'), to.ends_with('*')) {
-        (true, true) => (to == "*").then_some(Some(Door::App)),
-        (true, false) => Some(Some(Door::Callee)),
-        (false, true) => Some(Some(Door::Caller)),
-        (false, false) => Some(None),
+        (true, true) => door == Some(Door::App) && to == "*",
+        (true, false) => door == Some(Door::Callee),
+        (false, true) => door == Some(Door::Caller),
+        (false, false) => door.is_none(),
     }
 }
 
 /// Where a rule is stored, in words that follow its parties. Empty if it is the usual place for them.
 pub(crate) fn unusual_place(from: &str, to: &str, door: Option<Door>) -> String {
     match door {
-        _ if usual_door(from, to) == Some(door) => String::new(),
+        _ if is_usual_door(from, to, door) => String::new(),
         Some(door) => format!(", door `{}`", door.as_str()),
         None => ", pair item".to_owned(),
     }

@@ -1,11 +1,13 @@
 //! The shell commands in findings.
 
+use std::fmt::Write as _;
+
 use callgate::store::item::{Attributes, Key};
 use callgate_core::{Door, Hours, Rule};
 use serde_json::json;
 
 use crate::item_kind::{ItemKind, keys, pair_key};
-use crate::stored_rule::{StoredRule, usual_door};
+use crate::stored_rule::{StoredRule, is_usual_door};
 use crate::time;
 use crate::wording::media_words;
 
@@ -37,13 +39,10 @@ pub(super) fn show_command(app: &str, from: &str, to: &str, door: Option<Door>) 
 
 /// The command that revokes exactly the rule at this door (`None`: the pair item), even if no call can match it.
 pub(super) fn revoke_command(table: &str, app: &str, from: &str, to: &str, door: Option<Door>) -> String {
-    let usual = usual_door(from, to);
     match door {
-        None if usual != Some(None) => delete_item_command(table, &pair_key(app, from, to)),
-        Some(door) if usual != Some(Some(door)) => {
-            rule_command(&format!("revoke --exactly --door {}", door.as_str()), app, from, to)
-        }
-        _ => rule_command("revoke --exactly", app, from, to),
+        _ if is_usual_door(from, to, door) => rule_command("revoke --exactly", app, from, to),
+        None => delete_item_command(table, &pair_key(app, from, to)),
+        Some(door) => rule_command(&format!("revoke --exactly --door {}", door.as_str()), app, from, to),
     }
 }
 
@@ -112,10 +111,18 @@ fn quote(text: &str) -> String {
     if !text.contains(char::is_control) {
         return format!("'{}'", text.replace('\'', r"'\''"));
     }
-    let escaped = text.chars().map(|c| match c {
-        '\'' | '\\' => format!("\\{c}"),
-        c if c.is_control() => c.to_string().bytes().map(|byte| format!("\\x{byte:02x}")).collect(),
-        c => c.to_string(),
+    let quoted = text.chars().fold("$'".to_owned(), |mut quoted, c| {
+        match c {
+            '\'' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    // Writing to a string cannot fail.
+                    let _ = write!(quoted, "\\x{byte:02x}");
+                }
+            }
+            c => quoted.push(c),
+        }
+        quoted
     });
-    format!("$'{}'", escaped.collect::<String>())
+    quoted + "'"
 }

@@ -58,7 +58,7 @@ impl Table {
                 let condition = Some(format!("{entry} = {}", expression.value(read.clone())));
                 self.update(Update { key, action: format!("REMOVE {entry}"), condition, expression }).await
             }
-            Action::Move(it) => self.move_rule(it, author).await,
+            Action::Move(it) => Box::pin(self.move_rule(it, author)).await,
         }
     }
 

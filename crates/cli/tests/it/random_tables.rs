@@ -49,10 +49,10 @@ impl Random {
 }
 
 /// Ids that calls can have.
-const IDS: [&str; 6] = ["a", "b", "+7495", "+74951", "anonymous", "98*"];
+const IDS: [&str; 6] = ["a", "b", "+7495", "+74951", "anonymous", "+741"];
 
-/// Ids as other programs may store them, which no call has.
-const ODD_IDS: [&str; 6] = ["+7 4951", "sip:a", "unknown", "a@b", " a", "x\u{1b}'\\y"];
+/// Ids as other programs may store them. No call has them, except the one that is not a pattern.
+const ODD_IDS: [&str; 7] = ["+7 4951", "sip:a", "unknown", "a@b", " a", "x\u{1b}'\\y", "98*"];
 
 const PATTERNS: [&str; 6] = ["*", "+7*", "+74*", "+7495*", "+74951*", "a*"];
 
@@ -146,7 +146,7 @@ impl Tables {
         json!({"M": list})
     }
 
-    fn item(&mut self, pk: String, sk: &str) -> Value {
+    fn item(&mut self, pk: &str, sk: &str) -> Value {
         let mut item = json!({"pk": {"S": pk}, "sk": {"S": sk}});
         if self.random.percent(50) {
             item["status"] = json!({"S": "active"});
@@ -165,7 +165,7 @@ impl Tables {
         let mut items = Vec::new();
         for (app, escaped) in [("shop", "shop"), ("way#2", "way%232")] {
             if self.random.percent(80) {
-                let mut item = self.item(format!("APP#{escaped}"), "APP");
+                let mut item = self.item(&format!("APP#{escaped}"), "APP");
                 item["callers"] = self.list();
                 if self.random.percent(self.odd) {
                     item["incoming"] = self.list();
@@ -178,7 +178,7 @@ impl Tables {
             let parties = if app == "shop" { 5 } else { 1 };
             for _ in 0..parties {
                 let id = self.pick(&IDS, &ODD_IDS);
-                let mut item = self.item(format!("PARTY#{escaped}#{id}"), "PARTY");
+                let mut item = self.item(&format!("PARTY#{escaped}#{id}"), "PARTY");
                 for list in ["incoming", "outgoing"] {
                     if self.random.percent(70) {
                         item[list] = self.list();
@@ -249,7 +249,9 @@ fn restore(server: &TestServer, items: &[Value]) {
     for item in stored(server).0 {
         server.request("DeleteItem", &json!({"TableName": TABLE, "Key": {"pk": item["pk"], "sk": item["sk"]}}));
     }
-    items.iter().for_each(|item| server.put(item));
+    for item in items {
+        server.put(item);
+    }
 }
 
 /// The moments of the calls that are compared: now, around every expiry, and times of day in winter and summer.
