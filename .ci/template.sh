@@ -9,7 +9,7 @@ python_tools
 # The tools need the name of any region.
 export AWS_DEFAULT_REGION=${AWS_DEFAULT_REGION:-eu-central-1}
 sam validate --lint
-cfn-lint template.yaml
+python tests/template/translations.py
 checkov --framework cloudformation --skip-download --quiet --compact --file template.yaml
 zizmor --offline --quiet .github/workflows
 # A fork, because upstream's packages do not contain a program. It checks the scripts in the workflows with shellcheck.

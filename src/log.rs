@@ -25,7 +25,7 @@ pub enum Level {
 /// Which lines are logged, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
-    /// Lines of a less urgent level are left out, and their metrics with them.
+    /// Lines of a less urgent level are left out, and their metrics with them, except those that alarms count.
     pub level: Level,
     /// Numbers and ids are cut to their last four characters.
     pub mask_parties: bool,
@@ -99,9 +99,10 @@ impl<'a> DecisionRecord<'a> {
 const MAX_CALL_ID: usize = 256;
 
 impl LogSettings {
-    /// Writes the line of a call, with its metrics.
+    /// Writes the line of a call, with its metrics. Alarms count the lines of `warn` and `error`, so these are written at
+    /// every level.
     pub fn decision(&self, record: &DecisionRecord<'_>) {
-        if record.level > self.level {
+        if record.level > self.level.max(Level::Warn) {
             return;
         }
         let now = SystemTime::now();

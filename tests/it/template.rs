@@ -1,6 +1,7 @@
 //! Checks the names in `template.yaml` against what the built function reads and logs. AWS reports no misspelled metric, field
 //! or variable: the chart stays empty, the alarm silent, and the parameter has no effect.
 
+mod alarms;
 mod cloudformation;
 mod insights;
 mod operations;
@@ -68,16 +69,17 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-/// The metrics that CloudWatch makes of the lines (its User Guide, "Embedded metric format").
-fn published(lines: &[Value]) -> BTreeSet<Metric> {
-    let mut metrics = BTreeSet::new();
+/// The metrics that CloudWatch makes of the lines, with their values (its User Guide, "Embedded metric format").
+fn published(lines: &[Value]) -> BTreeMap<Metric, Vec<f64>> {
+    let mut metrics: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for line in lines {
         for directive in list(&line["_aws"]["CloudWatchMetrics"]) {
             for it in list(&directive["Metrics"]) {
-                assert!(line[text(&it["Name"])].is_number(), "{line}");
+                let value = line[text(&it["Name"])].as_f64().unwrap_or_else(|| panic!("{line}"));
                 for set in list(&directive["Dimensions"]) {
                     let dimensions = list(set).iter().map(|name| (text(name), Some(text(&line[text(name)]))));
-                    metrics.insert(metric(text(&directive["Namespace"]), text(&it["Name"]), dimensions));
+                    let metric = metric(text(&directive["Namespace"]), text(&it["Name"]), dimensions);
+                    metrics.entry(metric).or_default().push(value);
                 }
             }
         }
@@ -114,16 +116,16 @@ fn of_services(template: &Template) -> BTreeSet<Metric> {
     metrics
 }
 
-/// The metrics that the alarms watch.
-fn of_alarms(template: &Template) -> Vec<Metric> {
-    let alarms = template.resources("AWS::CloudWatch::Alarm");
-    let several = alarms.iter().flat_map(|it| list(&it["Metrics"])).filter_map(|it| it.get("MetricStat"));
-    let watched = alarms.iter().filter(|it| it.get("MetricName").is_some()).chain(several.map(|it| &it["Metric"]));
-    let dimensions = |it: &Value| list(&it["Dimensions"]).to_vec();
-    watched
+/// The metrics that an alarm watches: one, or those of its expression.
+fn watched(alarm: &Value) -> Vec<Metric> {
+    let several = list(&alarm["Metrics"]).iter().filter_map(|it| it.get("MetricStat")).map(|it| &it["Metric"]);
+    alarm
+        .get("MetricName")
+        .map(|_| alarm)
+        .into_iter()
+        .chain(several)
         .map(|it| {
-            let dimensions = dimensions(it);
-            let pairs = dimensions.iter().map(|it| (text(&it["Name"]), it["Value"].as_str()));
+            let pairs = list(&it["Dimensions"]).iter().map(|it| (text(&it["Name"]), it["Value"].as_str()));
             metric(text(&it["Namespace"]), text(&it["MetricName"]), pairs)
         })
         .collect()
@@ -166,12 +168,13 @@ fn searched(expression: &str) -> Metric {
 async fn alarms_and_dashboard_use_metrics_that_exist() {
     let template = Template::with(&[]);
     let (ours, of_services) = (published(&lines().await), of_services(&template));
-    let used = [of_alarms(&template), of_dashboard(&template)].concat();
+    let alarms = template.resources("AWS::CloudWatch::Alarm");
+    let used = [alarms.iter().flat_map(watched).collect(), of_dashboard(&template)].concat();
     assert!(used.len() >= 25, "found {}", used.len());
     for wanted in used {
         let (namespace, name, dimensions) = &wanted;
         let names = dimensions.keys().map(|it| (it.as_str(), None));
-        let is_published = ours.iter().any(|(its_namespace, its_name, values)| {
+        let is_published = ours.keys().any(|(its_namespace, its_name, values)| {
             (its_namespace, its_name) == (namespace, name)
                 && values.keys().eq(dimensions.keys())
                 && values
@@ -280,9 +283,12 @@ fn the_conditions_of_the_template_decide_what_is_created() {
     assert_eq!(create("AWS::DynamoDB::Table", &[]), 1);
     assert_eq!(create("AWS::DynamoDB::Table", &[("ExistingTableName", "calls")]), 0);
     let alarms = "AWS::CloudWatch::Alarm";
-    assert_eq!(create(alarms, &[]), 9);
-    assert_eq!(create(alarms, &[("NoDecisionsMinutes", "0")]), 8);
-    assert_eq!(create(alarms, &[("LogLevel", "warn")]), 8, "silence cannot be seen in a log without decisions");
+    let silence = "AWS::CloudWatch::CompositeAlarm";
+    assert_eq!((create(alarms, &[]), create(silence, &[])), (11, 1));
+    let given = [("NoDecisionsMinutes", "0")];
+    assert_eq!((create(alarms, &given), create(silence, &given)), (9, 0));
+    let given = [("LogLevel", "warn")];
+    assert_eq!((create(alarms, &given), create(silence, &given)), (8, 0), "calls cannot be seen in a log without them");
     assert_eq!(widgets(&Template::with(&[("NoDecisionsMinutes", "0")])).len(), 10);
     assert_eq!(Template::with(&[]).resources("AWS::Serverless::Function")[0]["FunctionName"], STACK);
 }

@@ -39,10 +39,15 @@ impl Template {
 
     /// The properties of every resource of this type that is created with these parameters.
     pub(super) fn resources(&self, kind: &str) -> Vec<Value> {
+        self.created(kind).into_values().collect()
+    }
+
+    /// The same, by the names of the resources, which are also what `!Ref` makes of them.
+    pub(super) fn created(&self, kind: &str) -> BTreeMap<String, Value> {
         self.section("Resources")
-            .values()
-            .filter(|it| it["Type"] == kind && it.get("Condition").is_none_or(|name| self.condition(name)))
-            .map(|it| self.evaluate(&it["Properties"]))
+            .iter()
+            .filter(|(_, it)| it["Type"] == kind && it.get("Condition").is_none_or(|name| self.condition(name)))
+            .map(|(name, it)| (name.clone(), self.evaluate(&it["Properties"])))
             .collect()
     }
 
@@ -90,6 +95,7 @@ impl Template {
             },
             "!Equals" => evaluated().windows(2).all(|it| text_of(&it[0]) == text_of(&it[1])).into(),
             "!And" => evaluated().iter().all(|it| it == true).into(),
+            "!Condition" => self.condition(argument).into(),
             "!Or" => evaluated().iter().any(|it| it == true).into(),
             "!Not" => evaluated().iter().all(|it| it == false).into(),
             _ => panic!("CloudFormation has no function `{function}`"),

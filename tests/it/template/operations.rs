@@ -23,7 +23,11 @@ fn chapters(folder: &str) -> String {
 #[test]
 fn every_alarm_has_a_chapter_with_commands() {
     let text = std::fs::read_to_string(Path::new(BOOK).join("operations/alarms.md")).unwrap();
-    for alarm in Template::with(&[]).resources("AWS::CloudWatch::Alarm") {
+    let template = Template::with(&[]);
+    let alarms = ["AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"].map(|kind| template.resources(kind));
+    let notifying = alarms.iter().flatten().filter(|it| it.get("AlarmActions").is_some());
+    assert_eq!(notifying.clone().count(), 10);
+    for alarm in notifying {
         let name = alarm["AlarmName"].as_str().unwrap().strip_prefix(&format!("{STACK}-")).unwrap();
         let title = name.replace('-', " ");
         let mut chapters = text.split("\n### ").skip(1);
@@ -91,5 +95,5 @@ fn the_costs_add_up() {
             }
         }
     }
-    assert_eq!(rows.len(), 15, "a header, 11 lines and 2 sums");
+    assert_eq!(rows.len(), 16, "a header, 12 lines and 2 sums");
 }

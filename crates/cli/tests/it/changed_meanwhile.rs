@@ -38,7 +38,7 @@ fn run(proxy: &Proxy, arguments: &str) -> Run {
 
 /// The places of a rule: the item with a rule of this effect at a place, and the arguments that name the rule.
 fn places(effect: &str) -> [(Value, &'static str); 4] {
-    let rule = json!({"effect": {"S": effect}, "updated_by": {"S": "somebody"}});
+    let rule = json!({"effect": {"S": effect}, "updated_by": {"S": "another operator"}});
     let list = |pattern: &str| json!({"M": {pattern: {"M": rule}}});
     let mut pair = json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#a"}});
     pair.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
