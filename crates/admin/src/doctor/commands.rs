@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::item_kind::{ItemKind, keys, pair_key};
 use crate::stored_rule::{StoredRule, is_usual_door};
 use crate::time;
-use crate::wording::media_words;
+use crate::wording::{escape, media_words};
 
 /// The command that applies the fixes of all findings that have one.
 pub(super) const APPLY_FIXES: &str = "callgatectl doctor --fix";
@@ -101,20 +101,20 @@ fn key_json(Key { pk, sk }: &Key) -> String {
     json!({"pk": {"S": pk}, "sk": {"S": sk}}).to_string()
 }
 
-/// Quotes a text as one word of a shell command. Control characters, which a terminal must not get, are written as `$'…'`,
-/// which bash and zsh understand.
+/// Quotes a text as one word of a shell command. Characters that [`escape`] changes, because a terminal must not get them,
+/// are written as `$'\x1b'`, which bash and zsh understand.
 fn quote(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_.,:/@%".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) {
         return text.to_owned();
     }
-    if !text.contains(char::is_control) {
+    if escape(text) == text {
         return format!("'{}'", text.replace('\'', r"'\''"));
     }
     let quoted = text.chars().fold("$'".to_owned(), |mut quoted, c| {
         match c {
             '\'' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => {
+            c if escape(c.encode_utf8(&mut [0; 4])) != c.to_string() => {
                 for byte in c.encode_utf8(&mut [0; 4]).bytes() {
                     // Writing to a string cannot fail.
                     let _ = write!(quoted, "\\x{byte:02x}");

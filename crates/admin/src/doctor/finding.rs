@@ -21,7 +21,7 @@ pub enum FindingKind {
     Contradicted,
     /// A rule or a party that has expired.
     Expired,
-    /// An expiry that is no time of this century when it is read as seconds. It may be in milliseconds.
+    /// An expiry that, read as seconds, is not in this century. It may be in milliseconds.
     Milliseconds,
     /// A rule whose hours do not begin before it expires.
     NeverOpens,
