@@ -203,7 +203,7 @@ fn read_rules(item: &mut Attributes, name: &str) -> Result<Rules, ParseError> {
         AttributeValue::M(map) => read_rule(map),
         other => Err(ParseError(format!("it is {}, not a map", type_name(&other)))),
     };
-    Ok(map.into_iter().map(|(key, value)| (Pattern::from_stored(&key), read(value))).collect())
+    Ok(map.into_iter().map(|(key, value)| (Pattern::from_stored(key), read(value))).collect())
 }
 
 fn read_media(value: AttributeValue) -> Result<MediaSet, ParseError> {
@@ -231,12 +231,15 @@ fn read_written_at(map: &mut Attributes) -> Result<Option<EpochSeconds>, ParseEr
 
 /// A zone is parsed and kept when the first rule that names it is read.
 fn read_hours(value: AttributeValue) -> Result<Hours, ParseError> {
-    let AttributeValue::L(windows) = value else { return Err(wrong_type("hours", &value, "a list of strings")) };
-    let read = |window| match window {
-        AttributeValue::S(text) => text.parse().map_err(|error| ParseError(format!("`hours`: {error}"))),
-        other => Err(ParseError(format!("`hours` holds {}, not only strings", type_name(&other)))),
-    };
-    let windows = windows.into_iter().map(read).collect::<Result<_, _>>()?;
+    let AttributeValue::L(texts) = value else { return Err(wrong_type("hours", &value, "a list of strings")) };
+    // `collect` would keep the memory of the attributes, which is larger.
+    let mut windows = Vec::with_capacity(texts.len());
+    for text in texts {
+        windows.push(match text {
+            AttributeValue::S(text) => text.parse().map_err(|error| ParseError(format!("`hours`: {error}")))?,
+            other => return Err(ParseError(format!("`hours` holds {}, not only strings", type_name(&other)))),
+        });
+    }
     Hours::new(windows).ok_or_else(|| ParseError("`hours` holds no window".to_owned()))
 }
 
