@@ -152,8 +152,8 @@ mod tests {
     }
 
     /// An app that takes about this much memory.
-    fn app_of(memory: usize) -> Option<App> {
-        Some(App { note: Some("x".repeat(memory)), ..App::default() })
+    fn app_of(memory: usize) -> App {
+        App { note: Some("x".repeat(memory)), ..App::default() }
     }
 
     #[test]
@@ -173,7 +173,7 @@ mod tests {
         let now = SystemTime::now();
         for number in 0..100 {
             let broken = Err(ParseError("x".repeat(MAX_MEMORY / 3 * (number % 3))));
-            cache.insert(&key(number), if number % 2 == 0 { broken } else { Ok(app_of(MAX_MEMORY / 5)) }, now);
+            cache.insert(&key(number), if number % 2 == 0 { broken } else { Ok(Some(app_of(MAX_MEMORY / 5))) }, now);
             assert!(cache.apps.lock().unwrap().values().map(|cached| cached.memory).sum::<usize>() <= MAX_MEMORY);
             assert!(cache.get(&key(number), now).is_some());
         }
@@ -184,10 +184,10 @@ mod tests {
         let cache = cache();
         let now = SystemTime::now();
         for number in 0..4 {
-            cache.insert(&key(number), Ok(app_of(MAX_MEMORY / 5)), now);
+            cache.insert(&key(number), Ok(Some(app_of(MAX_MEMORY / 5))), now);
         }
-        cache.insert(&key(0), Ok(app_of(MAX_MEMORY / 5)), now);
-        cache.insert(&key(4), Ok(app_of(MAX_MEMORY / 5 * 2)), now);
+        cache.insert(&key(0), Ok(Some(app_of(MAX_MEMORY / 5))), now);
+        cache.insert(&key(4), Ok(Some(app_of(MAX_MEMORY / 5 * 2))), now);
         let kept = [0, 1, 2, 3, 4].map(|number| cache.get(&key(number), now).is_some());
         assert_eq!(kept, [true, false, false, true, true]);
     }
@@ -197,9 +197,9 @@ mod tests {
         let cache = cache();
         let now = SystemTime::now();
         cache.insert(&key(0), Ok(None), now);
-        cache.insert(&key(1), Ok(app_of(9)), now);
-        let app = cache.insert(&key(1), Ok(app_of(MAX_MEMORY)), now);
-        assert_eq!(*app, Ok(app_of(MAX_MEMORY)));
+        cache.insert(&key(1), Ok(Some(app_of(9))), now);
+        let app = cache.insert(&key(1), Ok(Some(app_of(MAX_MEMORY))), now);
+        assert_eq!(*app, Ok(Some(app_of(MAX_MEMORY))));
         assert!(cache.get(&key(1), now).is_none(), "it replaces what was read before");
         assert!(cache.get(&key(0), now).is_some());
     }
