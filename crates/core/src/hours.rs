@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use crate::EpochSeconds;
+use crate::{EpochSeconds, excerpt};
 
 /// The names of the days, in the order of [`Window::days`].
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
@@ -165,15 +165,19 @@ impl FromStr for Window {
     type Err = HoursError;
 
     fn from_str(text: &str) -> Result<Self, HoursError> {
-        let words: Vec<_> = text.split_whitespace().collect();
-        let [days, times, zone] = words.as_slice() else { return Err(HoursError::Shape(text.trim().to_owned())) };
-        let (start, end) = times.split_once('-').ok_or_else(|| HoursError::Shape(text.trim().to_owned()))?;
+        let shape = || HoursError::Shape(excerpt(text.trim()));
+        let mut words = text.split_whitespace();
+        let (Some(days), Some(times), Some(zone), None) = (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(shape());
+        };
+        let (start, end) = times.split_once('-').ok_or_else(shape)?;
         let window = Self { days: days_of(days)?, start: time_of(start)?, end: time_of(end)?, zone: zone_of(zone)? };
         if window.start == MIDNIGHT {
-            return Err(HoursError::Time(start.to_owned()));
+            return Err(HoursError::Time(excerpt(start)));
         }
         if window.start == window.end {
-            return Err(HoursError::NoLength((*times).to_owned()));
+            return Err(HoursError::NoLength(excerpt(times)));
         }
         Ok(window)
     }
@@ -207,7 +211,7 @@ fn days_of(text: &str) -> Result<[bool; 7], HoursError> {
 
 fn day_of(text: &str) -> Result<usize, HoursError> {
     let index = DAYS.iter().position(|day| day.eq_ignore_ascii_case(text));
-    index.ok_or_else(|| HoursError::Day(text.to_owned()))
+    index.ok_or_else(|| HoursError::Day(excerpt(text)))
 }
 
 fn time_of(text: &str) -> Result<u16, HoursError> {
@@ -219,14 +223,14 @@ fn time_of(text: &str) -> Result<u16, HoursError> {
         let (hour, minute) = (number(hour, 1)?, number(minute, 2)?);
         (minute < 60).then_some(hour * 60 + minute).filter(|&time| time <= MIDNIGHT)
     });
-    minutes.ok_or_else(|| HoursError::Time(text.to_owned()))
+    minutes.ok_or_else(|| HoursError::Time(excerpt(text)))
 }
 
 /// A zone of the database in the binary, so that all installations agree. Parsed once and then shared.
 fn zone_of(name: &str) -> Result<TimeZone, HoursError> {
     // The unknown zone, `Etc/Unknown`, has no name.
     let zone = TimeZoneDatabase::bundled().get(name).ok().filter(|zone| zone.iana_name().is_some());
-    zone.ok_or_else(|| HoursError::Zone(name.to_owned()))
+    zone.ok_or_else(|| HoursError::Zone(excerpt(name)))
 }
 
 fn write_days(days: [bool; 7], f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -16,7 +16,7 @@ pub use hours::{Hours, HoursError, Window};
 pub use id::{AppKey, DialPlan, DialPlanError, IdError, PartyId};
 pub use pattern::{Pattern, PatternError};
 pub use permissions::{
-    App, Effect, MediaSet, ParseError, ParsedItem, Party, Permissions, Rule, Rules, Status, has_expired,
+    App, Effect, MediaSet, ParseError, ParsedItem, Party, Permissions, Rule, Rules, Status, excerpt, has_expired,
 };
 pub use trace::{EvaluatedRule, Trace, trace};
 

@@ -2,6 +2,9 @@
 
 use crate::{EpochSeconds, Hours, Pattern};
 
+/// The most that an error message quotes of a stored text, in bytes.
+const MAX_EXCERPT: usize = 128;
+
 /// The permissions that a call is decided by.
 #[derive(Debug, Clone, Copy)]
 pub struct Permissions<'a> {
@@ -89,6 +92,16 @@ impl Rule {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ParseError(pub String);
+
+/// A stored text as error messages quote it: at most its first 128 bytes, which is as long as an id may be. A longer text
+/// ends with `…`.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    match text.get(..text.floor_char_boundary(MAX_EXCERPT)) {
+        Some(start) if start.len() < text.len() => format!("{start}…"),
+        _ => text.to_owned(),
+    }
+}
 
 /// An item that was looked up: absent, parsed, or invalid.
 pub type ParsedItem<T> = Result<Option<T>, ParseError>;
