@@ -176,3 +176,17 @@ pub struct Party {
 pub fn has_expired(expires_at: Option<EpochSeconds>, now: EpochSeconds) -> bool {
     expires_at.is_some_and(|at| at <= now)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_the_text_or_its_beginning() {
+        for whole in ["", "+7495*", &"x".repeat(128), &"é".repeat(64)] {
+            assert_eq!(excerpt(whole), whole);
+        }
+        assert_eq!(excerpt(&"x".repeat(129)), "x".repeat(128) + "…");
+        assert_eq!(excerpt(&format!("x{}", "é".repeat(64))), format!("x{}…", "é".repeat(63)));
+    }
+}
