@@ -119,10 +119,8 @@ impl Export {
 /// Checks that a file can represent the rule: an import of the file must not change it.
 fn representable(rule: Rule) -> Result<Rule, String> {
     let Rule { expires_at, effect: _, media: _, hours: _, note: _, updated_at: _, updated_by: _ } = &rule;
-    match *expires_at {
-        Some(at) if time::parse_absolute(&time::format(at)) != Some(at) => {
-            Err(format!("its `expires_at` is {at}, not seconds since 1970"))
-        }
+    match expires_at.map(time::check) {
+        Some(Err(why)) => Err(format!("its `expires_at` is {}, which {why}", expires_at.unwrap_or_default())),
         _ => Ok(rule),
     }
 }

@@ -227,7 +227,7 @@ mod tests {
             effect: Effect::Allow,
             media: Some(MediaSet { audio: true, video: true }),
             hours: Some(Hours::parse("Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-14:00 UTC").unwrap()),
-            expires_at: Some(4_102_444_800),
+            expires_at: Some(4_102_358_400),
             note: Some("two\nlines, and a \"quote\"".to_owned()),
             updated_at: None,
             updated_by: None,

@@ -21,7 +21,7 @@ pub fn conditions_text(rule: &Rule) -> String {
     let Rule { effect: _, media, hours, expires_at, note, updated_at: _, updated_by: _ } = rule;
     let media = media.map(|media| format!(", {}", media_text(media)));
     let hours = hours.as_ref().map(|hours| format!(", {hours}"));
-    let until = expires_at.map(|at| format!(", until {}", time::format(at)));
+    let until = expires_at.map(|at| format!(", until {}", time::describe(at)));
     let note = note.as_ref().map(|note| format!(" ({})", escape(note)));
     [media, hours, until, note].into_iter().flatten().collect()
 }

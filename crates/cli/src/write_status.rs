@@ -39,7 +39,7 @@ pub(crate) async fn write_status(
         table.write_status(&change).await?;
     }
     let expired =
-        change.expired_at.map(|at| format!("the party expired at {}, so it counts as absent", time::format(at)));
+        change.expired_at.map(|at| format!("the party expired at {}, so it counts as absent", time::describe(at)));
     let star = party.as_ref().filter(|id| id.as_str().ends_with('*'));
     let star =
         star.map(|id| format!("`{id}` is the id of one party here, not a pattern: no other party's status changes"));

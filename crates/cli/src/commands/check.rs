@@ -91,7 +91,7 @@ impl ItemState {
 impl fmt::Display for ItemState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.expired_at {
-            Some(at) => write!(f, " (expired at {}, so it counts as absent)", time::format(at)),
+            Some(at) => write!(f, " (expired at {}, so it counts as absent)", time::describe(at)),
             None if self.is_suspended => f.write_str(" (suspended)"),
             None => Ok(()),
         }
@@ -186,7 +186,7 @@ fn why(rule: &EvaluatedRule<'_>, deciding: Option<&EvaluatedRule<'_>>) -> String
         }
         (Applicability::Applies(_), None) => "applies, but another rule is invalid".to_owned(),
         (Applicability::DoesNotMatch, _) => "does not match".to_owned(),
-        (Applicability::Expired(at), _) => format!("expired at {}", time::format(at)),
+        (Applicability::Expired(at), _) => format!("expired at {}", time::describe(at)),
         (Applicability::OtherMedia(media), _) => format!("is for {}", media_text(media)),
         (Applicability::OutsideHours(hours), _) => format!("the call is outside {hours}"),
         (Applicability::Invalid(error), _) => format!("is invalid, so it refuses the call: {error}"),

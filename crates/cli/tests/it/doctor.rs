@@ -100,13 +100,13 @@ fn expired_rules_and_milliseconds_are_found_and_fixed() {
         "PPP001",
         &json!({
             "+1*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "1000"}}},
-            "+2*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "4102444800000"}}},
+            "+2*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "4102358400000"}}},
             "+3*": {"M": {"effect": {"S": "allow"}, "hours": {"L": []}}},
             "+4*": {"M": {"effect": {"S": "allow"}}},
         }),
     ));
     server.put(&pair_rule("a", "PPP002", &json!({"expires_at": {"N": "1000"}})));
-    server.put(&pair_rule("b", "PPP002", &json!({"expires_at": {"N": "4102444800000"}})));
+    server.put(&pair_rule("b", "PPP002", &json!({"expires_at": {"N": "4102358400000"}})));
     server.put(&json!({"pk": {"S": "PARTY#shop#PPP003"}, "sk": {"S": "PARTY"}, "expires_at": {"N": "1000"}}));
     let all = [
         "expired: party `PPP003` of app `shop`",
@@ -120,8 +120,8 @@ fn expired_rules_and_milliseconds_are_found_and_fixed() {
     server.run("doctor --fix").exits_with(4).prints("fixed: expired").prints("fixed: milliseconds").prints("1 finding");
     assert_eq!(findings(&server, ""), [all[3]]);
     let rules = server.run("export").exits_with(1).stdout;
-    assert!(rules.contains("shop,+2*,PPP001,allow,,,2100-01-01T00:00:00Z,"), "{rules}");
-    assert!(rules.contains("shop,+4*,PPP001,allow") && rules.contains("shop,b,PPP002,allow,,,2100"), "{rules}");
+    assert!(rules.contains("shop,+2*,PPP001,allow,,,2099-12-31T00:00:00Z,"), "{rules}");
+    assert!(rules.contains("shop,+4*,PPP001,allow") && rules.contains("shop,b,PPP002,allow,,,2099"), "{rules}");
     assert_eq!(server.items().len(), 2);
 }
 
@@ -177,11 +177,11 @@ fn large_items_and_short_prefixes_are_found() {
 #[test]
 fn a_fix_repeats_the_whole_rule() {
     let server = TestServer::with_table();
-    let rule = json!({"effect": {"S": "allow"}, "media": {"SS": ["audio"]}, "expires_at": {"N": "4102444800"}, "note": {"S": "it's"},
+    let rule = json!({"effect": {"S": "allow"}, "media": {"SS": ["audio"]}, "expires_at": {"N": "4102358400"}, "note": {"S": "it's"},
         "hours": {"L": [{"S": "Mon-Fri 09:00-18:00 Europe/Moscow"}, {"S": "Sat 10:00-14:00 UTC"}]}});
     server.put(&party("PPP001", &json!({"+7 495*": {"M": rule}, "tel:+7*": {"M": {"effect": {"S": "deny"}}}})));
     let command = "callgatectl allow --app shop --from '+7 495*' --to PPP001 --media audio --hours 'Mon-Fri 09:00-18:00 Europe/Moscow' \
-                --hours 'Sat 10:00-14:00 UTC' --until 2100-01-01T00:00:00Z --note 'it'\\''s'";
+                --hours 'Sat 10:00-14:00 UTC' --until 2099-12-31T00:00:00Z --note 'it'\\''s'";
     let run = server
         .run("doctor")
         .exits_with(4)
@@ -199,14 +199,14 @@ fn a_fix_repeats_the_whole_rule() {
 #[test]
 fn a_fix_stores_its_author() {
     let server = TestServer::with_table();
-    let late = json!({"expires_at": {"N": "4102444800000"}, "updated_by": {"S": "another operator"}, "updated_at": {"N": "1"}});
+    let late = json!({"expires_at": {"N": "4102358400000"}, "updated_by": {"S": "another operator"}, "updated_at": {"N": "1"}});
     server.put(&pair_rule("a", "b", &late));
-    server.put(&party("c", &json!({"*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "4102444800000"}}}})));
+    server.put(&party("c", &json!({"*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "4102358400000"}}}})));
     server.run("doctor").exits_with(4).prints("fix: callgatectl doctor --fix");
     server.run("doctor --fix").succeeds();
     for shown in [server.json("show --app shop b"), server.json("show --app shop c")] {
         let rule = &shown["incoming"][0];
-        assert_eq!(rule["expires_at"], "2100-01-01T00:00:00Z");
+        assert_eq!(rule["expires_at"], "2099-12-31T00:00:00Z");
         assert!(rule["updated_by"] != "another operator" && rule["updated_by"].is_string(), "{rule}");
         assert!(rule["updated_at"].as_str().unwrap().starts_with("20"), "{rule}");
     }

@@ -40,14 +40,14 @@ fn conditions_are_stored_as_documented() {
     let server = TestServer::with_table();
     server
         .run(
-            "allow --app shop --from PPP009 --to PPP005 --media audio --until 2100-01-01 --note 'on trial' \
+            "allow --app shop --from PPP009 --to PPP005 --media audio --until 2099-12-31 --note 'on trial' \
              --hours 'mon-fri 9:00-18:00 europe/moscow' --hours 'Sat 10:00-24:00 UTC'",
         )
         .succeeds()
-        .prints("allow PPP009 to PPP005, audio only, Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-24:00 UTC, until 2100-01-01T00:00:00Z (on trial)");
+        .prints("allow PPP009 to PPP005, audio only, Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-24:00 UTC, until 2099-12-31T00:00:00Z (on trial)");
     let item = &server.items()[0];
     assert_eq!(item["media"], json!({"SS": ["audio"]}));
-    assert_eq!(item["expires_at"], json!({"N": "4102444800"}));
+    assert_eq!(item["expires_at"], json!({"N": "4102358400"}));
     assert_eq!(item["hours"], json!({"L": [{"S": "Mon-Fri 09:00-18:00 Europe/Moscow"}, {"S": "Sat 10:00-24:00 UTC"}]}));
     assert_eq!(item["note"], json!({"S": "on trial"}));
 }
