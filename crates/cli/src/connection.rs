@@ -3,8 +3,13 @@
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{Credentials, Region};
+use aws_sdk_dynamodb::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_types::SdkConfig;
 use callgate::config::is_http_url;
 use callgate::store::client;
@@ -127,7 +132,14 @@ impl GlobalArgs {
                 loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "local server"));
             }
         }
-        loader.load().await
+        let config = loader.load().await;
+        match &self.profile {
+            Some(profile) => {
+                let credentials = SharedCredentialsProvider::new(profile_credentials(profile, &config));
+                config.into_builder().credentials_provider(credentials).build()
+            }
+            None => config,
+        }
     }
 }
 
@@ -149,6 +161,21 @@ impl Connection {
             _ => user(),
         }
     }
+}
+
+/// The credentials of a profile that is named on the command line. As in the AWS CLI, they come before those of the
+/// environment, and a profile without credentials has those of the container or the instance.
+fn profile_credentials(profile: &str, config: &SdkConfig) -> CredentialsProviderChain {
+    let provider_config = ProviderConfig::without_region()
+        .with_region(config.region().cloned())
+        .with_behavior_version(config.behavior_version())
+        .with_http_client(client::https_client());
+    let of_profile = ProfileFileCredentialsProvider::builder().configure(&provider_config).profile_name(profile);
+    let of_container = EcsCredentialsProvider::builder().configure(&provider_config);
+    let of_instance = ImdsCredentialsProvider::builder().configure(&provider_config);
+    CredentialsProviderChain::first_try("Profile", of_profile.build())
+        .or_else("Container", of_container.build())
+        .or_else("Instance", of_instance.build())
 }
 
 fn connect(config: &SdkConfig, deadline: Duration) -> Client {

@@ -1,7 +1,9 @@
 //! A database server for one test, runs of the tool against it, and assertions on the result.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -205,4 +207,35 @@ impl Run {
 pub(crate) fn csv(numbers: std::ops::Range<usize>, row: impl Fn(usize) -> String) -> String {
     let rows: Vec<_> = numbers.map(row).collect();
     format!("app,from,to,effect\n{}\n", rows.join("\n"))
+}
+
+/// A folder for the files of one test. Removed when dropped.
+pub(crate) struct TempFolder(PathBuf);
+
+impl TempFolder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("callgatectl-test-{}-{number}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file, with the folders above it, and returns its path.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.0.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+}
+
+impl Drop for TempFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
