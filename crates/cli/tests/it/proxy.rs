@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::Sender;
 
 /// An HTTP request.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) enum Treatment {
     LoseRequest,
     /// Forwards it, and closes the connection without an answer.
     LoseAnswer,
+    /// Forwards it if `forward` is true, reports that, and never answers: the test kills the client.
+    Hold { forward: bool, held: Sender<()> },
 }
 
 impl Treatment {
@@ -103,6 +106,15 @@ fn handle(mut client: TcpStream, server: SocketAddr, treatment: impl Fn(&Request
             format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").into_bytes()
         }
         Treatment::LoseRequest => return,
+        Treatment::Hold { forward, held } => {
+            if forward {
+                request.forward(server, &request.body);
+            }
+            held.send(()).unwrap();
+            // The end of the client closes the connection.
+            let _ = client.read(&mut [0]);
+            return;
+        }
         Treatment::LoseAnswer => {
             request.forward(server, &request.body);
             return;
