@@ -32,7 +32,7 @@ const IDENTITY_DEADLINE: Duration = Duration::from_secs(3);
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
     /// The permission table
-    #[arg(long, global = true, env = "TABLE_NAME", value_name = "NAME")]
+    #[arg(long, global = true, env = "TABLE_NAME", value_name = "NAME", allow_hyphen_values = true)]
     table: Option<String>,
     /// Another DynamoDB endpoint, such as a local one
     #[arg(long, global = true, env = "AWS_ENDPOINT_URL_DYNAMODB", value_name = "URL")]
@@ -41,7 +41,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "REGION")]
     region: Option<String>,
     /// The profile in the AWS configuration files
-    #[arg(long, global = true, value_name = "PROFILE")]
+    #[arg(long, global = true, value_name = "PROFILE", allow_hyphen_values = true)]
     profile: Option<String>,
     /// The output format: text for people, JSON for programs
     #[arg(long, global = true, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
-use callgate_admin::wording::{rule_text, target_text};
+use callgate_admin::wording::{escape, rule_text, target_text};
 use callgate_admin::{RuleChange, RuleRow};
 use callgate_core::{Effect, ParseError, Rule};
 use serde_json::json;
@@ -68,11 +68,11 @@ fn report(
                 Some(Ok(previous)) => {
                     print_line(format!("  before: {}", rule_text(&target.from, &target.to, previous)))?;
                 }
-                Some(Err(error)) => print_line(format!("  before: an invalid rule: {error}"))?,
+                Some(Err(error)) => print_line(format!("  before: an invalid rule: {}", escape(&error.to_string())))?,
                 None => {}
             }
             for notice in notices {
-                print_line(format!("  notice: {notice}"))?;
+                print_line(format!("  notice: {}", escape(&notice)))?;
             }
         }
         Output::Json => {

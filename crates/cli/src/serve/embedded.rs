@@ -62,7 +62,7 @@ impl EmbeddedStore {
     }
 }
 
-/// Opens the store in a file. Returns whether it is new. A new one is filled in one transaction of SQLite, so that one that
+/// Opens the store in a file. Returns whether it is new. A new one is filled in one transaction, so that one that
 /// is cut off is still new.
 async fn open(path: &Path, deadline: Duration) -> anyhow::Result<(Database, bool)> {
     let database = Database::new(path.to_str().context("the path of --data is not UTF-8")?)?;

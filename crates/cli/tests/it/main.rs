@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic fails the test")]
 
+mod access;
 mod bad_input;
 mod busy_dynamodb;
 mod check;
 mod concurrent_writes;
+#[cfg(unix)]
+mod control_characters;
 mod credentials;
 mod doctor;
 mod import_export;

@@ -128,6 +128,13 @@ fn requests_are_signed_with_the_first_secret() {
 }
 
 #[test]
+fn values_may_begin_with_a_hyphen() {
+    let serve = ServeProcess::start(&[], &[("WCS_HOOK_SECRET", "-right")]);
+    let output = simulate(&serve.url(), &["--app", "-x", "--secret", "-right", "--call", "-a", "-b"], 0);
+    assert!(output.ends_with("-a to -b: 403 FORBIDDEN\n"), "{output}");
+}
+
+#[test]
 fn the_help_states_that_it_was_not_compared_with_a_live_wcs() {
     let output = callgatectl(&["wcs-simulator", "--help"]).output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
