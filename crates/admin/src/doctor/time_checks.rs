@@ -71,7 +71,8 @@ impl Inspector<'_> {
         let (hours, expires_at) = time_conditions(rule);
         let hours = hours?;
         let end = expires_at.filter(|&end| end < self.now.saturating_add(EIGHT_DAYS))?;
-        let opens = hours.contains(self.now) || hours.transitions(self.now, end - 1).any(|edge| hours.contains(edge));
+        let opens = hours.contains(self.now)
+            || hours.transitions(self.now, end.saturating_sub(1)).any(|edge| hours.contains(edge));
         (!opens).then(|| {
             Finding::new(
                 FindingKind::NeverOpens,

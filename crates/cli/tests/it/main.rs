@@ -15,6 +15,7 @@ mod import_export;
 mod json_reference;
 mod load;
 mod million;
+mod moments;
 mod proxy;
 mod reference;
 mod rules;
