@@ -11,6 +11,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_types::SdkConfig;
+use aws_types::os_shim_internal::{Env, Fs};
 use callgate::config::is_http_url;
 use callgate::store::client;
 use callgate_admin::{Author, Table};
@@ -81,6 +82,7 @@ impl GlobalArgs {
             let profile = profile.unwrap_or_default();
             return Err(usage(format!("no AWS region is given{profile}; give one with --region or AWS_REGION")));
         }
+        self.check_profile().await?;
         let is_aws = endpoint.is_none() && !is_set("AWS_ENDPOINT_URL");
         let table = Table::new(client, name, dial_plan, endpoint);
         Ok(Connection { table, output: self.output, config, is_aws })
@@ -88,7 +90,24 @@ impl GlobalArgs {
 
     /// A client with credentials, region and endpoint from options, environment and AWS configuration files.
     pub(crate) async fn client(&self, deadline: Duration) -> anyhow::Result<Client> {
+        self.check_profile().await?;
         Ok(connect(&self.load(self.endpoint()?).await, deadline))
+    }
+
+    /// Checks that the profile exists. Without it, a container's or an instance's credentials must not be used instead.
+    #[expect(
+        clippy::default_trait_access,
+        reason = "the type of the default files is in a crate that is not a dependency"
+    )]
+    async fn check_profile(&self) -> anyhow::Result<()> {
+        let Some(profile) = &self.profile else { return Ok(()) };
+        match aws_config::profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await {
+            Ok(profiles) if profiles.get_profile(profile).is_none() => {
+                Err(usage(format!("the profile `{profile}` is not in the AWS configuration files; check --profile")))
+            }
+            // An invalid file is reported when the credentials are used.
+            _ => Ok(()),
+        }
     }
 
     /// The table's name, if one is given.

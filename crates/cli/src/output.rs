@@ -79,12 +79,20 @@ impl Write for EscapedLines {
         if let Some(end) = self.line.iter().rposition(|&byte| byte == b'\n') {
             let rest = self.line.split_off(end + 1);
             let lines = std::mem::replace(&mut self.line, rest);
-            self.stdout.write_all(escape_lines(&String::from_utf8_lossy(&lines)).as_bytes())?;
+            self.print(&lines)?;
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        let rest = std::mem::take(&mut self.line);
+        self.print(&rest)?;
         self.stdout.flush()
+    }
+}
+
+impl EscapedLines {
+    fn print(&mut self, text: &[u8]) -> io::Result<()> {
+        self.stdout.write_all(escape_lines(&String::from_utf8_lossy(text)).as_bytes())
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::proxy::{Treatment, start_proxy};
 use crate::support::{Run, TABLE, TempFolder, TestServer, split_words, tool};
 
-/// The rights of each command, as the page lists them: `| `show`, `check` | `GetItem` |`.
+/// The rights of each command, as the table of the page lists them: the commands, and then the rights.
 fn rights() -> BTreeMap<String, BTreeSet<String>> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/operations/access.md");
     let page = std::fs::read_to_string(page).unwrap();
@@ -120,7 +120,7 @@ fn the_listed_rights_suffice_and_each_of_them_is_used() {
                     return Treatment::Forward;
                 }
                 let message = format!("not authorized to perform: dynamodb:{operation}");
-                Treatment::answer("400 Bad Request", json!({"__type": "x#AccessDeniedException", "message": message}))
+                Treatment::answer("400 Bad Request", &json!({"__type": "x#AccessDeniedException", "message": message}))
             });
             let mut command = tool();
             let run = Run::of(command.args(["--table", TABLE, "--endpoint-url", &url]).args(split_words(&arguments)));
@@ -152,7 +152,7 @@ fn the_first_error_is_reported_and_not_a_missing_right_to_explain_it() {
     let url = start_proxy(server.address, |request| {
         let code =
             if request.operation() == Some("BatchGetItem") { "ValidationException" } else { "AccessDeniedException" };
-        Treatment::answer("400 Bad Request", json!({"__type": format!("x#{code}"), "message": "no"}))
+        Treatment::answer("400 Bad Request", &json!({"__type": format!("x#{code}"), "message": "no"}))
     });
     let mut command = tool();
     command.args(["--table", TABLE, "--endpoint-url", &url]).args(split_words("check --app shop --from a --to b"));

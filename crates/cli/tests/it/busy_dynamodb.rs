@@ -37,7 +37,7 @@ fn treat(batch: Batch, request: &Request) -> Treatment {
         Batch::Forward => Treatment::Forward,
         Batch::Fail => {
             let error = json!({"__type": "x#AccessDeniedException", "message": "no longer"});
-            Treatment::answer("400 Bad Request", error)
+            Treatment::answer("400 Bad Request", &error)
         }
         Batch::LeaveUnprocessed(count) => {
             let mut request: Value = serde_json::from_slice(&request.body).unwrap();

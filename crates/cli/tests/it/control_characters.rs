@@ -167,9 +167,12 @@ fn what_a_server_answers_does_not_control_the_terminal() {
     }
     for policy in ["FAIL", HOSTILE] {
         let answer = json!({"restClientConfig": {"OnCallEvent": {"restOnError": HOSTILE, "restPolicy": policy, "restExclude": HOSTILE}}});
-        let hook = start_proxy(server.address, move |request| match request.head.contains("/connect ") {
-            true => Treatment::answer("200 OK", &answer),
-            false => Treatment::answer("200 OK", HOSTILE),
+        let hook = start_proxy(server.address, move |request| {
+            if request.head.contains("/connect ") {
+                Treatment::answer("200 OK", &answer)
+            } else {
+                Treatment::answer("200 OK", HOSTILE)
+            }
         });
         let broken = start_proxy(server.address, |_| Treatment::answer("200 OK", HOSTILE));
         for (url, rest) in [(&hook, ""), (&hook, "--output json"), (&broken, ""), (&hook, "--call \u{202e}a b")] {

@@ -64,7 +64,7 @@ fn access_key(request: &Request) -> String {
 /// Answers a request for credentials. What proves the identity has to be right, and is part of the access key.
 fn give_credentials(request: &Request) -> Treatment {
     let (head, body) = (request.head.lines().next().unwrap(), String::from_utf8_lossy(&request.body));
-    let ok = |body: String| Treatment::answer("200 OK", body);
+    let ok = |body: String| Treatment::answer("200 OK", &body);
     let has = |part: &str| body.contains(part);
     let sts = |action: &str, key: &str| {
         ok(format!(
@@ -109,7 +109,7 @@ fn give_credentials(request: &Request) -> Treatment {
         {
             metadata("INSTANCE")
         }
-        _ => Treatment::answer("404 Not Found", format!("{head}\n{body}")),
+        _ => Treatment::answer("404 Not Found", &format!("{head}\n{body}")),
     }
 }
 
@@ -262,4 +262,9 @@ fn of_an_instance() {
     let mut tool = aws.tool("[profile operator]\nregion = eu-west-1\n");
     let tool = tool.args(["--profile", "operator"]).env_remove("AWS_REGION");
     aws.signs_with("INSTANCE", tool.env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &aws.url));
+    // A profile that does not exist.
+    let mut tool = aws.tool("");
+    let tool = tool.args(["--profile", "operator"]).env("AWS_EC2_METADATA_SERVICE_ENDPOINT", &aws.url);
+    Run::of(tool).exits_with(2).prints("the profile `operator` is not in the AWS configuration files");
+    assert!(aws.keys.lock().unwrap().is_empty());
 }

@@ -79,20 +79,13 @@ fn a_rule_that_is_over_when_it_is_imported_is_named() {
 fn stored_numbers_that_are_not_moments_are_named_and_panic_nowhere() {
     for number in [
         i64::MIN,
-        i64::MIN + 1,
-        -377_705_116_801,
         -1,
-        0,
         2_099,
-        46_387,
         20_991_231,
-        99_999_999,
         4_102_444_800,
         253_402_214_400,
         253_402_300_800,
         1_795_500_000_000,
-        1_795_500_000_000_000,
-        i64::MAX - 1,
         i64::MAX,
     ] {
         let server = TestServer::with_table();

@@ -28,7 +28,7 @@ pub(crate) enum Treatment {
 
 impl Treatment {
     /// Returns this status and body, and forwards nothing.
-    pub(crate) fn answer(status: &'static str, body: impl ToString) -> Self {
+    pub(crate) fn answer(status: &'static str, body: &(impl ToString + ?Sized)) -> Self {
         Self::Replace(None, status, body.to_string())
     }
 }

@@ -92,7 +92,7 @@ fn a_request_or_an_answer_of_table_create_may_get_lost() {
                         let message = "TimeToLive is already enabled";
                         return Treatment::answer(
                             "400 Bad Request",
-                            json!({"__type": "x#ValidationException", "message": message}),
+                            &json!({"__type": "x#ValidationException", "message": message}),
                         );
                     }
                     match (is_lost, is_answer) {
@@ -138,7 +138,7 @@ fn table_create_waits_until_the_table_is_active() {
             let text = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
             let table = json!({"TableStatus": "CREATING", "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
                 "AttributeDefinitions": [text("pk"), text("sk")]});
-            Treatment::answer("200 OK", json!({"Table": table}))
+            Treatment::answer("200 OK", &json!({"Table": table}))
         }
         _ => Treatment::Forward,
     });
