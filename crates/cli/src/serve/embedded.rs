@@ -72,8 +72,9 @@ async fn open(path: &Path, deadline: Duration) -> anyhow::Result<(Database, bool
     let samples = sample_database(deadline).await?;
     let copy = std::env::temp_dir().join(format!("callgatectl-{}.db", std::process::id()));
     let copy_name = copy.to_str().context("the path of the temporary folder is not UTF-8")?;
+    // A process with the same number may have been killed here.
+    let _ = std::fs::remove_file(&copy);
     let filled = samples.vacuum_into(copy_name).and_then(|()| database.restore_from(copy_name));
-    // The copy may not have been written.
     let _ = std::fs::remove_file(&copy);
     filled?;
     Ok((database, true))

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::proxy::{Treatment, start_proxy};
 use crate::support::{Run, TABLE, TempFolder, TestServer, split_words, tool};
@@ -25,27 +25,23 @@ fn rights() -> BTreeMap<String, BTreeSet<String>> {
 /// A table with one of everything that a command may meet.
 fn full_table() -> TestServer {
     let server = TestServer::with_table();
-    for command in [
-        "allow --app shop --from a --to b",
-        "allow --app shop --from '+1*' --to b",
-        "allow --app shop --from '*' --to '*'",
-        "deny --app shop --from a --to '+1*'",
-        "suspend --app shop c",
-    ] {
-        server.run(command).succeeds();
-    }
-    let expired = json!({"M": {"effect": {"S": "allow"}, "expires_at": {"N": "1000000000"}}});
-    let key = |pk: &str, sk: &str| json!({"pk": {"S": pk}, "sk": {"S": sk}});
-    let mut party = key("PARTY#shop#d", "PARTY");
-    party["incoming"] = json!({"M": {"+1*": expired}});
-    server.put(&party);
-    let mut party = key("PARTY#shop#e", "PARTY");
-    party["expires_at"] = json!({"N": "1000000000"});
-    server.put(&party);
-    let mut pair = key("PARTY#shop#d", "CALLER#a");
-    pair["effect"] = json!({"S": "allow"});
-    pair["expires_at"] = json!({"N": "1000000000"});
-    server.put(&pair);
+    let allow = json!({"effect": {"S": "allow"}});
+    let expired = json!({"effect": {"S": "allow"}, "expires_at": {"N": "1000000000"}});
+    let put = |pk: &str, sk: &str, attributes: &Value| {
+        let mut item = attributes.clone();
+        item["pk"] = json!({"S": pk});
+        item["sk"] = json!({"S": sk});
+        server.put(&item);
+    };
+    let list = |name: &str, pattern: &str, rule: &Value| json!({name: {"M": {pattern: {"M": rule}}}});
+    put("APP#shop", "APP", &list("callers", "*", &allow));
+    put("PARTY#shop#a", "PARTY", &list("outgoing", "+1*", &json!({"effect": {"S": "deny"}})));
+    put("PARTY#shop#b", "PARTY", &list("incoming", "+1*", &allow));
+    put("PARTY#shop#b", "CALLER#a", &allow);
+    put("PARTY#shop#c", "PARTY", &json!({"status": {"S": "suspended"}}));
+    put("PARTY#shop#d", "PARTY", &list("incoming", "+1*", &expired));
+    put("PARTY#shop#d", "CALLER#a", &expired);
+    put("PARTY#shop#e", "PARTY", &json!({"expires_at": {"N": "1000000000"}}));
     server
 }
 

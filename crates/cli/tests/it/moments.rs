@@ -77,17 +77,9 @@ fn a_rule_that_is_over_when_it_is_imported_is_named() {
 /// Whatever number is stored, every command that reads it ends as it should, and names it.
 #[test]
 fn stored_numbers_that_are_not_moments_are_named_and_panic_nowhere() {
-    for number in [
-        i64::MIN,
-        -1,
-        2_099,
-        20_991_231,
-        4_102_444_800,
-        253_402_214_400,
-        253_402_300_800,
-        1_795_500_000_000,
-        i64::MAX,
-    ] {
+    for number in
+        [i64::MIN, -1, 2_099, 20_991_231, 4_102_444_800, 253_402_214_400, 253_402_300_800, 1_795_500_000_000, i64::MAX]
+    {
         let server = TestServer::with_table();
         let stored = json!({"N": number.to_string()});
         let hours = json!({"L": [{"S": "Mon-Fri 09:00-18:00 Europe/Moscow"}]});
