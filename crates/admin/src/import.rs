@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use callgate::store::item::Key;
+use callgate_core::{EpochSeconds, has_expired};
 
 use crate::dial_plan_warning::DialPlanWarning;
 use crate::error::{Error, Result};
@@ -12,6 +13,7 @@ use crate::rule_row::RuleRow;
 use crate::sorted_rules::{Insertion, SortedRule, SortedRules};
 use crate::stored_rule::{StoredRule, rules_of};
 use crate::table::Table;
+use crate::time;
 
 mod apply;
 mod difference;
@@ -41,7 +43,7 @@ pub struct Problems {
 /// use callgate_admin::import::{Import, ImportControl};
 ///
 /// let file = std::io::Cursor::new("app,from,to,effect\nshop,PPP009,PPP005,allow\n");
-/// let Ok(mut import) = Import::check(&table, file, None).await? else { return Ok(()) };
+/// let Ok(mut import) = Import::check(&table, file, None, author.at).await? else { return Ok(()) };
 /// let control = ImportControl::default();
 /// let running = control.clone();
 /// let task = tokio::spawn(async move {
@@ -75,9 +77,10 @@ impl Import {
         table: &Table,
         source: impl Read + Send + 'static,
         format: Option<Format>,
+        now: EpochSeconds,
     ) -> Result<Result<Self, Problems>> {
         let table = table.clone();
-        let checked = tokio::task::spawn_blocking(move || check(table, source, format));
+        let checked = tokio::task::spawn_blocking(move || check(table, source, format, now));
         checked.await.map_err(|error| Error::Local(error.to_string()))?
     }
 
@@ -134,7 +137,12 @@ fn list_key(stored: &StoredRule) -> [&str; 2] {
     [stored.list.unwrap_or_default(), &stored.entry]
 }
 
-fn check(table: Table, source: impl Read, format: Option<Format>) -> Result<Result<Import, Problems>> {
+fn check(
+    table: Table,
+    source: impl Read,
+    format: Option<Format>,
+    now: EpochSeconds,
+) -> Result<Result<Import, Problems>> {
     let mut rules = SortedRules::new()?;
     let mut problems = Problems { first: Vec::new(), count: 0 };
     let mut warnings = Vec::new();
@@ -147,11 +155,18 @@ fn check(table: Table, source: impl Read, format: Option<Format>) -> Result<Resu
                 continue;
             }
         };
-        if let Some((side, reason)) = DialPlanWarning::for_target(&target, table.dial_plan())
-            && warnings.len() < MAX_PROBLEMS
-        {
+        let mut warn = |column: &str, value: String, reason: String| {
+            if warnings.len() < MAX_PROBLEMS {
+                warnings.push(Problem { line: line.number, column: column.to_owned(), value, reason });
+            }
+        };
+        if let Some((side, reason)) = DialPlanWarning::for_target(&target, table.dial_plan()) {
             let value = if side == "from" { &target.from } else { &target.to }.to_string();
-            warnings.push(Problem { line: line.number, column: side.to_owned(), value, reason });
+            warn(side, value, reason);
+        }
+        if let Some(over) = rule.expires_at.filter(|_| has_expired(rule.expires_at, now)) {
+            let reason = "is in the past, so the rule has no effect; it is written all the same";
+            warn("expires_at", time::format(over), reason.to_owned());
         }
         let (list, entry) = location.entry.as_ref().map_or(("", ""), |(list, entry)| (*list, entry.as_str()));
         let Key { pk, sk } = &location.key;

@@ -14,7 +14,7 @@ pub(crate) mod items;
 mod scan;
 mod schema;
 
-pub use schema::{TableSummary, create};
+pub use schema::{Creation, TableSummary};
 
 /// A permission table.
 #[derive(Debug, Clone)]

@@ -107,6 +107,14 @@ pub fn parse_absolute(text: &str) -> Result<EpochSeconds, NotAMoment> {
         let end = if digits.len() < text.len() { EpochSeconds::MIN } else { EpochSeconds::MAX };
         return check(text.parse().unwrap_or(end));
     }
+    // A spreadsheet's date with a time.
+    if let Some((whole, fraction)) = text.split_once('.')
+        && !fraction.is_empty()
+        && fraction.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(number) = whole.parse()
+    {
+        return check(number).and(Err(NotAMoment::NotATime));
+    }
     let timestamp = text.parse::<Timestamp>().ok();
     let zoned = || text.parse::<ZonedDateTime>().ok().map(|it| it.timestamp());
     let date = || {
@@ -253,6 +261,7 @@ mod tests {
             ("20991231235959", "a date with a time is written `2099-12-31T23:59:59Z`"),
             ("2099", "it looks like a year, and a date is written `2099-12-31`"),
             ("46387", "as the day number of a spreadsheet that is `2026-12-31`"),
+            ("46387.75", "as the day number of a spreadsheet that is `2026-12-31`"),
             ("73050", "as the day number of a spreadsheet that is `2099-12-31`"),
             ("1795500000000", "it looks like milliseconds; in seconds that is 1795500000, 2026-11-24T06:00:00Z"),
             ("999999999999", "it looks like milliseconds; in seconds that is 999999999, 2001-09-09T01:46:39Z"),

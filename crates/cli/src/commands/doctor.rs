@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
-use crate::output::{Output, print_line};
+use crate::output::{Line, Output, print_line};
 use crate::time::now;
 
 /// Find rules and items that have no effect or refuse calls by mistake
@@ -75,12 +75,8 @@ async fn apply_fixes(connection: &Connection, findings: Vec<Finding>) -> anyhow:
 
 fn print_finding(finding: &Finding) -> io::Result<()> {
     let bold = Style::new().bold();
-    print_line(format!(
-        "{bold}{}{bold:#}\n  {}\n  {}",
-        escape(&finding.title()),
-        escape(&finding.what),
-        escape(&finding.why)
-    ))?;
+    let title = Line::styled(bold, escape(&finding.title()));
+    print_line(title.then(format!("\n  {}\n  {}", escape(&finding.what), escape(&finding.why))))?;
     if let Some(command) = &finding.command {
         print_line(format!("  fix: {}", escape(command)))?;
     }

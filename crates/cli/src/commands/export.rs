@@ -1,14 +1,12 @@
 //! `export`: writes the rules of the table as a file.
 
-use std::io::{self, BufWriter};
-
 use callgate_admin::Error;
 use callgate_admin::rule_file::{Format, Writer};
 
 use crate::args::FormatArg;
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
-use crate::output::{Output, print_error, print_note};
+use crate::output::{Output, file_output, print_error, print_note};
 use crate::time::now;
 
 /// Write the rules of the table to standard output, as import reads them
@@ -20,7 +18,7 @@ use crate::time::now;
 #[command(after_help = "Examples:\n  callgatectl export > rules.csv\n  callgatectl export --app shop --format ndjson")]
 pub(crate) struct Args {
     /// Export only this app; can be repeated
-    #[arg(long, value_name = "APP")]
+    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
     app: Vec<String>,
     /// The format of the file; without it, CSV, or NDJSON with --output json
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -42,7 +40,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         Into::into,
     );
     let export = table.export(&apps, format, args.segments, now()).await?;
-    let mut writer = Writer::new(format, BufWriter::new(io::stdout().lock()))?;
+    let mut writer = Writer::new(format, file_output())?;
     export.for_each(|rule| anyhow::Ok(writer.write(&rule)?))?;
     writer.finish()?;
     let left_out = export.left_out();

@@ -19,6 +19,7 @@ use crate::exit::Outcome;
 use crate::interrupts::Interrupts;
 use crate::output::{Output, print_error, print_line, print_note};
 use crate::prompt::confirm;
+use crate::time::now;
 
 /// How often the progress bar is updated.
 const REFRESH: Duration = Duration::from_millis(200);
@@ -63,7 +64,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let Connection { table, output, .. } = &connection;
-    let mut import = match Import::check(table, args.open()?, args.format.map(Into::into)).await? {
+    let mut import = match Import::check(table, args.open()?, args.format.map(Into::into), now()).await? {
         Ok(import) => import,
         Err(problems) => return refuse(&problems, *output),
     };

@@ -78,7 +78,7 @@ fn suspended_and_expired_parties_are_marked_at_their_door() {
         json["doors"].as_array().unwrap().iter().map(|it| (&it["suspended"], &it["expired_at"])).collect();
     let (no, none) = (json!(false), json!(null));
     assert_eq!(doors, [(&no, &none), (&json!(true), &none), (&no, &json!("2001-09-09T01:46:40Z"))]);
-    server.run("check --app shop --from a --to b --at 1970-01-01T00:16:00Z").exits_with(3).prints("callee_suspended");
+    server.run("check --app shop --from a --to b --at 2001-09-09T01:46:00Z").exits_with(3).prints("callee_suspended");
     server.run("suspend --app shop").succeeds();
     server
         .run("check --app shop --from x --to y")

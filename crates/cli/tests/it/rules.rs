@@ -292,3 +292,24 @@ fn each_place_of_a_rule_is_revoked_by_itself() {
         }
     }
 }
+
+#[test]
+fn values_may_begin_with_a_hyphen() {
+    let server = TestServer::with_table();
+    for app in ["--app -x", "--app=-x", "--app --x", "--app=--x", "--app -y", "--app --yes"] {
+        let key = app.trim_start_matches("--app").trim_start_matches([' ', '=']);
+        let rule = format!("allow {app} --from -a --to=-b --note -c --until 2099-12-31");
+        server.run(&rule).succeeds().prints("allow -a to -b, until 2099-12-31T00:00:00Z (-c)");
+        server
+            .run(&format!("check {app} --from=-a --to -b"))
+            .succeeds()
+            .prints(&format!("-a to -b in app {key}, audio"));
+        server.run(&format!("resume {app} --yes -- -b")).succeeds().prints("party `-b`");
+        server.run(&format!("show {app} -b")).succeeds().prints("allow -a to -b");
+        let exported = server.run(&format!("export {app}")).succeeds().stdout;
+        assert!(exported.ends_with(&format!("\n{key},-a,-b,allow,,,2099-12-31T00:00:00Z,-c\n")), "{exported}");
+        server.run(&format!("deny {app} --from -a --to -b")).succeeds();
+        server.run(&format!("revoke {app} --from -a --to -b")).succeeds();
+    }
+    server.run("allow --app shop --from a --to b --hours '-x 09:00-18:00 UTC'").exits_with(2).prints("is not a day");
+}
