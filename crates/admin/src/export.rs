@@ -158,9 +158,11 @@ fn exported_row(stored: &StoredRule, key: &Key, format: Format, dial_plan: &Dial
     let read = read_back(format, &row, dial_plan).map_err(|reason| format!("import would refuse it: {reason}"))?;
     let location = RuleLocation { key: key.clone(), entry: list.map(|list| (list, entry.clone())) };
     if read.location != location {
-        let place = match (&read.location.entry, list) {
-            (None, Some(list)) => format!("as a rule between two parties, not in `{list}` of one"),
-            _ => format!("from `{}` to `{}`", read.target.from, read.target.to),
+        let (read_from, read_to) = (read.target.from.to_string(), read.target.to.to_string());
+        let place = match read.location.door() {
+            _ if (&read_from, &read_to) != (from, to) => format!("from `{read_from}` to `{read_to}`"),
+            Some(door) => format!("at door `{}`", door.as_str()),
+            None => "as a pair item".to_owned(),
         };
         return Err(format!("import would store it {place}"));
     }

@@ -2,9 +2,13 @@
 
 use std::time::SystemTime;
 
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use callgate_admin::{Author, Table};
+use callgate_core::DialPlan;
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, csv};
+use crate::support::{TABLE, TestServer, csv};
 
 /// Runs `doctor` and returns its findings as `kind: where`.
 fn findings(server: &TestServer, arguments: &str) -> Vec<String> {
@@ -328,4 +332,44 @@ fn a_fix_names_a_party_with_control_characters_and_stars() {
     let command = server.json("doctor")["findings"][0]["command"].as_str().unwrap().to_owned();
     assert_eq!(command, r"callgatectl revoke --exactly --door callee --app shop --from $'x\x1b[2J\'y' --to PPP001");
     server.run("doctor").exits_with(4).prints(&command).prints("1 finding");
+}
+
+#[test]
+fn a_fix_is_not_applied_to_what_changed_since_it_was_read() {
+    let server = TestServer::with_table();
+    let allow = json!({"M": {"effect": {"S": "allow"}}});
+    let deny = json!({"M": {"effect": {"S": "deny"}}});
+    let expired = json!({"N": "1000000000"});
+    let gone = |incoming: &Value| {
+        let mut item = party("PPP001", incoming);
+        item["expires_at"] = expired.clone();
+        item
+    };
+    let caller = |id: &str, outgoing: &Value| json!({"pk": {"S": format!("PARTY#shop#{id}")}, "sk": {"S": "PARTY"}, "outgoing": {"M": outgoing}});
+    server.put(&gone(&json!({"*": allow})));
+    server.put(&pair_rule("a", "PPP002", &json!({"expires_at": expired})));
+    server.put(&caller("b", &json!({"c": allow})));
+    server.put(&party("e", &json!({"d": allow})));
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("local"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "test"))
+        .endpoint_url(format!("http://{}", server.address))
+        .http_client(callgate::store::client::https_client());
+    let table = Table::new(Client::from_conf(config.build()), TABLE, DialPlan::default(), None);
+    let author = Author { name: "operator".to_owned(), at: 1_795_500_000 };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let findings = runtime.block_on(table.inspect(author.at)).unwrap().findings;
+    let fixes: Vec<_> = findings.iter().filter_map(|finding| finding.fix.as_ref()).collect();
+    assert_eq!(fixes.len(), 4, "{findings:#?}");
+    // Another writer adds a rule to the expired party, a note to the expired rule, and rules that decide the moved ones.
+    server.put(&gone(&json!({"*": allow, "+7*": deny})));
+    server.put(&pair_rule("a", "PPP002", &json!({"expires_at": expired, "note": {"S": "x"}})));
+    server.put(&party("c", &json!({"*": deny})));
+    server.put(&pair_rule("d", "e", &json!({"effect": {"S": "deny"}})));
+    let before = server.items();
+    for fix in fixes {
+        assert!(!runtime.block_on(table.fix(fix, &author)).unwrap(), "{fix:?}");
+    }
+    assert_eq!(server.items(), before);
 }
