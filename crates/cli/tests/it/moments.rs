@@ -111,10 +111,8 @@ fn stored_numbers_that_are_not_moments_are_named_and_panic_nowhere() {
             let run = server.run(&format!("{arguments} --output json"));
             assert!([0, 3].contains(&run.code), "{run:?}");
         }
-        let export = server
-            .run("export")
-            .exits_with(1)
-            .prints(&format!("its `expires_at` is {number}, which is not a valid time"));
+        let export =
+            server.run("export").exits_with(1).prints(&format!("column `expires_at`: `{number}` is not a valid time"));
         assert_eq!(export.stdout.lines().count(), 1, "{export:?}");
         let import = server.pipe("import - --dry-run --replace", "app,from,to,effect\nshop,x,y,allow\n").succeeds();
         import.prints(&named);

@@ -186,7 +186,8 @@ fn stored_permissions_survive_a_restart() {
 fn on_store(serve: &mut ServeProcess, arguments: &str) -> String {
     let endpoint = serve.store();
     let run = Run::of(tool().args(split_words(arguments)).args(["--table", "callgate", "--endpoint-url", &endpoint]));
-    run.succeeds().stdout
+    // A file cannot contain that a party is suspended.
+    if arguments == "export" { run.exits_with(1).stdout } else { run.succeeds().stdout }
 }
 
 /// What the store holds: the rules, the suspended party, and the table itself without its size.
