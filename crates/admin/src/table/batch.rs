@@ -1,13 +1,18 @@
 //! Writes many items, or many entries of a list, with one request.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
-use callgate::store::item::{Attributes, Key};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use callgate::store::item::{Attributes, EXPIRES_AT, Key, PK, SK};
+use callgate_core::{EpochSeconds, has_expired};
 
 use super::Table;
 use super::items::{Expression, Update};
 use crate::error::{Error, Result};
+use crate::rules::RULE_ATTRIBUTES;
+
+/// The attributes of a party that the condition of its replacement checks even if they are absent.
+const PARTY_ATTRIBUTES: [&str; 5] = ["status", "incoming", "outgoing", EXPIRES_AT, "note"];
 
 /// The most items that `BatchWriteItem` takes.
 pub(crate) const MAX_ITEMS: usize = 25;
@@ -25,24 +30,28 @@ pub(crate) fn put_request(item: Attributes) -> Result<WriteRequest> {
     Ok(WriteRequest::builder().put_request(request).build())
 }
 
-/// A request to delete an item.
-pub(crate) fn delete_request(key: &Key) -> Result<WriteRequest> {
-    let request = DeleteRequest::builder().set_key(Some(key.attributes())).build();
-    let request = request.map_err(|error| Error::InvalidItem(error.to_string()))?;
-    Ok(WriteRequest::builder().delete_request(request).build())
+/// Requests of a batch that were not confirmed, and why.
+#[derive(Debug)]
+pub(crate) struct Unconfirmed {
+    pub(crate) requests: Vec<WriteRequest>,
+    pub(crate) error: Error,
 }
 
 impl Table {
     /// Writes up to [`MAX_ITEMS`] items. Those that DynamoDB leaves unprocessed, because it is busy, are sent again.
-    pub(crate) async fn write_items(&self, requests: Vec<WriteRequest>) -> Result<()> {
+    pub(crate) async fn write_items(&self, requests: Vec<WriteRequest>) -> Result<(), Unconfirmed> {
         const ACTION: &str = "cannot write to the table";
         let mut requests = requests;
         let mut attempt = 0;
         loop {
             let sent = requests.len();
-            let output = self.client.batch_write_item().request_items(&self.name, requests).send().await;
-            let output = output.map_err(|error| self.request_error(ACTION, &error))?;
-            requests = output.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
+            let output = self.client.batch_write_item().request_items(&self.name, requests.clone()).send().await;
+            match output {
+                Ok(output) => {
+                    requests = output.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
+                }
+                Err(error) => return Err(Unconfirmed { requests, error: self.request_error(ACTION, &error) }),
+            }
             if requests.is_empty() {
                 return Ok(());
             }
@@ -50,45 +59,125 @@ impl Table {
             attempt = if requests.len() < sent { 0 } else { attempt + 1 };
             if attempt >= MAX_ATTEMPTS {
                 let message = "DynamoDB keeps leaving writes unprocessed, as it does when the table is too busy";
-                return Err(Error::Request { action: ACTION.to_owned(), code: None, message: message.to_owned() });
+                let error = Error::Request { action: ACTION.to_owned(), code: None, message: message.to_owned() };
+                return Err(Unconfirmed { requests, error });
             }
             tokio::time::sleep(Duration::from_millis(50 << attempt.min(7))).await;
         }
     }
 
     /// Adds up to [`MAX_ENTRIES`] entries to a list that other writers may be changing. Creates the list if it does not exist.
-    pub(crate) async fn put_entries(&self, key: &Key, list: &str, entries: Vec<(String, Attributes)>) -> Result<()> {
-        let entries: Vec<_> = entries.into_iter().map(|(entry, rule)| (entry, AttributeValue::M(rule))).collect();
+    /// The item of a party that has expired is replaced, so that none of its old rules applies again.
+    pub(crate) async fn put_entries(&self, key: &Key, list: &str, entries: &[(String, Attributes)]) -> Result<()> {
+        let entries: Vec<_> =
+            entries.iter().map(|(entry, rule)| (entry.clone(), AttributeValue::M(rule.clone()))).collect();
         for _ in 0..MAX_ATTEMPTS {
+            let now = unix_time();
             let mut expression = Expression::default();
             let name = expression.name(list);
             let each = entries
                 .iter()
                 .map(|(entry, rule)| format!("{name}.{} = {}", expression.name(entry), expression.value(rule.clone())));
             let update = format!("SET {}", each.collect::<Vec<_>>().join(", "));
-            let condition = Some(format!("attribute_exists({name})"));
-            if self.update(Update { key, action: update, condition, expression }).await? {
+            let condition = format!("attribute_exists({name}){}", not_expired(key, now, &mut expression));
+            if self.update(Update { key, action: update, condition: Some(condition), expression }).await? {
                 return Ok(());
             }
             let mut expression = Expression::default();
             let name = expression.name(list);
-            let whole = expression.value(AttributeValue::M(entries.iter().cloned().collect()));
-            let (update, condition) = (format!("SET {name} = {whole}"), Some(format!("attribute_not_exists({name})")));
-            if self.update(Update { key, action: update, condition, expression }).await? {
+            let whole = AttributeValue::M(entries.iter().cloned().collect());
+            let update = format!("SET {name} = {}", expression.value(whole.clone()));
+            let condition = format!("attribute_not_exists({name}){}", not_expired(key, now, &mut expression));
+            if self.update(Update { key, action: update, condition: Some(condition), expression }).await? {
+                return Ok(());
+            }
+            if key.sk == "PARTY" && self.replace_expired(key, list, whole, now).await? {
                 return Ok(());
             }
         }
-        Err(Error::Conflict(format!("another writer keeps creating and removing `{list}` of `{}`", key.pk)))
+        Err(Error::Conflict(format!("other writers keep changing `{}`", key.pk)))
     }
 
-    /// Removes up to [`MAX_ENTRIES`] entries from a list.
-    pub(crate) async fn remove_entries(&self, key: &Key, list: &str, entries: &[String]) -> Result<()> {
+    /// Replaces the item of a party that has expired by one list. `false` when it has not expired or was changed meanwhile.
+    async fn replace_expired(&self, key: &Key, list: &str, whole: AttributeValue, now: EpochSeconds) -> Result<bool> {
+        let Some(item) = self.get(key).await? else { return Ok(false) };
+        let expires_at = match item.get(EXPIRES_AT) {
+            Some(AttributeValue::N(number)) => number.parse().ok(),
+            Some(_) => None,
+            None => return Ok(false),
+        };
+        let Some(expires_at) = expires_at else {
+            return Err(Error::InvalidItem(format!(
+                "`{EXPIRES_AT}` of item `{}` is not a number of seconds, so no rule can be added to it; see `callgatectl \
+                 doctor`",
+                key.pk
+            )));
+        };
+        if !has_expired(Some(expires_at), now) {
+            return Ok(false);
+        }
         let mut expression = Expression::default();
-        let name = expression.name(list);
-        let each = entries.iter().map(|entry| format!("{name}.{}", expression.name(entry))).collect::<Vec<_>>();
-        let condition = Some(format!("attribute_exists({name})"));
-        let update = format!("REMOVE {}", each.join(", "));
-        // If the list is gone, so are its entries.
-        self.update(Update { key, action: update, condition, expression }).await.map(|_| ())
+        let condition = unchanged(&item, &PARTY_ATTRIBUTES, &mut expression);
+        let set = format!("SET {} = {}", expression.name(list), expression.value(whole));
+        let gone = item.keys().filter(|name| ![PK, SK, list].contains(&name.as_str()));
+        let gone = gone.map(|name| expression.name(name)).collect::<Vec<_>>().join(", ");
+        let action = format!("{set} REMOVE {gone}");
+        self.update(Update { key, action, condition: Some(condition), expression }).await
     }
+
+    /// Removes up to [`MAX_ENTRIES`] entries from a list. `false` when one of them changed meanwhile; none is removed then.
+    pub(crate) async fn remove_entries(
+        &self,
+        key: &Key,
+        list: &str,
+        entries: &[(&str, &AttributeValue)],
+    ) -> Result<bool> {
+        let mut expression = Expression::default();
+        let list = expression.name(list);
+        let (mut removed, mut conditions) = (Vec::new(), Vec::new());
+        for (entry, stored) in entries {
+            let path = format!("{list}.{}", expression.name(entry));
+            conditions.push(format!("{path} = {}", expression.value((*stored).clone())));
+            removed.push(path);
+        }
+        let (action, condition) = (format!("REMOVE {}", removed.join(", ")), Some(conditions.join(" AND ")));
+        self.update(Update { key, action, condition, expression }).await
+    }
+
+    /// Deletes a pair item. `false` when it changed meanwhile; it is not deleted then.
+    pub(crate) async fn delete_pair(&self, key: &Key, item: &Attributes) -> Result<bool> {
+        let mut expression = Expression::default();
+        let condition = unchanged(item, &RULE_ATTRIBUTES, &mut expression);
+        self.delete(key, condition, expression).await
+    }
+}
+
+/// The condition that a party has not expired, as the continuation of another condition. Empty for an app.
+fn not_expired(key: &Key, now: EpochSeconds, expression: &mut Expression) -> String {
+    if key.sk != "PARTY" {
+        return String::new();
+    }
+    let name = expression.name(EXPIRES_AT);
+    let now = expression.value(AttributeValue::N(now.to_string()));
+    format!(" AND (attribute_not_exists({name}) OR {name} > {now})")
+}
+
+/// The condition that an item is as it was read. Of the attributes that it did not have, only the named ones are checked.
+fn unchanged(item: &Attributes, names: &[&str], expression: &mut Expression) -> String {
+    let absent = names.iter().copied().filter(|name| !item.contains_key(*name));
+    let present = item.keys().map(String::as_str).filter(|name| ![PK, SK].contains(name));
+    let each = present.chain(absent).map(|name| {
+        let placeholder = expression.name(name);
+        match item.get(name) {
+            Some(value) => format!("{placeholder} = {}", expression.value(value.clone())),
+            None => format!("attribute_not_exists({placeholder})"),
+        }
+    });
+    each.collect::<Vec<_>>().join(" AND ")
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_time() -> EpochSeconds {
+    let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    EpochSeconds::try_from(elapsed.as_secs()).unwrap_or(EpochSeconds::MAX)
 }
