@@ -1,12 +1,11 @@
 //! Imports into a DynamoDB that is busy or fails halfway: a proxy in front of the test server leaves items unprocessed.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::proxy::{Request, Response, answer, error, start};
 use crate::support::{Run, TestServer, csv, tool};
 
 /// How the proxy treats one `BatchWriteItem` request.
@@ -24,75 +23,32 @@ enum Treatment {
 ///
 /// Returns the proxy's URL and its count of batches.
 fn start_proxy(server: &TestServer, treatment: fn(usize) -> Treatment) -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (address, count) = (server.address, Arc::new(AtomicUsize::new(0)));
+    let count = Arc::new(AtomicUsize::new(0));
     let batches = Arc::clone(&count);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let batches = Arc::clone(&batches);
-            std::thread::spawn(move || handle(stream.unwrap(), address, &batches, treatment));
+    let url = start(server, move |request| {
+        if request.operation != "BatchWriteItem" {
+            return request.forward();
+        }
+        match treatment(batches.fetch_add(1, Ordering::SeqCst)) {
+            Treatment::Fail => error("AccessDeniedException", "no longer"),
+            Treatment::Forward => request.forward(),
+            Treatment::LeaveUnprocessed(count) => leave_unprocessed(&request, count),
         }
     });
     (url, count)
 }
 
-/// Handles one request.
-fn handle(mut client: TcpStream, server: SocketAddr, batches: &AtomicUsize, treatment: fn(usize) -> Treatment) {
-    let (head, body) = read_request(&client);
-    if !head.contains("DynamoDB_20120810.BatchWriteItem") {
-        client.write_all(&forward(server, &head, &body)).unwrap();
-        return;
+fn leave_unprocessed(request: &Request, count: usize) -> Response {
+    let mut body = request.body.clone();
+    let items = body["RequestItems"].as_object_mut().unwrap();
+    let (table, all) = items.iter_mut().next().unwrap();
+    let all = all.as_array_mut().unwrap();
+    let left = all.split_off(all.len().saturating_sub(count));
+    let unprocessed = json!({table.clone(): left});
+    if !all.is_empty() {
+        request.send(&body);
     }
-    let mut request: Value = serde_json::from_slice(&body).unwrap();
-    let (status, body) = match treatment(batches.fetch_add(1, Ordering::SeqCst)) {
-        Treatment::Fail => ("400 Bad Request", json!({"__type": "x#AccessDeniedException", "message": "no longer"})),
-        Treatment::Forward => {
-            client.write_all(&forward(server, &head, &body)).unwrap();
-            return;
-        }
-        Treatment::LeaveUnprocessed(count) => {
-            let items = request["RequestItems"].as_object_mut().unwrap();
-            let (table, all) = items.iter_mut().next().unwrap();
-            let all = all.as_array_mut().unwrap();
-            let left = all.split_off(all.len().saturating_sub(count));
-            let unprocessed = json!({table.clone(): left});
-            if !all.is_empty() {
-                forward(server, &head, request.to_string().as_bytes());
-            }
-            ("200 OK", json!({"UnprocessedItems": unprocessed}))
-        }
-    };
-    let body = body.to_string();
-    let response = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
-    client.write_all(response.as_bytes()).unwrap();
-}
-
-/// Reads a request: its head and its body.
-fn read_request(stream: &TcpStream) -> (String, Vec<u8>) {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
-    let length = head.to_ascii_lowercase();
-    let length = length.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()).unwrap_or("0");
-    let mut body = vec![0; length.parse().unwrap()];
-    reader.read_exact(&mut body).unwrap();
-    (head, body)
-}
-
-/// Sends a request to the server and returns the response.
-fn forward(server: SocketAddr, head: &str, body: &[u8]) -> Vec<u8> {
-    let lines = head.lines().filter(|line| {
-        let line = line.to_ascii_lowercase();
-        !line.starts_with("content-length") && !line.starts_with("connection") && !line.is_empty()
-    });
-    let head = lines.collect::<Vec<_>>().join("\r\n");
-    let mut stream = TcpStream::connect(server).unwrap();
-    write!(stream, "{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).unwrap();
-    stream.write_all(body).unwrap();
-    let mut response = Vec::new();
-    stream.read_to_end(&mut response).unwrap();
-    response
+    answer("200 OK", &json!({"UnprocessedItems": unprocessed}))
 }
 
 fn import(url: &str, rules: &str) -> Run {

@@ -1,0 +1,283 @@
+//! While an import runs, fails or is killed, no call is permitted that both the old and the new rules refuse.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use callgate::store::item::{self, Attributes};
+use callgate_core::{AppKey, Call, DialPlan, Effect, EpochSeconds, MediaSet, PartyId, Permissions, decide};
+use serde_json::{Value, json};
+
+use crate::proxy::{self, Request, Response};
+use crate::support::{Run, TABLE, TestServer, tool};
+
+/// 2027-11-22, a Monday, 12:00 UTC.
+const MONDAY: EpochSeconds = 1_826_884_800;
+const DAY: EpochSeconds = 24 * 60 * 60;
+
+/// Moments inside and outside the hours, and before and after the expiries, of the random rules.
+const MOMENTS: [EpochSeconds; 4] =
+    [MONDAY, MONDAY + 5 * DAY, MONDAY + 8 * 364 * DAY, MONDAY + 16 * 364 * DAY + 5 * DAY];
+const HOURS: [&str; 4] =
+    ["", "Mon-Fri 09:00-18:00 UTC", "Sat-Sun 10:00-14:00 UTC", "Mon-Fri 09:00-18:00 UTC; Sat-Sun 10:00-14:00 UTC"];
+const EXPIRIES: [&str; 3] = ["", "2030-01-01T00:00:00Z", "2040-01-01T00:00:00Z"];
+const IDS: [&str; 4] = ["100", "101", "110", "anonymous"];
+const PATTERNS: [&str; 4] = ["*", "1*", "10*", "11*"];
+
+/// Pseudo-random numbers (SplitMix64), the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) >> 33).unwrap() % end
+    }
+
+    fn one_of<'a>(&mut self, all: &[&'a str]) -> &'a str {
+        all[self.below(all.len())]
+    }
+
+    /// The columns of a rule after its parties. Most rules have few conditions.
+    fn rule(&mut self) -> String {
+        let effect = self.one_of(&["allow", "deny"]);
+        let media = self.one_of(&["", "", "", "audio", "video"]);
+        let hours = if self.below(3) == 0 { self.one_of(&HOURS) } else { "" };
+        let expires_at = if self.below(4) == 0 { self.one_of(&EXPIRIES) } else { "" };
+        format!("{effect},{media},{hours},{expires_at}")
+    }
+
+    fn parties(&mut self) -> (&'static str, &'static str) {
+        match self.below(4) {
+            0 => (self.one_of(&PATTERNS), "*"),
+            1 => (self.one_of(&PATTERNS), self.one_of(&IDS)),
+            2 => (self.one_of(&IDS), self.one_of(&PATTERNS)),
+            _ => (self.one_of(&IDS), self.one_of(&IDS)),
+        }
+    }
+
+    /// The old and the new rules of an app. Many parties have a rule in both.
+    fn rules(&mut self) -> [Rules; 2] {
+        let (mut old, mut new) = (Rules::new(), Rules::new());
+        for _ in 0..4 + self.below(8) {
+            let parties = self.parties();
+            let rule = self.rule();
+            if self.below(4) > 0 {
+                old.insert(parties, rule.clone());
+            }
+            if self.below(4) > 0 {
+                new.insert(parties, if self.below(3) == 0 { rule } else { self.rule() });
+            }
+        }
+        [old, new]
+    }
+}
+
+type Rules = BTreeMap<(&'static str, &'static str), String>;
+
+fn file<'a>(apps: impl IntoIterator<Item = (&'a String, &'a Rules)>) -> String {
+    let mut file = "app,from,to,effect,media,hours,expires_at\n".to_owned();
+    for (app, rules) in apps {
+        for ((from, to), rule) in rules {
+            writeln!(file, "{app},{from},{to},{rule}").unwrap();
+        }
+    }
+    file
+}
+
+/// The items of one app as they are stored, by key.
+type Items = BTreeMap<(String, String), Value>;
+
+fn attributes(item: &Value) -> Attributes {
+    item.as_object().unwrap().iter().map(|(name, value)| (name.clone(), attribute(value))).collect()
+}
+
+fn attribute(value: &Value) -> AttributeValue {
+    let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    match kind.as_str() {
+        "S" => AttributeValue::S(text(value)),
+        "N" => AttributeValue::N(text(value)),
+        "SS" => AttributeValue::Ss(value.as_array().unwrap().iter().map(text).collect()),
+        "L" => AttributeValue::L(value.as_array().unwrap().iter().map(attribute).collect()),
+        "M" => AttributeValue::M(attributes(value)),
+        other => panic!("{other}"),
+    }
+}
+
+/// The calls of an app that are permitted, at each moment.
+fn permitted(app: &str, items: &Items) -> BTreeSet<String> {
+    let item = |pk: &str, sk: &str| items.get(&(pk.to_owned(), sk.to_owned())).map(attributes);
+    let parsed_app = item(&format!("APP#{app}"), "APP").map(item::read_app).transpose();
+    let parties: HashMap<_, _> = IDS
+        .into_iter()
+        .map(|id| (id, item(&format!("PARTY#{app}#{id}"), "PARTY").map(item::read_party).transpose()))
+        .collect();
+    let id = |text| PartyId::new(text, &DialPlan::default()).unwrap();
+    let mut permitted = BTreeSet::new();
+    for (caller, callee) in IDS.into_iter().flat_map(|caller| IDS.map(|callee| (caller, callee))) {
+        let pair = item(&format!("PARTY#{app}#{callee}"), &format!("CALLER#{caller}"));
+        let pair = pair.map(item::read_pair).transpose();
+        let permissions =
+            Permissions { app: &parsed_app, caller: &parties[caller], callee: &parties[callee], pair: &pair };
+        for media in [(true, false), (true, true)].map(|(audio, video)| MediaSet { audio, video }) {
+            let call = Call { app: AppKey::new(app).unwrap(), caller: id(caller), callee: id(callee), media };
+            for now in MOMENTS {
+                if decide(&call, permissions, now).effect() == Effect::Allow {
+                    permitted.insert(format!("{caller} to {callee}, video: {}, at {now}", media.video));
+                }
+            }
+        }
+    }
+    permitted
+}
+
+/// A copy of the table, which is updated with every write, and the calls that each state of an app permitted.
+#[derive(Default)]
+struct Watch {
+    apps: BTreeMap<String, Items>,
+    /// Per app: what was written, and the calls that were permitted after it.
+    states: BTreeMap<String, Vec<(String, BTreeSet<String>)>>,
+    random: Option<Random>,
+}
+
+impl Watch {
+    fn read(server: &TestServer) -> Self {
+        let mut watch = Self { random: Some(Random(1)), ..Self::default() };
+        for item in server.request("Scan", &json!({"TableName": TABLE}))["Items"].as_array().unwrap() {
+            watch.put(item.clone());
+        }
+        for (app, items) in &watch.apps {
+            watch.states.insert(app.clone(), vec![("before".to_owned(), permitted(app, items))]);
+        }
+        watch
+    }
+
+    fn put(&mut self, item: Value) {
+        let key = key_of(&item);
+        self.apps.entry(app_of(&key)).or_default().insert(key, item);
+    }
+
+    /// Reads an item that was written, and records the calls that are permitted now.
+    fn written(&mut self, request: &Request, key: &Value) {
+        let body = json!({"TableName": TABLE, "Key": {"pk": key["pk"], "sk": key["sk"]}, "ConsistentRead": true});
+        let response = String::from_utf8(request.send_as("GetItem", &body)).unwrap();
+        let response: Value = serde_json::from_str(response.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let key = key_of(key);
+        let app = app_of(&key);
+        let items = self.apps.entry(app.clone()).or_default();
+        match response.get("Item") {
+            Some(item) => items.insert(key.clone(), item.clone()),
+            None => items.remove(&key),
+        };
+        let state = (format!("{} {key:?}", request.operation), permitted(&app, items));
+        self.states.entry(app).or_default().push(state);
+    }
+
+    /// Forwards a request. Writes the items of a batch one by one, in random order.
+    fn forward(&mut self, request: &Request) -> Response {
+        if request.operation == "BatchWriteItem" {
+            let mut items = request.body["RequestItems"][TABLE].as_array().unwrap().clone();
+            let mut response = None;
+            while !items.is_empty() {
+                let at = self.random.as_mut().unwrap().below(items.len());
+                let item = items.swap_remove(at);
+                response = Some(request.send(&json!({"RequestItems": {TABLE: [item.clone()]}})));
+                self.written(request, &item["PutRequest"]["Item"]);
+            }
+            return response;
+        }
+        let response = request.forward();
+        if request.is_write() {
+            self.written(request, &request.body["Key"]);
+        }
+        response
+    }
+
+    /// Checks that every state permitted only calls that the first or the last state permits.
+    fn check(&self, file: &str) {
+        for (app, states) in &self.states {
+            let ((_, before), (_, after)) = (states.first().unwrap(), states.last().unwrap());
+            for (number, (write, now)) in states.iter().enumerate() {
+                let wrong: Vec<_> =
+                    now.iter().filter(|call| !before.contains(*call) && !after.contains(*call)).collect();
+                let lines: Vec<_> = file.lines().filter(|line| line.starts_with(&format!("{app},"))).collect();
+                assert!(
+                    wrong.is_empty(),
+                    "app {app}, after write {number}, {write}: {wrong:#?}\n{lines:#?}\n{states:#?}"
+                );
+            }
+        }
+    }
+}
+
+fn key_of(item: &Value) -> (String, String) {
+    let text = |name: &str| item[name]["S"].as_str().unwrap().to_owned();
+    (text("pk"), text("sk"))
+}
+
+fn app_of((pk, _): &(String, String)) -> String {
+    pk.split('#').nth(1).unwrap().to_owned()
+}
+
+/// Imports random rules over other random rules, and decides all calls after every single write.
+fn check_every_write(seed: u64, arguments: &[&str]) {
+    let cases = std::env::var("CALLGATE_IMPORT_CASES").map_or(120, |count| count.parse().unwrap());
+    let server = TestServer::with_table();
+    let mut random = Random(seed);
+    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+    for number in 0..cases {
+        let [before, after] = random.rules();
+        // An app without rules is not in the file, so nothing of it would be replaced.
+        if !before.is_empty() && !after.is_empty() {
+            old.insert(format!("app{number}"), before);
+            new.insert(format!("app{number}"), after);
+        }
+    }
+    server.pipe("import -", &file(&old)).succeeds();
+    let is_replaced = arguments.contains(&"--replace");
+    for app in old.keys() {
+        let [caller, callee] = [random.one_of(&IDS), random.one_of(&IDS)];
+        if random.below(4) > 0 || !(is_replaced || new[app].contains_key(&(caller, callee))) {
+            continue;
+        }
+        server.put(&json!({
+            "pk": {"S": format!("PARTY#{app}#{callee}")}, "sk": {"S": format!("CALLER#{caller}")}, "effect": {"S": "alow"},
+        }));
+    }
+    let watch = Arc::new(Mutex::new(Watch::read(&server)));
+    let proxied = Arc::clone(&watch);
+    let url = proxy::start(&server, move |request| proxied.lock().unwrap().forward(&request));
+    let new_file = file(&new);
+    let mut import = tool();
+    import.args(["import", "-", "--table", TABLE, "--endpoint-url", &url]).args(arguments);
+    Run::with_input(&mut import, &new_file).succeeds();
+    let watch = watch.lock().unwrap();
+    watch.check(&new_file);
+    let writes: usize = watch.states.values().map(|states| states.len() - 1).sum();
+    assert!(writes > 3 * cases, "{writes}");
+    // The result is the same as that of an import into an empty table, or over the old rules.
+    let expected = TestServer::with_table();
+    let merged: BTreeMap<_, _> = new
+        .iter()
+        .map(|(app, after)| {
+            let before = if is_replaced { Rules::new() } else { old[app].clone() };
+            (app.clone(), before.into_iter().chain(after.clone()).collect())
+        })
+        .collect();
+    expected.pipe("import -", &file(&merged)).succeeds();
+    let exported = |server: &TestServer| server.run("export").stdout;
+    assert_eq!(exported(&server), exported(&expected));
+}
+
+#[test]
+fn a_replacing_import_never_permits_what_the_old_and_the_new_rules_refuse() {
+    check_every_write(7, &["--replace", "--yes"]);
+}
+
+#[test]
+fn an_import_never_permits_what_the_rules_before_and_after_refuse() {
+    check_every_write(8, &["--concurrency", "3"]);
+}
