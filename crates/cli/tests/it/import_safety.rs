@@ -253,7 +253,7 @@ fn app_of((pk, _): &(String, String)) -> String {
 
 /// Imports random rules over other random rules, and decides all calls after every single write.
 fn check_every_write(seed: u64, arguments: &[&str]) {
-    let cases = std::env::var("CALLGATE_IMPORT_CASES").map_or(150, |count| count.parse().unwrap());
+    let cases = std::env::var("CALLGATE_IMPORT_CASES").map_or(100, |count| count.parse().unwrap());
     let server = TestServer::with_table();
     let mut random = Random(seed);
     let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
@@ -322,6 +322,8 @@ shop,50,20,allow
 shop,51,20,allow
 shop,4*,20,deny
 shop,40,20,allow
+shop,2*,*,deny
+shop,2*,20,allow
 ";
 const NEW: &str = "\
 app,from,to,effect
@@ -332,8 +334,10 @@ shop,60,20,allow
 shop,70,20,allow
 shop,51,20,allow
 shop,41,20,allow
+shop,9*,*,allow
+shop,9*,20,deny
 ";
-const REFUSED: [&str; 5] = ["100", "300", "60", "42", "80"];
+const REFUSED: [&str; 7] = ["100", "300", "60", "42", "80", "21", "90"];
 
 /// The hook of `callgatectl serve`.
 struct Hook {

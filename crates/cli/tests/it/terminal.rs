@@ -9,7 +9,7 @@ use nix::pty::openpty;
 use crate::support::{TestServer, split_words};
 
 /// Runs a command with a terminal as all its streams, and types an answer. Returns the exit code and the terminal's output.
-fn on_terminal(command: &mut Command, answer: &str) -> (Option<i32>, String) {
+pub(crate) fn on_terminal(command: &mut Command, answer: &str) -> (Option<i32>, String) {
     let pty = openpty(None, None).unwrap();
     let stream = || Stdio::from(pty.slave.try_clone().unwrap());
     let mut child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().unwrap();
