@@ -231,3 +231,84 @@ impl Overrides {
             || (new_caller && old_callee)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(effect: Effect, hours: &str, media: Option<MediaSet>, expires_at: Option<i64>) -> Rule {
+        Rule { media, hours: Hours::parse(hours).ok(), expires_at, ..Rule::new(effect) }
+    }
+
+    #[track_caller]
+    fn check(old: Option<Old<'_>>, new: Option<&Rule>, is_conflict: bool, expected: &[(Phase, bool)]) {
+        let steps = Kind::of(old, new, true).steps(old, new, is_conflict, is_conflict);
+        let found: Vec<_> = steps.iter().map(|step| (step.phase, step.action == Action::Remove)).collect();
+        assert_eq!(found, expected, "{old:?} {new:?}");
+        assert!(steps.iter().rev().map(|step| step.is_last).eq((0..steps.len()).map(|at| at == 0)));
+    }
+
+    #[test]
+    fn denies_come_first_and_go_last() {
+        let [allow, deny] = [Effect::Allow, Effect::Deny].map(Rule::new);
+        let [day, night] =
+            ["Mon 09:00-18:00 UTC", "Mon 18:00-24:00 UTC"].map(|hours| rule(Effect::Deny, hours, None, None));
+        let [open_day, open_night] = [&day, &night].map(|rule| Rule { effect: Effect::Allow, ..rule.clone() });
+        check(None, Some(&deny), false, &[(Phase::Denies, false)]);
+        check(None, Some(&allow), false, &[(Phase::Allows, false)]);
+        check(Some(Some(&allow)), None, false, &[(Phase::AllowRemovals, true)]);
+        check(Some(Some(&deny)), None, false, &[(Phase::DenyRemovals, true)]);
+        check(Some(None), None, false, &[(Phase::DenyRemovals, true)]);
+        check(Some(Some(&allow)), Some(&deny), false, &[(Phase::Denies, false)]);
+        check(Some(Some(&deny)), Some(&allow), false, &[(Phase::DenyRemovals, false)]);
+        // A rule that cannot be parsed refuses more calls than any deny.
+        check(Some(None), Some(&deny), false, &[(Phase::DenyRemovals, false)]);
+        check(Some(None), Some(&allow), false, &[(Phase::DenyRemovals, false)]);
+        check(Some(Some(&day)), Some(&deny), false, &[(Phase::Denies, false)]);
+        check(Some(Some(&deny)), Some(&day), false, &[(Phase::DenyRemovals, false)]);
+        check(Some(Some(&day)), Some(&night), false, &[(Phase::Denies, false), (Phase::DenyRemovals, false)]);
+        check(Some(Some(&open_day)), Some(&allow), false, &[(Phase::Allows, false)]);
+        check(Some(Some(&allow)), Some(&open_day), false, &[(Phase::AllowRemovals, false)]);
+        check(Some(Some(&open_day)), Some(&open_night), false, &[(Phase::Allows, false)]);
+        check(Some(Some(&day)), Some(&day), false, &[]);
+    }
+
+    #[test]
+    fn in_a_conflict_old_allows_go_before_new_ones_come() {
+        let [day, night] =
+            ["Mon 09:00-18:00 UTC", "Mon 18:00-24:00 UTC"].map(|hours| rule(Effect::Allow, hours, None, None));
+        let allow = Rule::new(Effect::Allow);
+        check(None, Some(&allow), true, &[(Phase::LateAllows, false)]);
+        check(Some(Some(&allow)), None, true, &[(Phase::EarlyRemovals, true)]);
+        check(Some(Some(&allow)), Some(&day), true, &[(Phase::EarlyRemovals, false)]);
+        check(Some(Some(&day)), Some(&allow), true, &[(Phase::LateAllows, false)]);
+        check(Some(Some(&day)), Some(&night), true, &[(Phase::EarlyRemovals, true), (Phase::LateAllows, false)]);
+    }
+
+    #[test]
+    fn a_union_applies_whenever_one_of_the_rules_does() {
+        let audio = Some(MediaSet { audio: true, video: false });
+        let video = Some(MediaSet { audio: false, video: true });
+        let [one, other] = [
+            rule(Effect::Deny, "Mon 09:00-18:00 UTC", audio, Some(5)),
+            rule(Effect::Deny, "Tue 09:00-18:00 UTC", video, Some(9)),
+        ];
+        let both = union(&one, &other);
+        let hours = "Mon 09:00-18:00 UTC; Tue 09:00-18:00 UTC";
+        assert_eq!(both, rule(Effect::Deny, hours, Some(MediaSet { audio: true, video: true }), Some(9)));
+        for unconditional in [union(&one, &Rule::new(Effect::Deny)), union(&Rule::new(Effect::Deny), &one)] {
+            assert_eq!(unconditional, Rule::new(Effect::Deny));
+            assert!(covers(&unconditional, &one) && !covers(&one, &unconditional));
+        }
+    }
+
+    #[test]
+    fn a_longer_pattern_overrides_a_shorter_one_that_it_starts_with() {
+        let check = |entry: &str, others: &[&str]| overrides(entry, &others.iter().copied().collect());
+        assert!(check("+7495*", &["*"]) && check("+7495*", &["+7*"]) && check("+7495", &["+7495*"]));
+        assert!(check("\u{fc}ber", &["\u{fc}*"]) && check("a", &["*"]));
+        assert!(
+            !check("*", &["*", "+7*"]) && !check("+7*", &["+7*", "+74*", "+7"]) && !check("+7495", &["+7495", "+8*"])
+        );
+    }
+}
