@@ -120,6 +120,9 @@ fn as_many_rules_fit_as_the_refusal_says() {
     server.pipe("import -", &list(1, fitting)).succeeds();
     let item = server.request("Scan", &json!({"TableName": TABLE}))["Items"][0].clone();
     assert_eq!(item["incoming"]["M"].as_object().unwrap().len(), fitting);
+    // DynamoDB refuses a single rule that no longer fits.
+    let allow = format!("allow --app shop --from '+9*' --to PPP005 --yes --note {}", "x".repeat(2_000));
+    server.run(&allow).exits_with(1).prints("the item would be larger than the 400 KB that DynamoDB allows");
 }
 
 #[test]

@@ -28,7 +28,7 @@ const EXPIRIES: [&str; 3] = ["", "2030-01-01T00:00:00Z", "2040-01-01T00:00:00Z"]
 const IDS: [&str; 4] = ["100", "101", "110", "anonymous"];
 const PATTERNS: [&str; 4] = ["*", "1*", "10*", "11*"];
 
-/// Pseudo-random numbers (SplitMix64), the same in every run.
+/// Pseudo-random numbers (`SplitMix64`), the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -209,11 +209,11 @@ impl Watch {
     fn forward(&mut self, request: &Request) -> Response {
         if request.operation == "BatchWriteItem" {
             let mut items = request.body["RequestItems"][TABLE].as_array().unwrap().clone();
-            let mut response = None;
+            let mut response = Response::new();
             while !items.is_empty() {
                 let at = self.random.as_mut().unwrap().below(items.len());
                 let item = items.swap_remove(at);
-                response = Some(request.send(&json!({"RequestItems": {TABLE: [item.clone()]}})));
+                response = request.send(&json!({"RequestItems": {TABLE: [item.clone()]}}));
                 self.written(request, item["PutRequest"].get("Item").unwrap_or(&item["DeleteRequest"]["Key"]));
             }
             return response;
@@ -460,7 +460,7 @@ impl Import {
             let Watched { writes, failed, removed, wrong } = &mut *watched;
             if !request.is_write() {
                 let refused = matches!(trouble, Trouble::CutOff(at) if *writes >= at);
-                return if refused { None } else { request.forward() };
+                return if refused { Response::new() } else { request.forward() };
             }
             *writes += 1;
             let is_removal = request.operation == "DeleteItem"
@@ -472,7 +472,7 @@ impl Import {
             let response = match trouble {
                 Trouble::KilledBefore(at) if *writes == at => {
                     kill();
-                    return None;
+                    return Response::new();
                 }
                 Trouble::Refused(at) if *writes >= at => {
                     // The same request may be sent again.
@@ -482,7 +482,7 @@ impl Import {
                 Trouble::CutOff(at) if *writes >= at => {
                     // The same request may be sent again.
                     *removed |= is_removal && *failed.get_or_insert(request.body.clone()) != request.body;
-                    return None;
+                    return Response::new();
                 }
                 _ => request.forward(),
             };

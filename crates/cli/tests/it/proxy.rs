@@ -17,13 +17,13 @@ pub(crate) struct Request {
     server: SocketAddr,
 }
 
-/// An HTTP response as it is sent. `None` closes the connection without one.
-pub(crate) type Response = Option<Vec<u8>>;
+/// An HTTP response as it is sent. An empty one closes the connection without an answer.
+pub(crate) type Response = Vec<u8>;
 
 impl Request {
     /// Sends the request to the server.
     pub(crate) fn forward(&self) -> Response {
-        Some(self.send(&self.body))
+        self.send(&self.body)
     }
 
     /// Sends the request with another body to the server.
@@ -57,7 +57,7 @@ impl Request {
 pub(crate) fn answer(status: &str, body: &Value) -> Response {
     let body = body.to_string();
     let length = body.len();
-    Some(format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").into_bytes())
+    format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").into_bytes()
 }
 
 /// An error of `DynamoDB` that is not tried again.
@@ -75,10 +75,9 @@ pub(crate) fn start(server: &TestServer, treat: impl Fn(Request) -> Response + S
             let treat = Arc::clone(&treat);
             std::thread::spawn(move || {
                 let mut client = stream.unwrap();
-                if let Some(response) = treat(read_request(&client, server)) {
-                    // A killed tool no longer reads.
-                    let _ = client.write_all(&response);
-                }
+                let response = treat(read_request(&client, server));
+                // A killed tool no longer reads.
+                let _ = client.write_all(&response);
             });
         }
     });
