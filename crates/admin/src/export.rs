@@ -121,7 +121,7 @@ impl Export {
     /// # Errors
     /// The error of `take`, or [`Error::Local`] when the temporary file cannot be read.
     pub fn for_each<E: From<Error>>(&self, mut take: impl FnMut(RuleRow) -> Result<(), E>) -> Result<(), E> {
-        self.rules.for_each(|SortedRule { key: _, row }| take(row))
+        self.rules.for_each(|SortedRule { row, .. }| take(row))
     }
 
     /// The items and rules that are left out, sorted.

@@ -13,6 +13,7 @@ pub(crate) mod batch;
 pub(crate) mod items;
 mod scan;
 mod schema;
+pub(crate) mod size;
 
 pub use schema::{Creation, TableSummary};
 

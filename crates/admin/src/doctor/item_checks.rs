@@ -1,6 +1,5 @@
 //! Checks of an item as a whole: `foreign_item`, `invalid_record`, `unknown_attribute`, `too_big`.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes, EXPIRES_AT, PK, SK};
 use callgate_core::ParseError;
 
@@ -10,6 +9,7 @@ use super::finding::{Finding, FindingKind, Location};
 use super::fix::Action;
 use crate::item_kind::{ItemKind, keys};
 use crate::table::Table;
+use crate::table::size::size_of_item;
 
 /// A strongly consistent read costs one read unit for each of these.
 const READ_UNIT_BYTES: usize = 4 * 1024;
@@ -132,7 +132,7 @@ fn is_ignored(kind: &ItemKind, item: &Attributes, name: &str) -> bool {
 }
 
 fn too_big(kind: &ItemKind, item: &Attributes) -> Option<Finding> {
-    let bytes: usize = item.iter().map(|(name, value)| name.len() + size_of(value)).sum();
+    let bytes = size_of_item(item);
     let units = bytes.div_ceil(READ_UNIT_BYTES);
     (units > 1).then(|| {
         Finding::new(
@@ -143,20 +143,4 @@ fn too_big(kind: &ItemKind, item: &Attributes) -> Option<Finding> {
         )
         .with_advice(format!("{}; one rule with a shorter prefix may replace several", item_command("show", kind)))
     })
-}
-
-/// The approximate size of a value in bytes, as DynamoDB counts it (Amazon DynamoDB Developer Guide, "Item sizes and
-/// formats").
-fn size_of(value: &AttributeValue) -> usize {
-    match value {
-        AttributeValue::S(text) => text.len(),
-        AttributeValue::N(number) => number.len().div_ceil(2) + 1,
-        AttributeValue::B(blob) => blob.as_ref().len(),
-        AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
-        AttributeValue::Ns(numbers) => numbers.iter().map(|number| number.len().div_ceil(2) + 1).sum(),
-        AttributeValue::Bs(blobs) => blobs.iter().map(|blob| blob.as_ref().len()).sum(),
-        AttributeValue::L(values) => 3 + values.iter().map(|value| 1 + size_of(value)).sum::<usize>(),
-        AttributeValue::M(map) => 3 + map.iter().map(|(name, value)| 1 + name.len() + size_of(value)).sum::<usize>(),
-        _ => 1,
-    }
 }

@@ -13,6 +13,9 @@ use callgate_core::EpochSeconds;
 use super::Table;
 use crate::error::{Error, Result};
 
+/// The attributes of apps and parties that mean something. A whole item is only replaced if none was added since it was read.
+const ITEM_ATTRIBUTES: [&str; 6] = ["status", "callers", "incoming", "outgoing", EXPIRES_AT, "note"];
+
 impl Table {
     /// Reads one item with a strongly consistent read.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Attributes>> {
@@ -104,6 +107,21 @@ impl Table {
             }
             Err(error) => Err(self.request_error("cannot write to the table", &error)),
         }
+    }
+
+    /// Replaces everything in a party's item but its note, if the item did not change since it was read. The party has
+    /// expired, so nothing else in it has an effect, and must not have one again.
+    pub(crate) async fn replace_expired_party(
+        &self,
+        key: &Key,
+        item: Option<&Attributes>,
+        mut attributes: Attributes,
+    ) -> Result<bool> {
+        let mut expression = Expression::default();
+        let condition = expression.unchanged(item, &ITEM_ATTRIBUTES);
+        let note = item.and_then(|item| item.get("note"));
+        attributes.extend(note.map(|note| ("note".to_owned(), note.clone())));
+        self.replace(key, attributes, condition, expression).await
     }
 
     /// Deletes an item. `false` when the condition no longer holds; nothing is deleted then.

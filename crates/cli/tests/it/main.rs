@@ -14,6 +14,8 @@ mod credentials;
 mod doctor;
 mod expired_party;
 mod import_export;
+mod import_failures;
+mod import_safety;
 mod json_reference;
 mod load;
 mod million;

@@ -2,7 +2,10 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
+
+use serde_json::{Value, json};
 
 /// An HTTP request.
 #[derive(Debug)]
@@ -10,12 +13,15 @@ pub(crate) struct Request {
     /// The request line and the headers.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
+    server: SocketAddr,
 }
 
 /// How the proxy treats a request.
 pub(crate) enum Treatment {
     /// Forwards it, and returns the answer.
     Forward,
+    /// Returns this whole HTTP response.
+    Respond(Vec<u8>),
     /// Forwards another request instead, and returns this status and body.
     Replace(Option<Vec<u8>>, &'static str, String),
     /// Closes the connection without forwarding it.
@@ -34,8 +40,12 @@ impl Treatment {
 
     /// Returns an error with this `DynamoDB` code, and forwards nothing.
     pub(crate) fn refuse(code: &str) -> Self {
-        let error = serde_json::json!({"__type": format!("x#{code}"), "message": "refused by the test"});
-        Self::answer("400 Bad Request", &error)
+        Self::refuse_with(code, "refused by the test")
+    }
+
+    /// Returns an error with this `DynamoDB` code and message, and forwards nothing.
+    pub(crate) fn refuse_with(code: &str, message: &str) -> Self {
+        Self::answer("400 Bad Request", &json!({"__type": format!("x#{code}"), "message": message}))
     }
 }
 
@@ -61,9 +71,22 @@ impl Request {
         })
     }
 
-    fn read(stream: &TcpStream) -> Option<Self> {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Sends another body to the server, as a request of an operation, and returns the HTTP response.
+    pub(crate) fn send(&self, operation: &str, body: &Value) -> Vec<u8> {
+        let own = self.operation().unwrap();
+        let head = self.head.replace(&format!("DynamoDB_20120810.{own}"), &format!("DynamoDB_20120810.{operation}"));
+        let request = Self { head, body: body.to_string().into_bytes(), server: self.server };
+        request.forward(&request.body)
+    }
+
+    fn read(stream: &TcpStream, server: SocketAddr) -> Option<Self> {
         let mut reader = BufReader::new(stream);
-        let mut request = Self { head: String::new(), body: Vec::new() };
+        let mut request = Self { head: String::new(), body: Vec::new(), server };
         while !request.head.ends_with("\r\n\r\n") {
             if reader.read_line(&mut request.head).ok()? == 0 {
                 return None;
@@ -76,13 +99,13 @@ impl Request {
     }
 
     /// Sends the request with another body to the server, and returns the response.
-    fn forward(&self, server: SocketAddr, body: &[u8]) -> Vec<u8> {
+    fn forward(&self, body: &[u8]) -> Vec<u8> {
         let lines = self.head.lines().filter(|line| {
             let line = line.to_ascii_lowercase();
             !line.starts_with("content-length") && !line.starts_with("connection") && !line.is_empty()
         });
         let head = lines.collect::<Vec<_>>().join("\r\n");
-        let mut stream = TcpStream::connect(server).unwrap();
+        let mut stream = TcpStream::connect(self.server).unwrap();
         write!(stream, "{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).unwrap();
         stream.write_all(body).unwrap();
         let mut response = Vec::new();
@@ -94,27 +117,29 @@ impl Request {
 /// Starts a proxy in front of a server, and returns its URL. Connections are closed after each answer.
 pub(crate) fn start_proxy(
     server: SocketAddr,
-    treatment: impl Fn(&Request) -> Treatment + Clone + Send + 'static,
+    treatment: impl Fn(&Request) -> Treatment + Send + Sync + 'static,
 ) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
+    let treatment = Arc::new(treatment);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let treatment = treatment.clone();
-            std::thread::spawn(move || handle(stream.unwrap(), server, treatment));
+            let treatment = Arc::clone(&treatment);
+            std::thread::spawn(move || handle(stream.unwrap(), server, &*treatment));
         }
     });
     url
 }
 
 /// Handles one request. The client may have gone.
-fn handle(mut client: TcpStream, server: SocketAddr, treatment: impl Fn(&Request) -> Treatment) {
-    let Some(request) = Request::read(&client) else { return };
+fn handle(mut client: TcpStream, server: SocketAddr, treatment: &dyn Fn(&Request) -> Treatment) {
+    let Some(request) = Request::read(&client, server) else { return };
     let response = match treatment(&request) {
-        Treatment::Forward => request.forward(server, &request.body),
+        Treatment::Respond(response) => response,
+        Treatment::Forward => request.forward(&request.body),
         Treatment::Replace(instead, status, body) => {
             if let Some(instead) = instead {
-                request.forward(server, &instead);
+                request.forward(&instead);
             }
             let length = body.len();
             format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").into_bytes()
@@ -122,7 +147,7 @@ fn handle(mut client: TcpStream, server: SocketAddr, treatment: impl Fn(&Request
         Treatment::LoseRequest => return,
         Treatment::Hold { forward, held } => {
             if forward {
-                request.forward(server, &request.body);
+                request.forward(&request.body);
             }
             held.send(()).unwrap();
             // The end of the client closes the connection.
@@ -130,7 +155,7 @@ fn handle(mut client: TcpStream, server: SocketAddr, treatment: impl Fn(&Request
             return;
         }
         Treatment::LoseAnswer => {
-            request.forward(server, &request.body);
+            request.forward(&request.body);
             return;
         }
     };

@@ -153,6 +153,8 @@ pub(crate) fn tool() -> Command {
     }
     command.env("AWS_CONFIG_FILE", "/nonexistent").env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent");
     command.env("AWS_EC2_METADATA_DISABLED", "true");
+    // There is no function that keeps an app's item, so no import has to wait.
+    command.env("APP_CACHE_SECONDS", "0");
     command
 }
 

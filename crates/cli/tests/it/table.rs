@@ -27,7 +27,7 @@ fn table_create_creates_once_and_then_compares() {
 /// `table create` through a proxy, which gets the number of requests before the one to treat.
 fn create_through(
     server: &TestServer,
-    treatment: impl Fn(usize, &Request) -> Treatment + Clone + Send + 'static,
+    treatment: impl Fn(usize, &Request) -> Treatment + Send + Sync + 'static,
 ) -> Command {
     let count = Arc::new(AtomicUsize::new(0));
     let url = start_proxy(server.address, move |request| treatment(count.fetch_add(1, Ordering::SeqCst), request));
