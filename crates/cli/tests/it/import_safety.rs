@@ -489,7 +489,7 @@ impl Import {
                 _ => Treatment::Respond(request.send(request.operation().unwrap(), &body)),
             };
             for caller in REFUSED.into_iter().filter(|caller| is_permitted(&hook, caller)) {
-                wrong.get_or_insert(format!("{caller} after write {writes}, {}", body));
+                wrong.get_or_insert(format!("{caller} after write {writes}, {body}"));
             }
             if trouble == Trouble::KilledAfter(*writes) {
                 kill();
