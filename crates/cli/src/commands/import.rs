@@ -160,8 +160,8 @@ async fn finish(
     }
     let others = count(counts.removed, "other rule");
     print_error(format!(
-        "another writer changed these apps during the import: {others} {} there, and {} of the file {} not; see who wrote \
-         them with `show`, then run the command with the file that counts again",
+        "another writer changed these apps during the import: {others} {} there, and {} of the file {} not; see with \
+         `show` who wrote them, then import the file that is right once more",
         if counts.removed == 1 { "is" } else { "are" },
         count(counts.written(), "rule"),
         if counts.written() == 1 { "is" } else { "are" },
