@@ -23,7 +23,7 @@ use crate::time;
 use crate::wording::escape;
 
 /// How many scans read the table at once.
-const SEGMENTS: u16 = 4;
+const SEGMENTS: u16 = 2;
 
 /// The most items that `BatchGetItem` returns.
 const PAGE: usize = 100;

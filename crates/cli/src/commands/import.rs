@@ -101,7 +101,9 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         match result {
             Ok(_) => break,
             Err(error) if error.changed.is_empty() => return Err(report(error)),
-            Err(ApplyError { changed, .. }) => {
+            Err(ApplyError { changed, total, .. }) => {
+                let done = applied.written + applied.removed;
+                print_note(format!("{done} of {total} rules are written or removed"));
                 let text = format!("{} changed meanwhile and were not removed:", count(changed.len() as u64, "rule"));
                 print_note(text);
                 for rule in &changed {
@@ -159,8 +161,8 @@ async fn finish(
     }
     let others = count(counts.removed, "other rule");
     print_error(format!(
-        "another writer changed these apps during the import: {others} {} there, and {} of the file {} not; see who wrote \
-         them with `show`, then run the command with the file that counts again",
+        "another writer changed these apps during the import: {others} {} there, and {} of the file {} not; see with \
+         `show` who wrote them, then import the file that is right once more",
         if counts.removed == 1 { "is" } else { "are" },
         count(counts.written(), "rule"),
         if counts.written() == 1 { "is" } else { "are" },

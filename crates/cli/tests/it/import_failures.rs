@@ -22,12 +22,12 @@ fn check_rejected_rule(row: fn(usize) -> String, text: &'static str, named: &str
     let server = TestServer::with_table();
     let url = start_proxy(server.address, move |request| {
         if request.is_write() && request.json().to_string().contains(text) {
-            return Treatment::refuse_with("ValidationException", "one of the items is not to my taste");
+            return Treatment::refuse_with("ValidationException", "one of the items is not valid");
         }
         Treatment::Forward
     });
     let run = import(&url, &["--concurrency", "1"], &csv(0..60, row)).exits_with(1);
-    let run = run.prints(named).prints("cannot be written").prints("not to my taste");
+    let run = run.prints(named).prints("cannot be written").prints("is not valid");
     let written = server.run("export").stdout.lines().count() - 1;
     assert!((1..60).contains(&written));
     run.prints(&format!("{written} of 60 rules are written"));
