@@ -48,7 +48,7 @@ fn full_table() -> TestServer {
 
 /// What each command does, in full. Everything runs on a new table.
 fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
-    let rules = "app,from,to,effect\nshop,a,b,deny\nshop,n,b,allow\nshop,*,d,allow\nnew,+1*,d,allow\nnew,*,*,allow\n";
+    let rules = "app,from,to,effect\nshop,a,b,deny\nshop,n,b,allow\nshop,*,d,allow\nshop,*,e,allow\nnew,+1*,d,allow\nnew,*,*,allow\n";
     let import = format!("import {}", folder.write("rules.csv", rules).display());
     let own = |commands: &[&str]| commands.iter().map(|&command| command.to_owned()).collect();
     let write = |effect: &str| {

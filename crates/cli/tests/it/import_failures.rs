@@ -130,19 +130,19 @@ fn a_party_that_has_expired_is_replaced_by_its_new_rules() {
     let server = TestServer::with_table();
     server.put(&json!({
         "pk": {"S": "PARTY#shop#PPP005"}, "sk": {"S": "PARTY"}, "expires_at": {"N": "1700000000"},
-        "status": {"S": "suspended"}, "note": {"S": "old"},
+        "status": {"S": "suspended"}, "note": {"S": "a guest"},
         "incoming": {"M": {"*": {"M": {"effect": {"S": "allow"}}}, "+7*": {"M": {"effect": {"S": "deny"}}}}},
     }));
     let rules = "app,from,to,effect\nshop,+7*,PPP005,deny\nshop,+74*,PPP005,allow\nshop,PPP005,+1*,allow\n";
     let run = server.pipe("import -", rules).succeeds().prints("3 rules written");
-    run.prints("notice: line 2: party `PPP005` has expired; what else is stored for it is removed");
+    run.prints("notice: line 2: party `PPP005` has expired; its former rules are removed");
     let effect = |effect: &str| json!({"M": {"effect": {"S": effect}}});
     assert_eq!(
         server.items(),
         [json!({
             "pk": {"S": "PARTY#shop#PPP005"}, "sk": {"S": "PARTY"},
             "incoming": {"M": {"+7*": effect("deny"), "+74*": effect("allow")}},
-            "outgoing": {"M": {"+1*": effect("allow")}},
+            "outgoing": {"M": {"+1*": effect("allow")}}, "note": {"S": "a guest"},
         })]
     );
     server.run("check --app shop --from +749 --to PPP005").succeeds();
