@@ -66,8 +66,11 @@ build_zip() {
     within "$out/callgate-$1.zip" "$zip_limit"
 }
 
-# arm64 needs the standard library of its target, which not every machine has. x86_64 comes last: its binary stays.
-if rustup target list --installed | grep -qx aarch64-unknown-linux-gnu; then
+# arm64 needs the standard library of its target, which not every machine can get; .ci/packed.sh warns if it is missing.
+# x86_64 comes last: its binary stays.
+rm -f "$out"/callgate-*.zip
+target=aarch64-unknown-linux-gnu
+if rustup target list --installed | grep -qx "$target" || timeout 60 rustup target add "$target"; then
     build_zip arm64 --arm64
 fi
 build_zip x86_64

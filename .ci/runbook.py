@@ -48,7 +48,7 @@ def commands(text):
     prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
     spans = re.findall(r"`((?:callgatectl|aws) [^`]+)`", prose)
     typed = [it for it in spans if " --" in it and not it.endswith("…")]
-    # `serve` runs until it is stopped; .ci/readme.py runs it.
+    # `serve` runs until it is stopped; tests/readme.py runs it.
     for command in [it for it in blocks if " serve" not in it] + typed:
         for name, value in PLACEHOLDERS.items():
             command = command.replace(name, value)

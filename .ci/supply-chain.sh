@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks what the project is made of: licences, sources and duplicates of its dependencies, no `unsafe` of its own, and the
-# function's bill of materials. Vulnerabilities need a list from the network: .github/workflows/advisories.yml.
+# function's bill of materials and licence texts. Vulnerabilities need a list from the network: .github/workflows/advisories.yml.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/tools.sh
@@ -18,3 +18,4 @@ git ls-files '*Cargo.toml' | while read -r manifest; do
 done
 
 .ci/bill-of-materials.sh
+python3 .ci/licences.py target/package/THIRD-PARTY-LICENSES.txt

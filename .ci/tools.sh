@@ -27,12 +27,22 @@ cargo_tool() {
     command -v "$1" > /dev/null || cargo install --quiet --locked --debug "$1" --version "${@:2}"
 }
 
-# debian_package COMMAND PACKAGE
+# debian_package COMMAND PACKAGE...
 debian_package() {
     local sudo
     if ! command -v "$1" > /dev/null; then
         sudo=$([ "$(id -u)" = 0 ] || echo sudo)
-        $sudo apt-get update --quiet
-        $sudo apt-get install --quiet --yes --no-install-recommends "$2"
+        # A bare image has no lists of packages. Without the option, a list that cannot be read is only a warning.
+        $sudo apt-get update --quiet --error-on=any
+        $sudo apt-get install --quiet --yes --no-install-recommends "${@:2}"
     fi
+}
+
+# warn_without_arm64: in a frame, because arm64 is the template's default
+warn_without_arm64() {
+    local edge
+    edge=$(printf '!%.0s' {1..100})
+    printf '\n%s\n!! WARNING: %s\n!! %s\n%s\n' "$edge" \
+        "the function for arm64, the default of the template, was neither built nor run" \
+        "try: rustup target add aarch64-unknown-linux-gnu" "$edge"
 }

@@ -95,61 +95,63 @@ impl<'a> DecisionRecord<'a> {
     }
 }
 
-/// The longest `call_id` that is logged, in bytes: the calling side chooses it.
-const MAX_CALL_ID: usize = 256;
+/// The longest id, pattern or name in a line, in bytes. Ids and app keys are shorter; the calling side chooses `call_id`.
+const MAX_NAME: usize = 256;
+
+/// The longest `error` or `message` in a line, in bytes.
+const MAX_ERROR: usize = 4_096;
+
+/// The beginning of a text that comes from outside, at most this many bytes of it. Every such text in a line is cut,
+/// because Lambda cuts a line that is too long, and half a line is not a metric. In JSON, a byte takes six at most.
+fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default()
+}
 
 impl LogSettings {
     /// Writes the line of a call, with its metrics. Alarms count the lines of `warn` and `error`, so these are written at
     /// every level.
     pub fn decision(&self, record: &DecisionRecord<'_>) {
-        if record.level > self.level.max(Level::Warn) {
-            return;
+        if record.level <= self.level.max(Level::Warn) {
+            write_line(&self.decision_line(record, SystemTime::now()));
         }
-        let now = SystemTime::now();
+    }
+
+    fn decision_line<'a>(&'a self, record: &'a DecisionRecord<'_>, now: SystemTime) -> DecisionLine<'a> {
+        let name = |text: Option<&'a str>| text.map(|text| cut(text, MAX_NAME));
+        let party = |text: Option<&'a str>| name(text.map(|text| self.party(text)));
         let store_ms = record.store.map(milliseconds);
         let total_ms = milliseconds(record.started.elapsed());
-        let [caller, callee] = [record.caller, record.callee].map(|id| id.map(|id| self.party(id)));
-        write_line(&DecisionLine {
+        DecisionLine {
             timestamp: timestamp(now),
             level: record.level,
             message: "decision",
             decision: record.decision,
             reason: record.reason,
             door: record.door,
-            rule: record.rule.as_deref().map(|rule| self.party(rule)),
-            app: record.app,
-            caller,
-            callee,
-            call_id: record.call_id.and_then(|id| id.get(..id.floor_char_boundary(MAX_CALL_ID))),
-            request_id: record.request_id,
+            rule: party(record.rule.as_deref()),
+            app: name(record.app),
+            caller: party(record.caller),
+            callee: party(record.callee),
+            call_id: name(record.call_id),
+            request_id: cut(record.request_id, MAX_NAME),
             cold_start: record.cold_start,
             store_ms,
             total_ms,
             units: record.units,
             status: record.status,
-            error: record.error.as_deref(),
-            function: &self.function,
+            error: record.error.as_deref().map(|error| cut(error, MAX_ERROR)),
+            function: cut(&self.function, MAX_NAME),
             metrics: Metrics::new(now, store_ms.is_some()),
             decisions: 1,
             store_latency: store_ms,
             total_latency: total_ms,
-        });
+        }
     }
 
     /// Writes the line of a request that is not a valid call of a hook.
     pub fn rejected(&self, status: u16, error: &str, request_id: &str) {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            timestamp: String,
-            level: Level,
-            message: &'static str,
-            status: u16,
-            error: &'a str,
-            request_id: &'a str,
-        }
         if self.level >= Level::Warn {
-            let timestamp = timestamp(SystemTime::now());
-            write_line(&Line { timestamp, level: Level::Warn, message: "rejected", status, error, request_id });
+            write_line(&RejectedLine::new(status, error, request_id));
         }
     }
 
@@ -175,13 +177,43 @@ impl LogSettings {
 
 /// Writes a line about the function itself, whatever level is configured.
 pub fn message(level: Level, text: &str) {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        timestamp: String,
-        level: Level,
-        message: &'a str,
+    write_line(&MessageLine::new(level, text));
+}
+
+#[derive(Serialize)]
+struct MessageLine<'a> {
+    timestamp: String,
+    level: Level,
+    message: &'a str,
+}
+
+impl<'a> MessageLine<'a> {
+    fn new(level: Level, text: &'a str) -> Self {
+        Self { timestamp: timestamp(SystemTime::now()), level, message: cut(text, MAX_ERROR) }
     }
-    write_line(&Line { timestamp: timestamp(SystemTime::now()), level, message: text });
+}
+
+#[derive(Serialize)]
+struct RejectedLine<'a> {
+    timestamp: String,
+    level: Level,
+    message: &'static str,
+    status: u16,
+    error: &'a str,
+    request_id: &'a str,
+}
+
+impl<'a> RejectedLine<'a> {
+    fn new(status: u16, error: &'a str, request_id: &'a str) -> Self {
+        Self {
+            timestamp: timestamp(SystemTime::now()),
+            level: Level::Warn,
+            message: "rejected",
+            status,
+            error: cut(error, MAX_ERROR),
+            request_id: cut(request_id, MAX_NAME),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -260,10 +292,14 @@ impl Metrics {
 
 /// Writes a whole line under one lock, so that lines of concurrent calls do not mix. A broken stdout cannot be reported.
 fn write_line(line: &impl Serialize) {
-    if let Ok(text) = serde_json::to_string(line) {
-        let line = escaped(text) + "\n";
-        let _ = std::io::stdout().lock().write_all(line.as_bytes());
+    if let Some(text) = text_of(line) {
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
     }
+}
+
+/// The line as it is written, with its end.
+fn text_of(line: &impl Serialize) -> Option<String> {
+    serde_json::to_string(line).ok().map(|json| escaped(json) + "\n")
 }
 
 /// Escapes characters that JSON leaves as they are and a terminal obeys: the calling side chooses `call_id`, and lines are
@@ -293,4 +329,102 @@ fn timestamp(now: SystemTime) -> String {
 /// Milliseconds, rounded to the microsecond.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The longest line, in bytes, for any text in any field (`docs/src/reference/log.md`).
+    const MAX_LINE: usize = 40_000;
+
+    /// Texts up to the size of an item in the table, of characters that JSON or the log escapes in all their ways.
+    fn any_text() -> impl Strategy<Value = String> {
+        let length = prop_oneof![0..300_usize, 4_000..4_200_usize, Just(400_000)];
+        let piece = prop_oneof![
+            Just("\0"),
+            Just("\""),
+            Just("\\"),
+            Just("\n"),
+            Just("\u{7f}"),
+            Just("\u{9b}"),
+            Just("\u{2028}"),
+            Just("a"),
+            Just("\u{e9}"),
+            Just("\u{1f600}"),
+            Just("a\u{202e}\0\u{1f600}\u{9b}"),
+        ];
+        (piece, length, "\\PC{0,4}").prop_map(|(piece, length, end)| piece.repeat(length / piece.len()) + &end)
+    }
+
+    /// Checks the text of a line: whole, short enough, and each of these fields begins as it was given.
+    #[track_caller]
+    fn check(line: &impl Serialize, fields: &[(&str, &str)]) {
+        let text = text_of(line).unwrap();
+        assert!(text.len() <= MAX_LINE, "{} bytes", text.len());
+        let parsed: Value = serde_json::from_str(&text).unwrap();
+        for (name, given) in fields {
+            let logged = parsed[name].as_str().unwrap();
+            assert!(given.starts_with(logged), "{name}");
+            // Only what is long is cut, and not inside a character.
+            assert!(logged.len() == given.len() || logged.len() > MAX_NAME - 4, "{name}: {} bytes", logged.len());
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_line_is_whole_and_has_a_limited_length_whatever_is_in_it(
+            texts in proptest::collection::vec(any_text(), 8),
+            mask_parties: bool,
+            numbers: (u64, f64),
+        ) {
+            let [rule, app, caller, callee, call_id, request_id, error, function] = texts.as_slice() else { panic!() };
+            let settings = LogSettings { level: Level::Debug, mask_parties, function: function.clone() };
+            let record = DecisionRecord {
+                reason: "source_not_allowed",
+                door: Some("callee"),
+                rule: Some(rule.clone()),
+                app: Some(app),
+                caller: Some(caller),
+                callee: Some(callee),
+                call_id: Some(call_id),
+                store: Some(Duration::from_millis(numbers.0)),
+                units: numbers.1,
+                error: Some(error.clone()),
+                ..DecisionRecord::new(Instant::now(), request_id, false)
+            };
+            let mut fields = vec![
+                ("app", app.as_str()), ("call_id", call_id), ("request_id", request_id), ("error", error),
+                ("function", function),
+            ];
+            if !mask_parties {
+                fields.extend([("rule", rule.as_str()), ("caller", caller), ("callee", callee)]);
+            }
+            check(&settings.decision_line(&record, SystemTime::now()), &fields);
+            check(&RejectedLine::new(405, error, request_id), &[("error", error), ("request_id", request_id)]);
+            check(&MessageLine::new(Level::Error, error), &[("message", error)]);
+        }
+    }
+
+    #[test]
+    fn the_longest_line_is_nearly_as_long_as_documented() {
+        let longest = "\0".repeat(400_000);
+        let settings = LogSettings { level: Level::Debug, mask_parties: false, function: longest.clone() };
+        let record = DecisionRecord {
+            rule: Some(longest.clone()),
+            app: Some(&longest),
+            caller: Some(&longest),
+            callee: Some(&longest),
+            call_id: Some(&longest),
+            error: Some(longest.clone()),
+            ..DecisionRecord::new(Instant::now(), &longest, false)
+        };
+        let text = text_of(&settings.decision_line(&record, SystemTime::now())).unwrap();
+        assert!((MAX_LINE * 9 / 10..=MAX_LINE).contains(&text.len()), "{} bytes", text.len());
+    }
 }

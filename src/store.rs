@@ -1,23 +1,21 @@
 //! Looks up the permissions of a call: one `BatchGetItem` per decision, within a deadline.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::batch_get_item::BatchGetItemOutput;
 use aws_sdk_dynamodb::types::{ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity};
-use callgate_core::{App, AppKey, Call, ParsedItem, Party, Permissions, Rule};
+use callgate_core::{App, Call, ParsedItem, Party, Permissions, Rule};
 
+use app_cache::AppCache;
 use item::{Attributes, Key};
 
+mod app_cache;
 mod checksum;
 pub mod client;
 pub mod item;
-
-/// The most apps that are kept in memory, because a request may name any app. An app's item of the largest size that
-/// DynamoDB allows takes 1.7 MB of memory, and this many of them must fit into 128 MB.
-const MAX_CACHED_APPS: usize = 32;
 
 /// The first pause before a request for the keys that DynamoDB left unprocessed; each further one is twice as long.
 const UNPROCESSED_BACKOFF: Duration = Duration::from_millis(10);
@@ -46,13 +44,7 @@ pub struct Settings {
 pub struct Store {
     client: Client,
     settings: Settings,
-    apps: Mutex<HashMap<AppKey, CachedApp>>,
-}
-
-#[derive(Debug)]
-struct CachedApp {
-    app: Arc<ParsedItem<App>>,
-    read_at: (SystemTime, Instant),
+    apps: AppCache,
 }
 
 /// The permissions of a call, as they are stored.
@@ -101,7 +93,7 @@ impl Store {
     /// Reads through this client; the function's is made by [`client::connect`].
     #[must_use]
     pub fn new(client: Client, settings: Settings) -> Self {
-        Self { client, settings, apps: Mutex::default() }
+        Self { client, apps: AppCache::new(settings.app_cache), settings }
     }
 
     /// Opens the connection before the first call needs it, with a read that the function's role allows.
@@ -130,7 +122,7 @@ impl Store {
         let callee_key = Key::party(app, callee);
         let pair_key = Key::pair(app, caller, callee);
 
-        let cached = self.cached_app(app, now);
+        let cached = self.apps.get(app, now);
         let mut keys = vec![&caller_key, &pair_key];
         // DynamoDB refuses a request that names a key twice.
         keys.extend((callee != caller).then_some(&callee_key));
@@ -141,7 +133,7 @@ impl Store {
         let lookup = Lookup {
             app: match cached {
                 Some(cached) => cached,
-                None => self.cache_app(app, take(&app_key).map(item::read_app).transpose(), now),
+                None => self.apps.insert(app, take(&app_key).map(item::read_app).transpose(), now),
             },
             caller: take(&caller_key).map(item::read_party).transpose(),
             callee: (callee != caller).then(|| take(&callee_key).map(item::read_party).transpose()),
@@ -215,113 +207,5 @@ impl Store {
             .request_items(&self.settings.table, wanted)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         request.send().await.map_err(|error| StoreError::Failed(client::describe(&error)))
-    }
-
-    /// The app's item, if it was read recently enough to be reused.
-    fn cached_app(&self, app: &AppKey, now: SystemTime) -> Option<Arc<ParsedItem<App>>> {
-        let apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
-        let cached = apps.get(app)?;
-        self.is_fresh(cached, now).then(|| Arc::clone(&cached.app))
-    }
-
-    /// Checks both clocks: wall time keeps running while Lambda freezes the process; monotonic time cannot be set back.
-    fn is_fresh(&self, cached: &CachedApp, now: SystemTime) -> bool {
-        let (read_at, monotonic) = cached.read_at;
-        let reusable = cache_duration(self.settings.app_cache, read_at);
-        now.duration_since(read_at).is_ok_and(|age| age < reusable) && monotonic.elapsed() < reusable
-    }
-
-    fn cache_app(&self, key: &AppKey, app: ParsedItem<App>, read_at: SystemTime) -> Arc<ParsedItem<App>> {
-        let app = Arc::new(app);
-        if !self.settings.app_cache.is_zero() {
-            let mut apps = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
-            if apps.len() >= MAX_CACHED_APPS {
-                apps.retain(|_, cached| self.is_fresh(cached, read_at));
-            }
-            if apps.len() >= MAX_CACHED_APPS {
-                apps.clear();
-            }
-            apps.insert(key.clone(), CachedApp { app: Arc::clone(&app), read_at: (read_at, Instant::now()) });
-        }
-        app
-    }
-}
-
-/// How long an app's item is reused: up to a quarter less than is configured, by the nanosecond it was read in.
-///
-/// Sandboxes that Lambda started together would otherwise keep reading the one key of the app in the same second, which
-/// at 100,000 calls per second is more than DynamoDB allows for one key (`docs/src/measurements/scale.md`).
-fn cache_duration(app_cache: Duration, read_at: SystemTime) -> Duration {
-    let part = read_at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
-    app_cache.saturating_sub(app_cache / 4 * (part / 1_000_000) / 1_000)
-}
-
-#[cfg(test)]
-mod tests {
-    use aws_sdk_dynamodb::config::Credentials;
-
-    use super::*;
-
-    /// A store that sends no request.
-    fn store(app_cache: Duration) -> Store {
-        let connection = client::Connection {
-            region: "local".to_owned(),
-            credentials: Credentials::new("local", "local", None, None, "test"),
-            endpoint_url: Some("http://127.0.0.1:1".to_owned()),
-            use_fips: false,
-            use_dual_stack: false,
-        };
-        let deadline = Duration::from_secs(1);
-        let settings = Settings { table: "callgate".to_owned(), strong_reads: true, app_cache, deadline };
-        Store::new(client::connect(connection, deadline), settings)
-    }
-
-    fn app(number: usize) -> AppKey {
-        AppKey::new(&format!("app-{number}")).unwrap()
-    }
-
-    #[test]
-    fn many_names_of_apps_cannot_fill_the_memory() {
-        let store = store(Duration::from_mins(1));
-        let now = SystemTime::now();
-        for number in 0..10 * MAX_CACHED_APPS {
-            store.cache_app(&app(number), Ok(None), now);
-            assert!(store.apps.lock().unwrap().len() <= MAX_CACHED_APPS);
-            assert!(store.cached_app(&app(number), now).is_some());
-        }
-    }
-
-    #[test]
-    fn stale_apps_make_room_first() {
-        let store = store(Duration::from_mins(1));
-        let now = SystemTime::now();
-        let before = now - Duration::from_secs(61);
-        for number in 1..MAX_CACHED_APPS {
-            store.cache_app(&app(number), Ok(None), before);
-        }
-        store.cache_app(&app(0), Ok(None), now);
-        store.cache_app(&app(MAX_CACHED_APPS), Ok(None), now);
-        assert!(store.cached_app(&app(0), now).is_some());
-        assert_eq!(store.apps.lock().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_makes_an_app_stale() {
-        let store = store(Duration::from_mins(1));
-        let now = SystemTime::now();
-        store.cache_app(&app(0), Ok(None), now);
-        assert!(store.cached_app(&app(0), now + Duration::from_secs(30)).is_some());
-        assert!(store.cached_app(&app(0), now + Duration::from_secs(61)).is_none());
-        assert!(store.cached_app(&app(0), now - Duration::from_secs(1)).is_none());
-    }
-
-    #[test]
-    fn an_app_is_reused_for_three_quarters_of_its_time_at_least_and_never_longer() {
-        let cache = Duration::from_secs(4);
-        let reused = |nanos| cache_duration(cache, SystemTime::UNIX_EPOCH + Duration::new(7, nanos));
-        assert_eq!(reused(0), cache);
-        assert_eq!(reused(500_000_000), Duration::from_millis(3_500));
-        assert!(reused(999_999_999) > Duration::from_secs(3));
-        assert_eq!(cache_duration(Duration::ZERO, SystemTime::now()), Duration::ZERO);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate_core::{
     App, AppKey, Effect, EpochSeconds, Hours, MediaSet, ParseError, Party, PartyId, Pattern, Rule, Rules, Status,
+    excerpt,
 };
 
 /// The attributes of an item, or of a map inside one.
@@ -176,7 +177,7 @@ pub fn read_rule(mut map: Attributes) -> Result<Rule, ParseError> {
     let effect = match read_text(&mut map, "effect")?.as_deref() {
         Some("allow") => Effect::Allow,
         Some("deny") => Effect::Deny,
-        Some(other) => return Err(ParseError(format!("`effect` is `{other}`, not `allow` or `deny`"))),
+        Some(other) => return Err(ParseError(format!("`effect` is `{}`, not `allow` or `deny`", excerpt(other)))),
         None => return Err(ParseError("`effect` is missing".to_owned())),
     };
     let rule = Rule {
@@ -191,7 +192,7 @@ pub fn read_rule(mut map: Attributes) -> Result<Rule, ParseError> {
     // The first of several in alphabetical order, so that the same item always gives the same message.
     match map.into_keys().min() {
         None => Ok(rule),
-        Some(unknown) => Err(ParseError(format!("`{unknown}` is not an attribute of a rule"))),
+        Some(unknown) => Err(ParseError(format!("`{}` is not an attribute of a rule", excerpt(&unknown)))),
     }
 }
 
@@ -202,7 +203,7 @@ fn read_rules(item: &mut Attributes, name: &str) -> Result<Rules, ParseError> {
         AttributeValue::M(map) => read_rule(map),
         other => Err(ParseError(format!("it is {}, not a map", type_name(&other)))),
     };
-    Ok(map.into_iter().map(|(key, value)| (Pattern::from_stored(&key), read(value))).collect())
+    Ok(map.into_iter().map(|(key, value)| (Pattern::from_stored(key), read(value))).collect())
 }
 
 fn read_media(value: AttributeValue) -> Result<MediaSet, ParseError> {
@@ -212,7 +213,7 @@ fn read_media(value: AttributeValue) -> Result<MediaSet, ParseError> {
         match word.as_str() {
             "audio" => media.audio = true,
             "video" => media.video = true,
-            _ => return Err(ParseError(format!("`media` holds `{word}`, not `audio` or `video`"))),
+            other => return Err(ParseError(format!("`media` holds `{}`, not `audio` or `video`", excerpt(other)))),
         }
     }
     Ok(media)
@@ -230,12 +231,15 @@ fn read_written_at(map: &mut Attributes) -> Result<Option<EpochSeconds>, ParseEr
 
 /// A zone is parsed and kept when the first rule that names it is read.
 fn read_hours(value: AttributeValue) -> Result<Hours, ParseError> {
-    let AttributeValue::L(windows) = value else { return Err(wrong_type("hours", &value, "a list of strings")) };
-    let read = |window| match window {
-        AttributeValue::S(text) => text.parse().map_err(|error| ParseError(format!("`hours`: {error}"))),
-        other => Err(ParseError(format!("`hours` holds {}, not only strings", type_name(&other)))),
-    };
-    let windows = windows.into_iter().map(read).collect::<Result<_, _>>()?;
+    let AttributeValue::L(texts) = value else { return Err(wrong_type("hours", &value, "a list of strings")) };
+    // `collect` would keep the memory of the attributes, which is larger.
+    let mut windows = Vec::with_capacity(texts.len());
+    for text in texts {
+        windows.push(match text {
+            AttributeValue::S(text) => text.parse().map_err(|error| ParseError(format!("`hours`: {error}")))?,
+            other => return Err(ParseError(format!("`hours` holds {}, not only strings", type_name(&other)))),
+        });
+    }
     Hours::new(windows).ok_or_else(|| ParseError("`hours` holds no window".to_owned()))
 }
 
@@ -243,7 +247,7 @@ fn read_status(item: &mut Attributes) -> Result<Status, ParseError> {
     match read_text(item, "status")?.as_deref() {
         None | Some("active") => Ok(Status::Active),
         Some("suspended") => Ok(Status::Suspended),
-        Some(other) => Err(ParseError(format!("`status` is `{other}`, not `active` or `suspended`"))),
+        Some(other) => Err(ParseError(format!("`status` is `{}`, not `active` or `suspended`", excerpt(other)))),
     }
 }
 
@@ -260,7 +264,7 @@ fn read_number(item: &mut Attributes, name: &str) -> Result<Option<EpochSeconds>
         None => Ok(None),
         Some(AttributeValue::N(value)) => match value.parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(ParseError(format!("`{name}` is `{value}`, not whole seconds since 1970"))),
+            Err(_) => Err(ParseError(format!("`{name}` is `{}`, not whole seconds since 1970", excerpt(&value)))),
         },
         Some(other) => Err(wrong_type(name, &other, "a number")),
     }

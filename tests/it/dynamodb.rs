@@ -87,6 +87,9 @@ pub(crate) enum Action {
     Gather(Arc<Barrier>),
     /// Answers this itself.
     Answer(StatusCode, Value),
+    /// Answers with an item for each key: an app with the first list, in DynamoDB's JSON, parties with the second, and a
+    /// pair that allows the call and has a note as long as an item may be.
+    Full([Arc<str>; 2]),
     /// Answers that it read nothing of what was asked for.
     Unprocessed,
     /// Answers so after a while.
@@ -146,6 +149,11 @@ impl StandIn {
         Self::before(table, &[], Action::Forward).await
     }
 
+    /// From now on it does this.
+    pub(crate) fn change(&self, then: Action) {
+        *self.state.then.lock().unwrap() = then;
+    }
+
     /// From now on it only passes on.
     pub(crate) fn recover(&self) {
         *self.state.then.lock().unwrap() = Action::Forward;
@@ -200,12 +208,28 @@ async fn handle(State(state): State<Arc<StandInState>>, headers: HeaderMap, body
             forward(&state.upstream, headers, body).await
         }
         Action::Answer(status, body) => (status, body.to_string()).into_response(),
+        Action::Full(lists) => full_items(&request, &lists),
         Action::Unprocessed => unprocessed(&request),
         Action::DelayUnprocessed(pause) => {
             tokio::time::sleep(pause).await;
             unprocessed(&request)
         }
     }
+}
+
+fn full_items(request: &Value, [callers, incoming]: &[Arc<str>; 2]) -> Response {
+    let attributes = |sort_key: &str| match sort_key {
+        "APP" => format!(r#""callers":{callers}"#),
+        "PARTY" => format!(r#""incoming":{incoming}"#),
+        _ => format!(r#""effect":{{"S":"allow"}},"note":{{"S":"{}"}}"#, "x".repeat(409_000)),
+    };
+    let keys = request["RequestItems"][TABLE]["Keys"].as_array().unwrap();
+    let items = keys.iter().map(|key| {
+        let (pk, sk) = (&key["pk"], &key["sk"]);
+        format!(r#"{{"pk":{pk},"sk":{sk},{}}}"#, attributes(sk["S"].as_str().unwrap()))
+    });
+    let items = items.collect::<Vec<_>>().join(",");
+    format!(r#"{{"Responses":{{"{TABLE}":[{items}]}},"UnprocessedKeys":{{}}}}"#).into_response()
 }
 
 fn unprocessed(request: &Value) -> Response {

@@ -1,6 +1,9 @@
 //! The item codec: what is written is what is read, and no two things share a key.
 
-use callgate::store::item::{Attributes, Key, read_app, read_pair, read_party, write_app, write_party, write_rule};
+use aws_sdk_dynamodb::types::AttributeValue;
+use callgate::store::item::{
+    Attributes, Key, read_app, read_pair, read_party, read_rule, write_app, write_party, write_rule,
+};
 use callgate_core::{App, AppKey, Effect, Hours, MediaSet, Party, PartyId, Pattern, Rule, Rules, Status};
 use proptest::prelude::*;
 
@@ -101,4 +104,59 @@ fn a_key_knows_its_item() {
     assert!(key.is_of(&key.attributes()));
     assert!(!key.is_of(&Key { pk: "s".to_owned(), sk: "s".to_owned() }.attributes()));
     assert!(!key.is_of(&Attributes::new()));
+}
+
+/// A value of the table as any program may have written it, with long texts.
+fn any_value() -> impl Strategy<Value = AttributeValue> {
+    let text = || prop_oneof!["\\PC{0,9}", "[\0\"é]{1,3}".prop_map(|text| text.repeat(50_000)), any_window()];
+    let leaf = prop_oneof![
+        text().prop_map(AttributeValue::S),
+        text().prop_map(AttributeValue::N),
+        proptest::collection::vec(text(), 1..3).prop_map(AttributeValue::Ss),
+        Just(AttributeValue::Bool(true)),
+    ];
+    leaf.prop_recursive(3, 12, 3, move |value| {
+        let name = prop_oneof!["effect|media|hours|note|expires_at", text()];
+        prop_oneof![
+            proptest::collection::vec(value.clone(), 0..3).prop_map(AttributeValue::L),
+            proptest::collection::hash_map(name, value, 0..4).prop_map(AttributeValue::M),
+        ]
+    })
+}
+
+/// A window with one long part.
+fn any_window() -> impl Strategy<Value = String> {
+    ("[a1:-]{1,3}", 0..4_usize).prop_map(|(text, at)| {
+        let long = text.repeat(50_000);
+        let mut parts = ["Mon", "09:00", "18:00", "UTC"];
+        if let Some(part) = parts.get_mut(at) {
+            *part = &long;
+        }
+        let [days, start, end, zone] = parts;
+        format!("{days} {start}-{end} {zone}")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_error_has_a_limited_length_whatever_is_stored(
+        values in proptest::collection::hash_map("effect|media|hours|note|status|expires_at|updated_at|callers|incoming", any_value(), 1..5),
+        other in proptest::option::of(("x|[\0é]", any_value())),
+    ) {
+        let mut item: Attributes = values;
+        item.extend(other.map(|(name, value)| (name.repeat(50_000), value)));
+        let mut errors: Vec<_> = read_rule(item.clone()).err().into_iter().collect();
+        let lists = [read_app(item.clone()).map(|app| app.callers), read_party(item).map(|party| party.incoming)];
+        for list in lists {
+            match list {
+                Ok(rules) => errors.extend(rules.iter().filter_map(|(_, rule)| rule.err().cloned())),
+                Err(error) => errors.push(error),
+            }
+        }
+        for error in errors {
+            prop_assert!(error.to_string().len() < 400, "{} bytes", error.to_string().len());
+        }
+    }
 }

@@ -210,3 +210,43 @@ async fn what_is_secret_is_in_no_line_at_any_level_whatever_fails() {
 const SIGNED: &str = "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
 Access Key and signing method. Consult the service documentation for details.\n\nThe Canonical String for this request \
 should have been\n'POST\n/\n\nhost:dynamodb.eu-central-1.amazonaws.com\nx-amz-security-token:planted-session-token\n'";
+
+/// The largest items that cannot be parsed, of characters that the log escapes six-fold. Each gives one whole line.
+#[tokio::test]
+async fn the_largest_items_give_a_whole_line_of_limited_length() {
+    let huge = |text: &str| text.repeat(390_000 / text.len());
+    let table = Table::empty().await;
+    let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
+    sandbox.log().await;
+    for (callee, text) in [("1", "\u{1}"), ("2", "\u{9b}"), ("3", "\u{1f600}")] {
+        let window = |window: &str| json!({ "effect": { "S": "allow" }, "hours": { "L": [{ "S": window }] } });
+        let rules = [
+            json!({ "effect": { "S": huge(text) } }),
+            json!({ "effect": { "S": "allow" }, "media": { "SS": [huge(text)] } }),
+            window(&huge(text)),
+            window(&format!("{} 09:00-18:00 UTC", huge(text))),
+            window(&format!("Mon {}-18:00 UTC", huge(text))),
+            window(&format!("Mon 09:00-18:00 {}", huge(text))),
+            // Names of attributes have at most 64 KB.
+            json!({ "effect": { "S": "allow" }, text.repeat(65_000 / text.len()): { "BOOL": true } }),
+        ];
+        let party = json!({ "status": { "S": huge(text) } });
+        let pairs = rules.into_iter().map(|rule| ("CALLER#caller", rule));
+        for (sk, mut item) in pairs.chain([("PARTY", party)]) {
+            item["pk"] = json!({ "S": format!("PARTY#defaultApp#{callee}") });
+            item["sk"] = json!({ "S": sk });
+            table.put(&item);
+            let call_id = "\u{1}".repeat(40_000);
+            let body = json!({ "appKey": "defaultApp", "caller": "caller", "callee": callee, "callId": call_id });
+            assert_eq!(sandbox.invoke(&on_call(body.to_string()).v2()).await.status, 403);
+            let line = sandbox.log_text().await;
+            assert!(line.len() < 40_000, "{} bytes", line.len());
+            let line: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!((&line["reason"], &line["Decisions"]), (&json!("invalid_record"), &json!(1)));
+            let error = line["error"].as_str().unwrap();
+            assert!(error.contains(&text.repeat(120 / text.len())) && error.contains("…`"), "{error:?}");
+            assert!(error.len() < 500, "{} bytes: {error:?}", error.len());
+        }
+    }
+    assert_eq!(sandbox.stop().await, [""; 0], "one line a call");
+}

@@ -20,6 +20,7 @@ mod gateway;
 mod item;
 mod lambda;
 mod log;
+mod memory;
 mod odd_events;
 mod proxy;
 mod soak;

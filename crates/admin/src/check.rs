@@ -27,8 +27,13 @@ impl Table {
         match store.look_up(call, SystemTime::now()).await {
             Ok(lookup) => Ok(lookup),
             Err(error) => {
-                // The function's error is meant for its log. A missing table, for example, has a clearer one here.
-                self.check_keys().await?;
+                // The function's error is meant for its log. A missing table, for example, has a clearer one here, if the
+                // table may be described.
+                match self.check_keys().await {
+                    Ok(()) => {}
+                    Err(Error::Request { code: Some(code), .. }) if code == "AccessDeniedException" => {}
+                    Err(clearer) => return Err(clearer),
+                }
                 Err(Error::Request {
                     action: "cannot read the permissions".to_owned(),
                     code: None,

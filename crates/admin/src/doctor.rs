@@ -1,4 +1,4 @@
-//! Finds items and rules that have no effect or refuse calls by mistake, and applies the fixes that are always safe.
+//! Finds items and rules that have no effect or refuse calls by mistake, and applies fixes. No fix changes the answer to any call.
 //!
 //! [`Table::inspect`] returns a [`Report`], [`Table::fix`] applies the [`Fix`] of a finding:
 //!
@@ -94,8 +94,8 @@ impl<'a> Inspector<'a> {
     }
 
     fn finish(self) -> Report {
-        let Self { table: _, now, items, rules, mut findings, contents } = self;
-        findings.extend(contents.check(now));
+        let Self { table, now, items, rules, mut findings, contents } = self;
+        findings.extend(contents.check(table.name(), now));
         findings.sort_by(Finding::cmp);
         findings.dedup();
         Report { findings, items, rules }

@@ -49,6 +49,10 @@ pub enum Error {
     Stopped(String),
 }
 
+/// Part of DynamoDB's message about an item that is too big ("Item size has exceeded the maximum allowed size", "Item size
+/// to update has exceeded the maximum allowed size").
+const TOO_BIG: &str = "exceeded the maximum allowed size";
+
 impl Error {
     /// Whether a write may have succeeded all the same, because no answer came.
     #[must_use]
@@ -74,6 +78,11 @@ impl Error {
             return Self::TableNotFound(table.to_owned());
         }
         let text = client::describe(error);
+        if code.as_deref() == Some("ValidationException") && text.contains(TOO_BIG) {
+            let message = "the item would be larger than the 400 KB that DynamoDB allows; remove rules from it, or write \
+                           fewer with shorter prefixes or notes";
+            return Self::Request { action: action.into(), code, message: message.to_owned() };
+        }
         let message = match (&code, endpoint, error.raw_response()) {
             (None, Some(url), Some(response)) => {
                 format!("{url} does not answer like DynamoDB: status {}", response.status())

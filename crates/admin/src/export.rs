@@ -2,16 +2,18 @@
 
 use std::fmt;
 
-use callgate_core::{AppKey, Rule};
+use callgate::store::item::{self, Attributes, Key};
+use callgate_core::{AppKey, DialPlan, EpochSeconds, Rule, Status, has_expired};
 
 use crate::error::{Error, Result};
-use crate::item_kind::keys;
+use crate::item_kind::{ItemKind, keys};
+use crate::rule_file::{Format, read_back};
 use crate::rule_row::RuleRow;
+use crate::rule_target::RuleLocation;
 use crate::sorted_rules::{Insertion, SortedRule, SortedRules};
-use crate::stored_rule::{StoredRule, rules_of};
+use crate::stored_rule::{StoredRule, rules_of, unusual_place};
 use crate::table::Table;
-use crate::time;
-use crate::wording::escape;
+use crate::wording::{escape, is_same_rule, rule_text};
 
 /// The rules of the table, sorted by app, caller and callee. They are in a temporary file.
 #[derive(Debug)]
@@ -30,6 +32,15 @@ pub enum LeftOut {
         /// The sort key. Empty when it is not text.
         sk: String,
     },
+    /// An app or a party whose item decides calls by more than its rules.
+    Item {
+        /// The app's key.
+        app: String,
+        /// The party's id. Empty for the app itself.
+        party: String,
+        /// What a file cannot contain.
+        reason: String,
+    },
     /// A rule that a file cannot represent.
     Rule {
         /// The app's key.
@@ -38,6 +49,8 @@ pub enum LeftOut {
         from: String,
         /// The callees' pattern.
         to: String,
+        /// Where it is stored, in words. Empty if it is the usual place for these parties.
+        place: String,
         /// Why the rule is left out.
         reason: String,
     },
@@ -48,32 +61,52 @@ impl fmt::Display for LeftOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownItem { pk, sk } => write!(f, "{:?}: its key is not one of callgate's", (pk, sk)),
-            Self::Rule { app, from, to, reason } => {
-                write!(f, "{} to {} in app {}: {}", escape(from), escape(to), escape(app), escape(reason))
+            Self::Item { app, party, reason } if party.is_empty() => {
+                write!(f, "app {}: {}", escape(app), escape(reason))
+            }
+            Self::Item { app, party, reason } => {
+                write!(f, "{} in app {}: {}", escape(party), escape(app), escape(reason))
+            }
+            Self::Rule { app, from, to, place, reason } => {
+                write!(f, "{} to {} in app {}{place}: {}", escape(from), escape(to), escape(app), escape(reason))
             }
         }
     }
 }
 
 impl Table {
-    /// Reads all rules, or those of some apps, with several scans at once.
+    /// Reads all rules, or those of some apps, with several scans at once. Leaves out the rules that an import of a file in
+    /// this format would store in another place, or read differently.
     ///
     /// # Errors
     /// Why the table cannot be read, or [`Error::Local`] when the temporary file cannot be written.
-    pub async fn export(&self, apps: &[AppKey], segments: u16) -> Result<Export> {
+    pub async fn export(&self, apps: &[AppKey], format: Format, segments: u16, now: EpochSeconds) -> Result<Export> {
         let mut export = Export { rules: SortedRules::new()?, left_out: Vec::new() };
         let mut pages = self.scan(segments);
         while let Some(page) = pages.recv().await {
             for item in page? {
-                let Some(rules) = rules_of(&item) else {
-                    let (pk, sk) = keys(&item).unwrap_or_default();
+                let (pk, sk) = keys(&item).unwrap_or_default();
+                let (Some(kind), Some(rules)) = (ItemKind::of(&item), rules_of(&item)) else {
                     export.left_out.push(LeftOut::UnknownItem { pk: pk.to_owned(), sk: sk.to_owned() });
                     continue;
                 };
-                for stored in rules {
-                    if apps.is_empty() || apps.iter().any(|app| app.as_str() == stored.app) {
-                        export.add(stored)?;
-                    }
+                let (ItemKind::App(app) | ItemKind::Party(app, _) | ItemKind::Pair(app, ..)) = &kind;
+                if !apps.is_empty() && apps.iter().all(|it| it.as_str() != app) {
+                    continue;
+                }
+                let refusal = refusal(&kind, &item, now);
+                // Without the item, the rules of an invalid item would decide calls.
+                let is_invalid = refusal.as_ref().is_some_and(|(_, is_invalid)| *is_invalid);
+                let key = Key { pk: pk.to_owned(), sk: sk.to_owned() };
+                for stored in rules.into_iter().filter(|_| !is_invalid) {
+                    export.add(stored, &key, format, self.dial_plan())?;
+                }
+                if let Some((reason, _)) = refusal {
+                    let (app, party) = match kind {
+                        ItemKind::App(app) => (app, String::new()),
+                        ItemKind::Party(app, party) | ItemKind::Pair(app, party, _) => (app, party),
+                    };
+                    export.left_out.push(LeftOut::Item { app, party, reason });
                 }
             }
         }
@@ -88,7 +121,7 @@ impl Export {
     /// # Errors
     /// The error of `take`, or [`Error::Local`] when the temporary file cannot be read.
     pub fn for_each<E: From<Error>>(&self, mut take: impl FnMut(RuleRow) -> Result<(), E>) -> Result<(), E> {
-        self.rules.for_each(|SortedRule { key: _, row }| take(row))
+        self.rules.for_each(|SortedRule { row, .. }| take(row))
     }
 
     /// The items and rules that are left out, sorted.
@@ -97,32 +130,57 @@ impl Export {
         &self.left_out
     }
 
-    fn add(&mut self, stored: StoredRule) -> Result<()> {
-        let StoredRule { app, from, to, list: _, entry: _, rule } = stored;
-        let reason = match rule.map_err(|error| error.to_string()).and_then(representable) {
-            Ok(rule) => {
-                let key = [app.as_str(), from.as_str(), to.as_str(), ""];
-                match self.rules.insert(key, &RuleRow::of(&app, &from, &to, &rule), 0)? {
+    fn add(&mut self, stored: StoredRule, key: &Key, format: Format, dial_plan: &DialPlan) -> Result<()> {
+        let reason = match exported_row(&stored, key, format, dial_plan) {
+            Ok(row) => {
+                let key = [stored.app.as_str(), stored.from.as_str(), stored.to.as_str(), ""];
+                match self.rules.insert(key, &row, 0)? {
                     Insertion::New | Insertion::Duplicate => return Ok(()),
-                    Insertion::Conflict(_) => {
-                        "is stored both in a list and as a pair item, and the two differ".to_owned()
-                    }
+                    Insertion::Conflict(_) => "the table changed during the export".to_owned(),
                 }
             }
             Err(reason) => reason,
         };
-        self.left_out.push(LeftOut::Rule { app, from, to, reason });
+        let place = unusual_place(&stored.from, &stored.to, stored.door());
+        let StoredRule { app, from, to, .. } = stored;
+        self.left_out.push(LeftOut::Rule { app, from, to, place, reason });
         Ok(())
     }
 }
 
-/// Checks that a file can represent the rule: an import of the file must not change it.
-fn representable(rule: Rule) -> Result<Rule, String> {
-    let Rule { expires_at, effect: _, media: _, hours: _, note: _, updated_at: _, updated_by: _ } = &rule;
-    match *expires_at {
-        Some(at) if time::parse_absolute(&time::format(at)) != Some(at) => {
-            Err(format!("its `expires_at` is {at}, not seconds since 1970"))
-        }
-        _ => Ok(rule),
+/// The row of a rule, or why an import would not store the same rule in the same place.
+fn exported_row(stored: &StoredRule, key: &Key, format: Format, dial_plan: &DialPlan) -> Result<RuleRow, String> {
+    let StoredRule { app, from, to, list, entry, rule } = stored;
+    let rule = rule.as_ref().map_err(ToString::to_string)?;
+    // An empty note is none.
+    let rule = Rule { note: rule.note.clone().filter(|note| !note.is_empty()), ..rule.clone() };
+    let row = RuleRow::of(app, from, to, &rule);
+    let read = read_back(format, &row, dial_plan).map_err(|reason| format!("import would refuse it: {reason}"))?;
+    let location = RuleLocation { key: key.clone(), entry: list.map(|list| (list, entry.clone())) };
+    if read.location != location {
+        let (read_from, read_to) = (read.target.from.to_string(), read.target.to.to_string());
+        let place = match read.location.door() {
+            _ if (&read_from, &read_to) != (from, to) => format!("from `{read_from}` to `{read_to}`"),
+            Some(door) => format!("at door `{}`", door.as_str()),
+            None => "as a pair item".to_owned(),
+        };
+        return Err(format!("import would store it {place}"));
     }
+    if !is_same_rule(&read.rule, &rule) {
+        return Err(format!("import would store it as {}", rule_text(from, to, &read.rule)));
+    }
+    Ok(row)
+}
+
+/// Why calls are refused whatever the rules in the item are, and whether the item cannot be parsed. A file cannot contain that.
+fn refusal(kind: &ItemKind, item: &Attributes, now: EpochSeconds) -> Option<(String, bool)> {
+    let suspended = |status| (status == Status::Suspended).then(|| ("it is suspended".to_owned(), false));
+    let result = match kind {
+        ItemKind::App(_) => item::read_app(item.clone()).map(|app| suspended(app.status)),
+        ItemKind::Party(..) => item::read_party(item.clone())
+            .map(|party| suspended(party.status).filter(|_| !has_expired(party.expires_at, now))),
+        ItemKind::Pair(..) => Ok(None),
+    };
+    let invalid = |error| Some((format!("{error}; its rules are left out too, because its calls are refused"), true));
+    result.unwrap_or_else(invalid)
 }

@@ -1,29 +1,33 @@
 //! Imports files of rules: checks a whole file, compares it with the table, and writes it.
 
 use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use callgate::store::item::Key;
+use callgate_core::{EpochSeconds, has_expired};
 
 use crate::dial_plan_warning::DialPlanWarning;
 use crate::error::{Error, Result};
-use crate::item_kind::keys;
 use crate::rule_file::{FileRule, Format, Problem, Reader};
 use crate::rule_row::RuleRow;
-use crate::sorted_rules::{Insertion, SortedRule, SortedRules};
-use crate::stored_rule::{StoredRule, rules_of};
+use crate::sorted_rules::{Insertion, SortedRules};
 use crate::table::Table;
+use crate::time;
 
 mod apply;
+mod batches;
 mod difference;
+mod plan;
+mod steps;
+mod write;
 
-pub use apply::{Applied, ApplyError, ImportControl};
-pub use difference::{Difference, DifferenceCounts};
+use plan::Plan;
+
+pub use apply::{Applied, ApplyError, ImportControl, UnconfirmedRule};
+pub use difference::{Difference, DifferenceCounts, OtherRules};
 
 /// How many problems of a file are kept. Further ones are only counted.
 const MAX_PROBLEMS: usize = 1_000;
-
-/// How many scans read the table at once.
-const SEGMENTS: u16 = 4;
 
 /// What is wrong with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,16 +42,17 @@ pub struct Problems {
 ///
 /// ```no_run
 /// # async fn import(table: callgate_admin::Table, author: callgate_admin::Author) -> callgate_admin::Result<()> {
+/// use std::time::Duration;
+///
 /// use callgate_admin::import::{Import, ImportControl};
 ///
 /// let file = std::io::Cursor::new("app,from,to,effect\nshop,PPP009,PPP005,allow\n");
-/// let Ok(mut import) = Import::check(&table, file, None).await? else { return Ok(()) };
+/// let Ok(mut import) = Import::check(&table, file, None, author.at).await? else { return Ok(()) };
+/// import.plan(false, &author).await?;
 /// let control = ImportControl::default();
 /// let running = control.clone();
-/// let task = tokio::spawn(async move {
-///     let counts = import.difference(|_| Ok::<_, callgate_admin::Error>(())).await;
-///     (counts, import.apply(&author, 16, &running).await)
-/// });
+/// let app_cache = Duration::from_secs(5);
+/// let task = tokio::spawn(async move { import.apply(16, app_cache, &running, |_| ()).await });
 /// println!("{} rules written so far", control.done());
 /// control.stop();
 /// # task.await.unwrap();
@@ -57,11 +62,22 @@ pub struct Problems {
 #[derive(Debug)]
 pub struct Import {
     table: Table,
+    data: Arc<Mutex<Data>>,
+    warnings: Vec<Problem>,
+    plan: Option<Arc<Plan>>,
+}
+
+/// The rules that an import compares.
+#[derive(Debug)]
+struct Data {
     /// The file's rules, by item, list and entry.
     rules: SortedRules,
-    /// The rules to remove from the table, sorted like the others.
-    removed: SortedRules,
-    warnings: Vec<Problem>,
+    /// The stored rules, sorted like the others.
+    stored: SortedRules,
+}
+
+fn lock(data: &Mutex<Data>) -> MutexGuard<'_, Data> {
+    data.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Import {
@@ -75,9 +91,10 @@ impl Import {
         table: &Table,
         source: impl Read + Send + 'static,
         format: Option<Format>,
+        now: EpochSeconds,
     ) -> Result<Result<Self, Problems>> {
         let table = table.clone();
-        let checked = tokio::task::spawn_blocking(move || check(table, source, format));
+        let checked = tokio::task::spawn_blocking(move || check(table, source, format, now));
         checked.await.map_err(|error| Error::Local(error.to_string()))?
     }
 
@@ -87,54 +104,39 @@ impl Import {
         &self.warnings
     }
 
-    /// The number of rules to write.
+    /// The lines whose rule ends with its party, or replaces what is stored for a party that has expired. Empty before
+    /// [`Self::plan`].
     #[must_use]
-    pub fn rule_count(&self) -> u64 {
-        self.rules.len()
+    pub fn notices(&self) -> &[Problem] {
+        self.plan.as_ref().map_or(&[], |plan| &plan.notices)
     }
 
-    /// The number of rules to remove from the table, which is 0 before [`Self::replace`].
+    /// How many rules the import changes. All counts are 0 before [`Self::plan`].
     #[must_use]
-    pub fn removed_count(&self) -> u64 {
-        self.removed.len()
+    pub fn counts(&self) -> DifferenceCounts {
+        self.plan.as_ref().map(|plan| plan.counts).unwrap_or_default()
     }
 
-    /// Finds the rules of the file's apps that are not in the file. They will be removed from the table.
-    ///
-    /// # Errors
-    /// Why the table cannot be read.
-    pub async fn replace(&mut self) -> Result<()> {
-        let mut pages = self.table.scan(SEGMENTS);
-        while let Some(page) = pages.recv().await {
-            for item in page? {
-                let (Some(rules), Some((pk, sk))) = (rules_of(&item), keys(&item)) else { continue };
-                for stored in &rules {
-                    let [list, entry] = list_key(stored);
-                    let key = [pk, sk, list, entry];
-                    if self.rules.contains_app(&stored.app)? && !self.rules.contains(key)? {
-                        self.removed.insert(key, &stored.row(), 0)?;
-                    }
-                }
-            }
-        }
-        Ok(())
+    /// The number of rules in the file.
+    fn rule_count(&self) -> u64 {
+        self.lock().rules.len()
     }
 
-    /// Calls `take` with every rule that will be removed. Stops at its first error.
-    ///
-    /// # Errors
-    /// The error of `take`, or [`Error::Local`] when the temporary file cannot be read.
-    pub fn for_each_removed<E: From<Error>>(&self, mut take: impl FnMut(RuleRow) -> Result<(), E>) -> Result<(), E> {
-        self.removed.for_each(|SortedRule { key: _, row }| take(row))
+    fn lock(&self) -> MutexGuard<'_, Data> {
+        lock(&self.data)
+    }
+
+    fn planned(&self) -> Result<&Arc<Plan>> {
+        self.plan.as_ref().ok_or_else(|| Error::Stopped("the import is not planned yet".to_owned()))
     }
 }
 
-/// The last two parts of a stored rule's sort key.
-fn list_key(stored: &StoredRule) -> [&str; 2] {
-    [stored.list.unwrap_or_default(), &stored.entry]
-}
-
-fn check(table: Table, source: impl Read, format: Option<Format>) -> Result<Result<Import, Problems>> {
+fn check(
+    table: Table,
+    source: impl Read,
+    format: Option<Format>,
+    now: EpochSeconds,
+) -> Result<Result<Import, Problems>> {
     let mut rules = SortedRules::new()?;
     let mut problems = Problems { first: Vec::new(), count: 0 };
     let mut warnings = Vec::new();
@@ -147,11 +149,18 @@ fn check(table: Table, source: impl Read, format: Option<Format>) -> Result<Resu
                 continue;
             }
         };
-        if let Some((side, reason)) = DialPlanWarning::for_target(&target, table.dial_plan())
-            && warnings.len() < MAX_PROBLEMS
-        {
+        let mut warn = |column: &str, value: String, reason: String| {
+            if warnings.len() < MAX_PROBLEMS {
+                warnings.push(Problem { line: line.number, column: column.to_owned(), value, reason });
+            }
+        };
+        if let Some((side, reason)) = DialPlanWarning::for_target(&target, table.dial_plan()) {
             let value = if side == "from" { &target.from } else { &target.to }.to_string();
-            warnings.push(Problem { line: line.number, column: side.to_owned(), value, reason });
+            warn(side, value, reason);
+        }
+        if let Some(over) = rule.expires_at.filter(|_| has_expired(rule.expires_at, now)) {
+            let reason = "is in the past, so the rule has no effect; it is written all the same";
+            warn("expires_at", time::format(over), reason.to_owned());
         }
         let (list, entry) = location.entry.as_ref().map_or(("", ""), |(list, entry)| (*list, entry.as_str()));
         let Key { pk, sk } = &location.key;
@@ -168,7 +177,8 @@ fn check(table: Table, source: impl Read, format: Option<Format>) -> Result<Resu
     if problems.count > 0 {
         return Ok(Err(problems));
     }
-    Ok(Ok(Import { table, rules, removed: SortedRules::new()?, warnings }))
+    let data = Data { rules, stored: SortedRules::new()? };
+    Ok(Ok(Import { table, data: Arc::new(Mutex::new(data)), warnings, plan: None }))
 }
 
 impl Problems {

@@ -38,6 +38,13 @@ pub(crate) fn keys(item: &Attributes) -> Option<(&str, &str)> {
     Some((text(PK)?, text(SK)?))
 }
 
+/// The key of the pair item of two parties as they are stored, even if no call has such ids.
+pub(crate) fn pair_key(app: &str, caller: &str, callee: &str) -> Key {
+    let pk = AppKey::new(app).map(|app| Key::app(&app).pk).unwrap_or_default();
+    let app = pk.strip_prefix("APP#").unwrap_or_default();
+    Key { pk: format!("PARTY#{app}#{callee}"), sk: format!("CALLER#{caller}") }
+}
+
 /// The app's key in a partition key, if it is escaped as the function escapes it.
 fn unescape(text: &str) -> Option<String> {
     let app = text.replace("%23", "#").replace("%25", "%");

@@ -154,6 +154,37 @@ impl<'a, R: Read> Reader<'a, R> {
     }
 }
 
+/// Reads a rule as a file in this format would contain it.
+///
+/// # Errors
+/// Why a reader of the file refuses the rule.
+pub(crate) fn read_back(format: Format, row: &RuleRow, dial_plan: &DialPlan) -> Result<FileRule, String> {
+    // Only the formats of unusual texts can differ: those that are quoted or escaped, or longer than a line may be.
+    let is_plain = |text: &str| text.len() < 1_000 && !text.contains(|c: char| c.is_control() || "\",\\".contains(c));
+    let note = row.note.as_deref().unwrap_or_default();
+    let NumberedFields { number, fields } = if [&row.app, &row.from, &row.to, note].into_iter().all(is_plain) {
+        NumberedFields { number: 1, fields: Ok(Fields::from(row)) }
+    } else {
+        let mut file = Vec::new();
+        let written = Writer::new(format, &mut file).and_then(|mut writer| {
+            writer.write(row)?;
+            writer.finish()
+        });
+        written.map_err(|error| error.to_string())?;
+        let lines = Lines::new(file.as_slice());
+        let fields = match format {
+            Format::Csv => csv::Reader::new(lines).next_fields(),
+            Format::Ndjson => ndjson::Reader::new(lines).next_fields(),
+        };
+        fields.map_err(|error| error.to_string())?.ok_or("the file has no such line")?
+    };
+    fields.and_then(|fields| fields.rule(number, dial_plan)).map_err(|problems| {
+        let problem =
+            |Problem { column, value, reason, .. }: &Problem| format!("column `{column}`: `{value}` {reason}");
+        problems.iter().map(problem).collect::<Vec<_>>().join("; ")
+    })
+}
+
 fn unreadable(error: &io::Error) -> Error {
     Error::Local(format!("the file cannot be read: {error}"))
 }
@@ -227,7 +258,7 @@ mod tests {
             effect: Effect::Allow,
             media: Some(MediaSet { audio: true, video: true }),
             hours: Some(Hours::parse("Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-14:00 UTC").unwrap()),
-            expires_at: Some(4_102_444_800),
+            expires_at: Some(4_102_358_400),
             note: Some("two\nlines, and a \"quote\"".to_owned()),
             updated_at: None,
             updated_by: None,

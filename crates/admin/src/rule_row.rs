@@ -23,7 +23,7 @@ pub struct RuleRow {
     pub media: Vec<String>,
     /// Windows, `DAYS HH:MM-HH:MM ZONE`. Empty means always.
     pub hours: Vec<String>,
-    /// The time at which the rule expires, as RFC 3339 in UTC.
+    /// The time at which the rule expires, as RFC 3339 in UTC. A stored number that is not a moment stays a number.
     pub expires_at: Option<String>,
     /// A comment for people.
     pub note: Option<String>,
@@ -50,7 +50,7 @@ impl RuleRow {
             effect: effect.as_str().to_owned(),
             media: media.map(media_words).unwrap_or_default().into_iter().map(str::to_owned).collect(),
             hours: hours.iter().flat_map(Hours::windows).map(ToString::to_string).collect(),
-            expires_at: expires_at.map(time::format),
+            expires_at: expires_at.map(time::format_for_file),
             note: note.clone(),
         }
     }
@@ -89,15 +89,24 @@ impl RuleRow {
         })
     }
 
+    fn stored_expiry(&self) -> Option<EpochSeconds> {
+        let text = self.expires_at.as_deref()?;
+        parse_time(text).ok().or_else(|| text.parse().ok())
+    }
+
     /// The rule on one line, with its app.
     #[must_use]
     pub fn text(&self) -> String {
         let [app, from, to] = [&self.app, &self.from, &self.to].map(|text| escape(text));
-        let conditions = self.rule().map(|rule| conditions_text(&rule)).unwrap_or_default();
+        // A stored number that is not a moment is shown too.
+        let rule = Self { expires_at: None, ..self.clone() }
+            .rule()
+            .map(|rule| Rule { expires_at: self.stored_expiry(), ..rule });
+        let conditions = rule.map(|rule| conditions_text(&rule)).unwrap_or_default();
         format!("{} {from} to {to}{conditions} in app {app}", self.effect)
     }
 }
 
 fn parse_time(text: &str) -> Result<EpochSeconds> {
-    time::parse_absolute(text).ok_or_else(|| Error::InvalidInput(format!("`{text}` is not a valid time")))
+    time::parse_absolute(text).map_err(|error| Error::InvalidInput(format!("`{text}` {error}")))
 }

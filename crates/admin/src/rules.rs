@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use callgate::store::item::{self, Attributes, EXPIRES_AT, Key, PK, SK};
+use callgate::store::item::{self, Attributes, Key, PK, SK};
 use callgate_core::{Door, EpochSeconds, ParseError, ParsedItem, Party, PartyId, Rule, has_expired};
 
 use crate::dial_plan_warning::DialPlanWarning;
@@ -17,9 +17,6 @@ use crate::wording::is_same_rule;
 /// The attributes of a stored rule. A pair item is only replaced if none of them changed since it was read.
 pub(crate) const RULE_ATTRIBUTES: [&str; 7] =
     ["effect", "media", "hours", "expires_at", "note", "updated_at", "updated_by"];
-
-/// The attributes of apps and parties that mean something. A whole item is only replaced if none was added since it was read.
-pub(crate) const ITEM_ATTRIBUTES: [&str; 6] = ["status", "callers", "incoming", "outgoing", EXPIRES_AT, "note"];
 
 /// The author of a change and its time. Stored with every rule as `updated_by` and `updated_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +128,7 @@ impl Table {
         let owner = target.owner_at(door)?;
         let location = target.location_in(&owner);
         let (context, item) = Box::pin(self.rule_context(&target, &owner)).await?;
-        let redundant = why_redundant(&target, &rule, &context, now).map(|it| it.why);
+        let redundant = why_redundant(&target, &owner, &rule, &context, now).map(|it| it.why);
         let dial_plan_warning = DialPlanWarning::for_target(&target, self.dial_plan()).map(|(_, text)| text);
         let party = match &owner {
             RuleOwner::Caller(_) => &context.caller,
@@ -175,7 +172,7 @@ impl Table {
         };
         if *is_party_expired {
             let rules = AttributeValue::M([(entry.clone(), AttributeValue::M(rule))].into());
-            return self.replace_expired(key, item.as_ref(), [((*list).to_owned(), rules)].into()).await;
+            return self.replace_expired_party(key, item.as_ref(), [((*list).to_owned(), rules)].into()).await;
         }
         let name = expression.name(list);
         let (action, condition) = match item.as_ref().and_then(|item| item.get(*list)) {
@@ -198,21 +195,6 @@ impl Table {
         let condition =
             if *may_expire { format!("{condition} AND {}", expression.not_expired(*planned_at)) } else { condition };
         self.update(Update { key, action, condition: Some(condition), expression }).await
-    }
-
-    /// Replaces everything in a party's item but its note, if the item did not change since it was read. The party has
-    /// expired, so nothing else in it has an effect, and must not have one again.
-    pub(crate) async fn replace_expired(
-        &self,
-        key: &Key,
-        item: Option<&Attributes>,
-        mut attributes: Attributes,
-    ) -> Result<bool> {
-        let mut expression = Expression::default();
-        let condition = expression.unchanged(item, &ITEM_ATTRIBUTES);
-        let note = item.and_then(|item| item.get("note"));
-        attributes.extend(note.map(|note| ("note".to_owned(), note.clone())));
-        self.replace(key, attributes, condition, expression).await
     }
 
     /// Reads the rule at a location, to revoke it. `None` when there is none.

@@ -1,6 +1,9 @@
 //! Sorts any number of rules by key, in a temporary file and with constant memory.
 
-use rusqlite::{Connection, params};
+use std::cmp::Ordering;
+
+use callgate_core::EpochSeconds;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::error::{Error, Result};
 use crate::rule_row::RuleRow;
@@ -24,7 +27,26 @@ pub(crate) type SortKey<'a> = [&'a str; 4];
 #[derive(Debug, Clone)]
 pub(crate) struct SortedRule {
     pub(crate) key: [String; 4],
+    /// The rule's line in its file, or the size in bytes of a stored rule.
+    pub(crate) number: u64,
     pub(crate) row: RuleRow,
+}
+
+/// An item of the table, which holds some of the rules.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct SortedItem {
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// The moment from which its rules no longer apply.
+    pub(crate) expires_at: Option<EpochSeconds>,
+}
+
+/// The rules that [`merge`] goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Selection {
+    All,
+    /// The entries of lists, and pairs that are so long that their size matters.
+    Sizeable,
 }
 
 /// The result of adding a rule.
@@ -48,8 +70,9 @@ impl SortedRules {
             database.execute_batch(&format!(
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
                  PRAGMA cache_size = -{CACHE_KB};
-                 CREATE TABLE rules (k1, k2, k3, k4, line, row, PRIMARY KEY (k1, k2, k3, k4)) WITHOUT ROWID;
+                 CREATE TABLE rules (k1, k2, k3, k4, number, row, PRIMARY KEY (k1, k2, k3, k4)) WITHOUT ROWID;
                  CREATE TABLE apps (app PRIMARY KEY) WITHOUT ROWID;
+                 CREATE TABLE items (k1, k2, bytes, expires_at, PRIMARY KEY (k1, k2)) WITHOUT ROWID;
                  BEGIN"
             ))?;
             Ok(database)
@@ -63,9 +86,9 @@ impl SortedRules {
     }
 
     /// Adds a rule, unless there is one with the same key.
-    pub(crate) fn insert(&mut self, key: SortKey<'_>, row: &RuleRow, line: u64) -> Result<Insertion> {
+    pub(crate) fn insert(&mut self, key: SortKey<'_>, row: &RuleRow, number: u64) -> Result<Insertion> {
         let text = serde_json::to_string(row).map_err(|error| Error::Local(error.to_string()))?;
-        let insertion = self.insert_text(key, &text, line).map_err(|error| failed(&error))?;
+        let insertion = self.insert_text(key, &text, number).map_err(|error| failed(&error))?;
         if insertion == Insertion::New {
             self.len += 1;
             if self.last_app.as_ref() != Some(&row.app) {
@@ -76,13 +99,13 @@ impl SortedRules {
         Ok(insertion)
     }
 
-    fn insert_text(&self, key: SortKey<'_>, text: &str, line: u64) -> rusqlite::Result<Insertion> {
+    fn insert_text(&self, key: SortKey<'_>, text: &str, number: u64) -> rusqlite::Result<Insertion> {
         let [k1, k2, k3, k4] = key;
         let mut insert = self.database.prepare_cached("INSERT OR IGNORE INTO rules VALUES (?, ?, ?, ?, ?, ?)")?;
-        if insert.execute(params![k1, k2, k3, k4, line, text])? > 0 {
+        if insert.execute(params![k1, k2, k3, k4, number, text])? > 0 {
             return Ok(Insertion::New);
         }
-        let sql = "SELECT line, row = ? FROM rules WHERE k1 = ? AND k2 = ? AND k3 = ? AND k4 = ?";
+        let sql = "SELECT number, row = ? FROM rules WHERE k1 = ? AND k2 = ? AND k3 = ? AND k4 = ?";
         let mut other = self.database.prepare_cached(sql)?;
         let (line, is_same) = other.query_row([text, k1, k2, k3, k4], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(if is_same { Insertion::Duplicate } else { Insertion::Conflict(line) })
@@ -92,49 +115,108 @@ impl SortedRules {
         self.database.prepare_cached("INSERT OR IGNORE INTO apps VALUES (?)")?.execute([app])
     }
 
-    /// Whether there is a rule with this key.
-    pub(crate) fn contains(&self, key: SortKey<'_>) -> Result<bool> {
-        let sql = "SELECT 1 FROM rules WHERE k1 = ? AND k2 = ? AND k3 = ? AND k4 = ?";
-        self.database.prepare_cached(sql).and_then(|mut query| query.exists(key)).map_err(|error| failed(&error))
-    }
-
     /// Whether there is a rule of this app.
     pub(crate) fn contains_app(&self, app: &str) -> Result<bool> {
         let sql = "SELECT 1 FROM apps WHERE app = ?";
         self.database.prepare_cached(sql).and_then(|mut query| query.exists([app])).map_err(|error| failed(&error))
     }
 
-    /// Calls `take` with every rule, in order. Stops at its first error.
-    pub(crate) fn for_each<E: From<Error>>(&self, mut take: impl FnMut(SortedRule) -> Result<(), E>) -> Result<(), E> {
-        let failed = |error| E::from(failed(&error));
-        let sql = "SELECT k1, k2, k3, k4, row FROM rules ORDER BY k1, k2, k3, k4";
-        let mut query = self.database.prepare(sql).map_err(failed)?;
-        let mut rows = query.query([]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            take(read_row(row).map_err(failed)?)?;
-        }
-        Ok(())
+    /// Adds what is known about an item.
+    pub(crate) fn insert_item(&self, pk: &str, sk: &str, item: SortedItem) -> Result<()> {
+        let SortedItem { bytes, expires_at } = item;
+        let insert = || {
+            let mut insert = self.database.prepare_cached("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?)")?;
+            insert.execute(params![pk, sk, bytes, expires_at])
+        };
+        insert().map(|_| ()).map_err(|error| failed(&error))
     }
 
-    /// The first rules after a key, in order. For the first page, the key is four empty texts.
-    pub(crate) fn page(&self, after: &[String; 4], limit: usize) -> Result<Vec<SortedRule>> {
-        let [k1, k2, k3, k4] = after;
-        let page = || {
-            let sql = "SELECT k1, k2, k3, k4, row FROM rules WHERE (k1, k2, k3, k4) > (?, ?, ?, ?)
-                       ORDER BY k1, k2, k3, k4 LIMIT ?";
+    /// What is known about an item. `None` when it was not added.
+    pub(crate) fn item(&self, pk: &str, sk: &str) -> Result<Option<SortedItem>> {
+        let sql = "SELECT bytes, expires_at FROM items WHERE k1 = ? AND k2 = ?";
+        let item = || {
             let mut query = self.database.prepare_cached(sql)?;
-            let rows = query.query_map(params![k1, k2, k3, k4, limit], read_row)?;
+            let item = |row: &Row<'_>| Ok(SortedItem { bytes: row.get(0)?, expires_at: row.get(1)? });
+            query.query_row([pk, sk], item).optional()
+        };
+        item().map_err(|error| failed(&error))
+    }
+
+    /// Whether there is a rule in this item.
+    pub(crate) fn contains_item(&self, pk: &str, sk: &str) -> Result<bool> {
+        let sql = "SELECT 1 FROM rules WHERE k1 = ? AND k2 = ?";
+        self.database.prepare_cached(sql).and_then(|mut query| query.exists([pk, sk])).map_err(|error| failed(&error))
+    }
+
+    /// The keys of the first items after a key, in order. For the first page, the key is two empty texts.
+    pub(crate) fn item_keys(&self, after: &[String; 2], limit: usize) -> Result<Vec<[String; 2]>> {
+        let [k1, k2] = after;
+        let page = || {
+            let sql = "SELECT DISTINCT k1, k2 FROM rules WHERE (k1, k2) > (?, ?) ORDER BY k1, k2 LIMIT ?";
+            let mut query = self.database.prepare_cached(sql)?;
+            let rows = query.query_map(params![k1, k2, limit], |row| Ok([row.get(0)?, row.get(1)?]))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         };
         page().map_err(|error| failed(&error))
     }
+
+    /// Calls `take` with every rule, in order. Stops at its first error.
+    pub(crate) fn for_each<E: From<Error>>(&self, mut take: impl FnMut(SortedRule) -> Result<(), E>) -> Result<(), E> {
+        let failed = |error| E::from(failed(&error));
+        let mut query = self.database.prepare(&Selection::All.sql()).map_err(failed)?;
+        for rule in query.query_map([], read_row).map_err(failed)? {
+            take(rule.map_err(failed)?)?;
+        }
+        Ok(())
+    }
 }
 
-fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<SortedRule> {
-    let text = row.get_ref(4)?.as_str()?;
+impl Selection {
+    fn sql(self) -> String {
+        let condition = match self {
+            Self::All => "",
+            Self::Sizeable => "WHERE k3 <> '' OR length(row) > 100000",
+        };
+        format!("SELECT k1, k2, k3, k4, number, row FROM rules {condition} ORDER BY k1, k2, k3, k4")
+    }
+}
+
+/// Calls `take` with every key of either side, in order, and with the rules that have it. Stops at its first error.
+pub(crate) fn merge<E: From<Error>>(
+    one: &SortedRules,
+    other: &SortedRules,
+    selection: Selection,
+    mut take: impl FnMut(Option<SortedRule>, Option<SortedRule>) -> Result<(), E>,
+) -> Result<(), E> {
+    let failed = |error| E::from(failed(&error));
+    let sql = selection.sql();
+    let mut one = one.database.prepare(&sql).map_err(failed)?;
+    let mut one = one.query_map([], read_row).map_err(failed)?;
+    let mut other = other.database.prepare(&sql).map_err(failed)?;
+    let mut other = other.query_map([], read_row).map_err(failed)?;
+    let mut left = one.next().transpose().map_err(failed)?;
+    let mut right = other.next().transpose().map_err(failed)?;
+    loop {
+        let order = match (&left, &right) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(left), Some(right)) => left.key.cmp(&right.key),
+        };
+        let from_one =
+            if order.is_le() { std::mem::replace(&mut left, one.next().transpose().map_err(failed)?) } else { None };
+        let from_other =
+            if order.is_ge() { std::mem::replace(&mut right, other.next().transpose().map_err(failed)?) } else { None };
+        take(from_one, from_other)?;
+    }
+}
+
+fn read_row(row: &Row<'_>) -> rusqlite::Result<SortedRule> {
+    let text = row.get_ref(5)?.as_str()?;
     let parsed = serde_json::from_str(text)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Text, Box::new(error)))?;
-    Ok(SortedRule { key: [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?], row: parsed })
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(5, rusqlite::types::Type::Text, Box::new(error)))?;
+    let key = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?];
+    Ok(SortedRule { key, number: row.get(4)?, row: parsed })
 }
 
 fn failed(error: &rusqlite::Error) -> Error {
@@ -167,15 +249,34 @@ mod tests {
             })
             .unwrap();
         assert_eq!(all, ["a", "b", "c", "d"]);
-        let mut pages = Vec::new();
-        let mut last = Default::default();
-        loop {
-            let page = rules.page(&last, 3).unwrap();
-            let Some(rule) = page.last() else { break };
-            last = rule.key.clone();
-            pages.push(page.into_iter().map(|rule| rule.row.note.unwrap()).collect::<Vec<_>>());
+        let keys = rules.item_keys(&["a", ""].map(str::to_owned), 2).unwrap();
+        assert_eq!(keys, [["b", ""], ["c", ""]]);
+        assert!(rules.contains_item("d", "").unwrap() && !rules.contains_item("d", "x").unwrap());
+    }
+
+    #[test]
+    fn two_sides_are_merged_by_key() {
+        let (mut one, mut other) = (SortedRules::new().unwrap(), SortedRules::new().unwrap());
+        for (rules, keys) in [(&mut one, ["a", "b", "d"]), (&mut other, ["b", "c", "d"])] {
+            for key in keys {
+                rules.insert([key, "", "list", ""], &row("shop", key), 1).unwrap();
+            }
         }
-        assert_eq!(pages, [vec!["a", "b", "c"], vec!["d"]]);
+        one.insert(["pair", "", "", ""], &row("shop", "pair"), 1).unwrap();
+        let merged = |selection| {
+            let mut merged = String::new();
+            let take = |one: Option<SortedRule>, other: Option<SortedRule>| {
+                for rule in [one, other] {
+                    merged += rule.map_or("-".to_owned(), |rule| rule.row.note.unwrap()).as_str();
+                }
+                merged.push(' ');
+                Ok::<_, Error>(())
+            };
+            merge(&one, &other, selection, take).unwrap();
+            merged
+        };
+        assert_eq!(merged(Selection::All), "a- bb -c dd pair- ");
+        assert_eq!(merged(Selection::Sizeable), "a- bb -c dd ");
     }
 
     #[test]
@@ -186,7 +287,6 @@ mod tests {
         assert_eq!(rules.insert(key, &row("shop", "x"), 8).unwrap(), Insertion::Duplicate);
         assert_eq!(rules.insert(key, &row("shop", "y"), 9).unwrap(), Insertion::Conflict(7));
         assert_eq!(rules.len(), 1);
-        assert!(rules.contains(key).unwrap() && !rules.contains(["a", "b", "c", ""]).unwrap());
         assert!(rules.contains_app("shop").unwrap() && !rules.contains_app("other").unwrap());
     }
 }

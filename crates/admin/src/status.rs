@@ -63,7 +63,7 @@ impl Table {
         let StatusChange { status, expired_at, planned_at, is_party, key, item, .. } = change;
         let word = AttributeValue::S(status.as_str().to_owned());
         if expired_at.is_some() {
-            return self.replace_expired(key, item.as_ref(), [("status".to_owned(), word)].into()).await;
+            return self.replace_expired_party(key, item.as_ref(), [("status".to_owned(), word)].into()).await;
         }
         let mut expression = Expression::default();
         let action = format!("SET {} = {}", expression.name("status"), expression.value(word));

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes};
-use callgate_core::{EpochSeconds, ParseError, Rule};
+use callgate_core::{Door, EpochSeconds, ParseError, Pattern, Rule};
 
 use crate::item_kind::ItemKind;
 use crate::rule_row::RuleRow;
@@ -25,6 +25,30 @@ pub struct StoredRule {
 }
 
 impl StoredRule {
+    /// The door whose list holds the rule. `None` for a pair item, which decides at the doors of both parties.
+    #[must_use]
+    pub fn door(&self) -> Option<Door> {
+        match self.list? {
+            "callers" => Some(Door::App),
+            "outgoing" => Some(Door::Caller),
+            _ => Some(Door::Callee),
+        }
+    }
+
+    /// The callers and callees that it matches. Only the entry of a list can be a pattern: the party that the list belongs
+    /// to, and both parties of a pair item, are ids, even if they end in `*`.
+    #[must_use]
+    pub fn patterns(&self) -> (Pattern, Pattern) {
+        let Self { app: _, from, to, list: _, entry, rule: _ } = self;
+        let exact = |id: &String| Pattern::Exact(id.clone());
+        match self.door() {
+            None => (exact(from), exact(to)),
+            Some(Door::App) => (Pattern::from_stored(entry), Pattern::Everyone),
+            Some(Door::Caller) => (exact(from), Pattern::from_stored(entry)),
+            Some(Door::Callee) => (Pattern::from_stored(entry), exact(to)),
+        }
+    }
+
     /// The rule as a row. For a rule that could not be parsed, it contains only the parties.
     #[must_use]
     pub fn row(&self) -> RuleRow {
@@ -33,6 +57,25 @@ impl StoredRule {
             Ok(rule) => RuleRow::of(app, from, to, rule),
             Err(_) => RuleRow::invalid(app, from, to),
         }
+    }
+}
+
+/// Whether a rule between these two is stored at this door (`None`: as a pair item) if no door is given.
+pub(crate) fn is_usual_door(from: &str, to: &str, door: Option<Door>) -> bool {
+    match (from.ends_with('*'), to.ends_with('*')) {
+        (true, true) => door == Some(Door::App) && to == "*",
+        (true, false) => door == Some(Door::Callee),
+        (false, true) => door == Some(Door::Caller),
+        (false, false) => door.is_none(),
+    }
+}
+
+/// Where a rule is stored, in words that follow its parties. Empty if it is the usual place for them.
+pub(crate) fn unusual_place(from: &str, to: &str, door: Option<Door>) -> String {
+    match door {
+        _ if is_usual_door(from, to, door) => String::new(),
+        Some(door) => format!(", door `{}`", door.as_str()),
+        None => ", pair item".to_owned(),
     }
 }
 

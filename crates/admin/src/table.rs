@@ -13,8 +13,9 @@ pub(crate) mod batch;
 pub(crate) mod items;
 mod scan;
 mod schema;
+pub(crate) mod size;
 
-pub use schema::{TableSummary, create};
+pub use schema::{Creation, TableSummary};
 
 /// A permission table.
 #[derive(Debug, Clone)]

@@ -1,37 +1,119 @@
-//! Parses and formats times as people write them.
+//! Parses, checks and formats times as people write them.
+
+use std::fmt;
 
 use callgate_core::EpochSeconds;
-use jiff::civil::Date;
+use jiff::civil::{Date, DateTime, Time, date};
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, ZonedDateTime};
+use jiff::{Span, Timestamp, ToSpan as _, ZonedDateTime};
 
-use crate::error::{Error, Result};
+/// The first moment: the smallest number of nine digits.
+const FIRST: EpochSeconds = 100_000_000; // 1973-03-03T09:46:40Z
 
-/// The smallest number that is taken for milliseconds. In seconds, it would be in the year 5138.
-pub(crate) const MILLISECONDS_FROM: EpochSeconds = 100_000_000_000;
+/// The end of the moments.
+const END: EpochSeconds = 4_102_444_800; // 2100-01-01T00:00:00Z
 
-/// Parses `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, a date (its start in UTC), or a time from now
-/// such as `90m`, `12h`, `30d`.
+/// The last second of the calendar, which people write for "never".
+const END_OF_CALENDAR: EpochSeconds = 253_402_300_799; // 9999-12-31T23:59:59Z
+
+/// Checks that a number of seconds since 1970 is a moment that a rule or a question can have: it has at least nine
+/// digits, and is before the year 2100. Other numbers are mistakes, such as milliseconds or a date without its hyphens.
 ///
 /// # Errors
-/// [`Error::InvalidInput`] for anything else.
-pub fn parse(text: &str, now: EpochSeconds) -> Result<EpochSeconds> {
-    parse_absolute(text).or_else(|| from_now(text, now)).ok_or_else(|| {
-        Error::InvalidInput(format!(
-            "`{text}` is not a valid time; expected `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, \
-             `2026-12-31` (its start in UTC), or a time from now such as `12h` or `30d`"
-        ))
+/// What was probably meant.
+pub fn check(seconds: EpochSeconds) -> Result<EpochSeconds, NotAMoment> {
+    in_range(seconds).map_err(|error| meant_by(seconds).unwrap_or(error))
+}
+
+/// Why a number or a text is not a moment. Follows the value: `20991231` is not a valid time: ….
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAMoment {
+    /// The digits of a date, or of a date and a time.
+    Digits(DateTime),
+    /// The number of a year.
+    Year(Date),
+    /// The number that a spreadsheet stores for a date.
+    SpreadsheetDay(Date),
+    /// A moment in a smaller unit than seconds.
+    SmallUnit {
+        /// Milliseconds, microseconds or nanoseconds.
+        unit: &'static str,
+        /// The moment.
+        seconds: EpochSeconds,
+    },
+    /// A moment before the first one.
+    TooEarly,
+    /// A moment from the year 2100 on.
+    TooLate,
+    /// A text in another form than a time.
+    NotATime,
+}
+
+impl std::error::Error for NotAMoment {}
+
+impl fmt::Display for NotAMoment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("is not a valid time")?;
+        match self {
+            Self::Digits(moment) if moment.time() == Time::midnight() => {
+                write!(f, ": a date is written `{}`", moment.date())
+            }
+            Self::Digits(moment) => write!(f, ": a date with a time is written `{moment}Z`"),
+            Self::Year(date) => write!(f, ": it looks like a year, and a date is written `{date}`"),
+            Self::SpreadsheetDay(date) => write!(f, ": as the day number of a spreadsheet that is `{date}`"),
+            Self::SmallUnit { unit, seconds } => {
+                write!(f, ": it looks like {unit}; in seconds that is {seconds}, {}", format(*seconds))
+            }
+            Self::TooEarly => {
+                write!(f, ": it is before {}, and seconds since 1970 have at least nine digits", format(FIRST))
+            }
+            Self::TooLate => {
+                f.write_str(": it is not before the year 2100; leave it out for a rule that does not expire")
+            }
+            Self::NotATime => f.write_str(
+                "; expected `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, `2026-12-31` (its start in \
+                 UTC), or seconds since 1970",
+            ),
+        }
+    }
+}
+
+/// Parses `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, a date (its start in UTC), seconds since 1970, or
+/// a time from now such as `90m`, `12h`, `30d`.
+///
+/// # Errors
+/// [`Error::InvalidInput`](crate::Error::InvalidInput) for anything else, and for what [`check`] refuses.
+pub fn parse(text: &str, now: EpochSeconds) -> crate::Result<EpochSeconds> {
+    let parsed = match parse_absolute(text) {
+        Err(NotAMoment::NotATime) => from_now(text, now),
+        parsed => parsed,
+    };
+    parsed.map_err(|error| {
+        let more = if error == NotAMoment::NotATime { ", or a time from now such as `12h` or `30d`" } else { "" };
+        crate::Error::InvalidInput(format!("`{text}` {error}{more}"))
     })
 }
 
-/// Parses like [`parse`], but without times from now. Seconds since 1970 are valid too.
-#[must_use]
-pub fn parse_absolute(text: &str) -> Option<EpochSeconds> {
+/// Parses like [`parse`], but without times from now.
+///
+/// # Errors
+/// Why the text is not a moment.
+pub fn parse_absolute(text: &str) -> Result<EpochSeconds, NotAMoment> {
     let text = text.trim();
-    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
-        && !text.get(1..).is_some_and(|it| it.contains('-'))
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        // A number that is too long for the type is the greatest or the smallest one.
+        let end = if digits.len() < text.len() { EpochSeconds::MIN } else { EpochSeconds::MAX };
+        return check(text.parse().unwrap_or(end));
+    }
+    // A spreadsheet's date with a time.
+    if let Some((whole, fraction)) = text.split_once('.')
+        && !fraction.is_empty()
+        && fraction.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(number) = whole.parse()
     {
-        return text.parse().ok().filter(|seconds: &EpochSeconds| seconds.abs() < MILLISECONDS_FROM);
+        return check(number).and(Err(NotAMoment::NotATime));
     }
     let timestamp = text.parse::<Timestamp>().ok();
     let zoned = || text.parse::<ZonedDateTime>().ok().map(|it| it.timestamp());
@@ -39,19 +121,91 @@ pub fn parse_absolute(text: &str) -> Option<EpochSeconds> {
         let date = text.parse::<Date>().ok().filter(|_| text.len() == "2026-12-31".len())?;
         Some(date.to_zoned_datetime(TimeZone::UTC).ok()?.timestamp())
     };
-    timestamp.or_else(zoned).or_else(date).map(Timestamp::as_second)
+    match timestamp.or_else(zoned).or_else(date) {
+        Some(moment) => in_range(moment.as_second()),
+        // The last hours of 9999 are a date, but beyond the timestamps of the library.
+        None if Pieces::parse(text).is_ok_and(|pieces| pieces.date().year() == 9999) => Err(NotAMoment::TooLate),
+        None => Err(NotAMoment::NotATime),
+    }
 }
 
-fn from_now(text: &str, now: EpochSeconds) -> Option<EpochSeconds> {
-    let span: Span = text.trim().parse().ok()?;
-    let now = Timestamp::from_second(now).ok()?.to_zoned_datetime(TimeZone::UTC);
-    Some(now.checked_add(span).ok()?.timestamp().as_second())
+fn from_now(text: &str, now: EpochSeconds) -> Result<EpochSeconds, NotAMoment> {
+    let span: Span = text.trim().parse().map_err(|_| NotAMoment::NotATime)?;
+    let now = Timestamp::from_second(now).map_err(|_| NotAMoment::NotATime)?.to_zoned_datetime(TimeZone::UTC);
+    match now.checked_add(span) {
+        Ok(moment) => in_range(moment.timestamp().as_second()),
+        Err(_) if span.is_negative() => Err(NotAMoment::TooEarly),
+        Err(_) => Err(NotAMoment::TooLate),
+    }
+}
+
+fn in_range(seconds: EpochSeconds) -> Result<EpochSeconds, NotAMoment> {
+    match seconds {
+        ..FIRST => Err(NotAMoment::TooEarly),
+        FIRST..END => Ok(seconds),
+        END.. => Err(NotAMoment::TooLate),
+    }
+}
+
+/// What was probably meant by a number that is not a moment.
+fn meant_by(number: EpochSeconds) -> Option<NotAMoment> {
+    let digits = || {
+        let moment = digits_of_moment(number)?;
+        let timestamp = TimeZone::UTC.to_timestamp(moment).map_or(END, Timestamp::as_second);
+        in_range(timestamp).map_or_else(Some, |_| Some(NotAMoment::Digits(moment)))
+    };
+    match number {
+        1_970..=2_099 => Date::new(i16::try_from(number).ok()?, 12, 31).ok().map(NotAMoment::Year),
+        // The days from 1970 to 2099, counted from 1899-12-30 as spreadsheets do.
+        25_569..=73_050 => date(1899, 12, 30).checked_add(number.days()).ok().map(NotAMoment::SpreadsheetDay),
+        ..=END_OF_CALENDAR => digits(),
+        _ => digits().or_else(|| small_unit(number)),
+    }
+}
+
+/// The moment that a number of milliseconds, microseconds or nanoseconds is.
+fn small_unit(number: EpochSeconds) -> Option<NotAMoment> {
+    let units = [(1_000, "milliseconds"), (1_000_000, "microseconds"), (1_000_000_000, "nanoseconds")];
+    units.into_iter().find_map(|(per_second, unit)| {
+        let seconds = in_range(number / per_second).ok()?;
+        Some(NotAMoment::SmallUnit { unit, seconds })
+    })
+}
+
+/// The date that 8 digits are, or the date and time of 12 or 14.
+fn digits_of_moment(number: EpochSeconds) -> Option<DateTime> {
+    let (date, time) = match number {
+        10_000_000..=99_999_999 => (number, 0),
+        100_000_000_000..=999_999_999_999 => (number / 10_000, number % 10_000 * 100),
+        10_000_000_000_000..=99_999_999_999_999 => (number / 1_000_000, number % 1_000_000),
+        _ => return None,
+    };
+    let part = |number: EpochSeconds| i8::try_from(number % 100).ok();
+    let date = Date::new(i16::try_from(date / 10_000).ok()?, part(date / 100)?, part(date)?).ok()?;
+    let time = Time::new(part(time / 10_000)?, part(time / 100)?, part(time)?, 0).ok()?;
+    Some(date.to_datetime(time))
 }
 
 /// Formats a moment in UTC, to the second. A number beyond the calendar is printed as it is stored.
 #[must_use]
 pub fn format(moment: EpochSeconds) -> String {
     Timestamp::from_second(moment).map_or_else(|_| moment.to_string(), |it| it.to_string())
+}
+
+/// Formats a stored moment for people: how it is read, and why it is probably a mistake if [`check`] refuses it.
+#[must_use]
+pub fn describe(moment: EpochSeconds) -> String {
+    let read = format(moment);
+    match check(moment) {
+        Ok(_) => read,
+        Err(why) => format!("{read} (stored as `{moment}`, which {why})"),
+    }
+}
+
+/// Formats a moment for a file. A number that [`check`] refuses stays as it is, so that [`parse_absolute`] refuses it too.
+#[must_use]
+pub(crate) fn format_for_file(moment: EpochSeconds) -> String {
+    check(moment).map_or_else(|_| moment.to_string(), format)
 }
 
 #[cfg(test)]
@@ -61,19 +215,21 @@ mod tests {
     const NOW: EpochSeconds = 1_795_500_000; // 2026-11-24T06:00:00Z
 
     #[track_caller]
-    fn check(text: &str, moment: &str) {
+    fn parses(text: &str, moment: &str) {
         assert_eq!(format(parse(text, NOW).unwrap()), moment, "{text}");
     }
 
     #[test]
     fn times_are_parsed_as_people_write_them() {
-        check("2026-12-31T18:00:00+03:00", "2026-12-31T15:00:00Z");
-        check("2026-12-31T18:00:00Z", "2026-12-31T18:00:00Z");
-        check("2026-12-31T18:00[Europe/Moscow]", "2026-12-31T15:00:00Z");
-        check("2026-12-31", "2026-12-31T00:00:00Z");
-        check("1795500000", "2026-11-24T06:00:00Z");
-        check("90m", "2026-11-24T07:30:00Z");
-        check("30d", "2026-12-24T06:00:00Z");
+        parses("2026-12-31T18:00:00+03:00", "2026-12-31T15:00:00Z");
+        parses("2026-12-31T18:00:00Z", "2026-12-31T18:00:00Z");
+        parses("2026-12-31T18:00[Europe/Moscow]", "2026-12-31T15:00:00Z");
+        parses("2026-12-31", "2026-12-31T00:00:00Z");
+        parses("1795500000", "2026-11-24T06:00:00Z");
+        parses("100000000", "1973-03-03T09:46:40Z");
+        parses("4102444799", "2099-12-31T23:59:59Z");
+        parses("90m", "2026-11-24T07:30:00Z");
+        parses("30d", "2026-12-24T06:00:00Z");
     }
 
     #[test]
@@ -87,8 +243,81 @@ mod tests {
             "2026-12-31T18:00[Mars/X]",
             "1795500000000",
             "-",
+            "--5",
+            "1795500000.5",
+            "1.7955E+9",
+            "١٧٩٥٥٠٠٠٠٠",
         ] {
             assert!(parse(bad, NOW).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_answered_with_what_was_probably_meant() {
+        let never = "leave it out for a rule that does not expire";
+        for (text, meant) in [
+            ("20991231", "a date is written `2099-12-31`"),
+            ("209912312359", "a date with a time is written `2099-12-31T23:59:00Z`"),
+            ("20991231235959", "a date with a time is written `2099-12-31T23:59:59Z`"),
+            ("2099", "it looks like a year, and a date is written `2099-12-31`"),
+            ("46387", "as the day number of a spreadsheet that is `2026-12-31`"),
+            ("46387.75", "as the day number of a spreadsheet that is `2026-12-31`"),
+            ("73050", "as the day number of a spreadsheet that is `2099-12-31`"),
+            ("1795500000000", "it looks like milliseconds; in seconds that is 1795500000, 2026-11-24T06:00:00Z"),
+            ("999999999999", "it looks like milliseconds; in seconds that is 999999999, 2001-09-09T01:46:39Z"),
+            ("1795500000000000", "it looks like microseconds; in seconds that is 1795500000, 2026-11-24T06:00:00Z"),
+            ("1795500000000000000", "it looks like nanoseconds; in seconds that is 1795500000, 2026-11-24T06:00:00Z"),
+            ("0", "seconds since 1970 have at least nine digits"),
+            ("-1795500000", "seconds since 1970 have at least nine digits"),
+            ("99999999", "seconds since 1970 have at least nine digits"),
+            ("20991331", "seconds since 1970 have at least nine digits"),
+            ("1973-03-03", "it is before 1973-03-03T09:46:40Z"),
+            ("-100y", "it is before 1973-03-03T09:46:40Z"),
+            ("-9223372036854775808", "it is before 1973-03-03T09:46:40Z"),
+            ("-9223372036854775809", "it is before 1973-03-03T09:46:40Z"),
+            ("4102444800", never),
+            ("253402214400", never),
+            ("2100-01-01", never),
+            ("2099-12-31T23:59:59-01:00", never),
+            ("9999-12-30", never),
+            ("9999-12-31", never),
+            ("9999-12-31T23:59:59Z", never),
+            ("9999-12-31T23:59:59[Europe/Moscow]", never),
+            ("99991231", never),
+            ("700000h", never),
+            ("19000y", never),
+            ("9223372036854775807", never),
+            ("9223372036854775808", never),
+        ] {
+            let error = parse(text, NOW).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{text}` is not a valid time: ")) && error.contains(meant), "{error}");
+        }
+    }
+
+    /// Every number is either a moment that is formatted and parsed back, or formatted as it is.
+    #[test]
+    fn every_number_can_be_formatted() {
+        let powers = (0..19).map(|exponent| EpochSeconds::pow(10, exponent));
+        let numbers = powers.chain([
+            EpochSeconds::MAX,
+            EpochSeconds::MIN,
+            FIRST,
+            END,
+            END_OF_CALENDAR,
+            20_991_231,
+            2_099,
+            46_387,
+        ]);
+        for number in numbers.flat_map(|it| [it, it.saturating_neg(), it.saturating_sub(1), it.saturating_add(1)]) {
+            let text = format_for_file(number);
+            match check(number) {
+                Ok(moment) => assert_eq!(parse_absolute(&text), Ok(moment)),
+                Err(error) => {
+                    assert_eq!(text, number.to_string());
+                    assert_eq!(parse_absolute(&text), Err(error));
+                    assert!(describe(number).ends_with(&format!(" (stored as `{number}`, which {error})")));
+                }
+            }
         }
     }
 }

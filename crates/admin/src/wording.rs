@@ -21,7 +21,7 @@ pub fn conditions_text(rule: &Rule) -> String {
     let Rule { effect: _, media, hours, expires_at, note, updated_at: _, updated_by: _ } = rule;
     let media = media.map(|media| format!(", {}", media_text(media)));
     let hours = hours.as_ref().map(|hours| format!(", {hours}"));
-    let until = expires_at.map(|at| format!(", until {}", time::format(at)));
+    let until = expires_at.map(|at| format!(", until {}", time::describe(at)));
     let note = note.as_ref().map(|note| format!(" ({})", escape(note)));
     [media, hours, until, note].into_iter().flatten().collect()
 }
@@ -100,17 +100,42 @@ pub fn target_text(target: &RuleTarget) -> String {
     format!("{} calling {}", side(&target.from), side(&target.to))
 }
 
-/// Escapes control characters, so that stored text stays on one line and cannot control the terminal.
+/// Escapes every character that a terminal obeys or does not show, so that stored text stays on one line and looks like
+/// what it is.
 #[must_use]
 pub fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        if c.is_control() {
+        if is_hidden(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
         }
         shown
     })
+}
+
+/// Escapes the same characters in whole lines, as JSON does, so that JSON stays the same JSON. Keeps the ends of lines.
+#[must_use]
+pub fn escape_lines(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        if c != '\n' && is_hidden(c) {
+            shown.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            shown.push(c);
+        }
+        shown
+    })
+}
+
+/// Control characters, and those that Unicode shows as nothing or that change the direction of text
+/// (`Default_Ignorable_Code_Point`, `Bidi_Control`, and the separators of lines).
+fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}')
+        || matches!(c, '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}')
+        || matches!(c, '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}')
+        || matches!(c, '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A number with its noun: `1 rule`, `2 rules`.

@@ -11,7 +11,7 @@ use crate::exit::usage;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PartyArgs {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP")]
+    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
     pub(crate) app: String,
     /// The party, in any spelling; without it, the app itself
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]
@@ -22,7 +22,7 @@ pub(crate) struct PartyArgs {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TargetArgs {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP")]
+    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
     pub(crate) app: String,
     /// The callers: an id or number in any spelling, a prefix such as '+7495*', or '*' for everyone
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
@@ -48,7 +48,7 @@ pub(crate) struct RuleArgs {
     #[arg(long, value_name = "audio|video", value_delimiter = ',')]
     media: Vec<String>,
     /// Only at these times: 'DAYS HH:MM-HH:MM ZONE', such as 'Mon-Fri 09:00-18:00 Europe/Moscow'; can be repeated
-    #[arg(long, value_name = "WINDOW")]
+    #[arg(long, value_name = "WINDOW", allow_hyphen_values = true)]
     hours: Vec<String>,
     /// Only until this time: '2026-12-31T18:00:00+03:00', '2026-12-31', or '12h' or '30d' from now
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]

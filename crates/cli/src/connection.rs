@@ -3,9 +3,15 @@
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{Credentials, Region};
+use aws_sdk_dynamodb::config::{Credentials, Region, SharedCredentialsProvider};
 use aws_types::SdkConfig;
+use aws_types::os_shim_internal::{Env, Fs};
 use callgate::config::is_http_url;
 use callgate::store::client;
 use callgate_admin::{Author, Table};
@@ -27,7 +33,7 @@ const IDENTITY_DEADLINE: Duration = Duration::from_secs(3);
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
     /// The permission table
-    #[arg(long, global = true, env = "TABLE_NAME", value_name = "NAME")]
+    #[arg(long, global = true, env = "TABLE_NAME", value_name = "NAME", allow_hyphen_values = true)]
     table: Option<String>,
     /// Another DynamoDB endpoint, such as a local one
     #[arg(long, global = true, env = "AWS_ENDPOINT_URL_DYNAMODB", value_name = "URL")]
@@ -36,7 +42,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "REGION")]
     region: Option<String>,
     /// The profile in the AWS configuration files
-    #[arg(long, global = true, value_name = "PROFILE")]
+    #[arg(long, global = true, value_name = "PROFILE", allow_hyphen_values = true)]
     profile: Option<String>,
     /// The output format: text for people, JSON for programs
     #[arg(long, global = true, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
@@ -76,6 +82,7 @@ impl GlobalArgs {
             let profile = profile.unwrap_or_default();
             return Err(usage(format!("no AWS region is given{profile}; give one with --region or AWS_REGION")));
         }
+        self.check_profile().await?;
         let is_aws = endpoint.is_none() && !is_set("AWS_ENDPOINT_URL");
         let table = Table::new(client, name, dial_plan, endpoint);
         Ok(Connection { table, output: self.output, config, is_aws })
@@ -83,7 +90,24 @@ impl GlobalArgs {
 
     /// A client with credentials, region and endpoint from options, environment and AWS configuration files.
     pub(crate) async fn client(&self, deadline: Duration) -> anyhow::Result<Client> {
+        self.check_profile().await?;
         Ok(connect(&self.load(self.endpoint()?).await, deadline))
+    }
+
+    /// Checks that the profile exists. Without it, a container's or an instance's credentials must not be used instead.
+    #[expect(
+        clippy::default_trait_access,
+        reason = "the type of the default files is in a crate that is not a dependency"
+    )]
+    async fn check_profile(&self) -> anyhow::Result<()> {
+        let Some(profile) = &self.profile else { return Ok(()) };
+        match aws_config::profile::load(&Fs::real(), &Env::real(), &Default::default(), None).await {
+            Ok(profiles) if profiles.get_profile(profile).is_none() => {
+                Err(usage(format!("the profile `{profile}` is not in the AWS configuration files; check --profile")))
+            }
+            // An invalid file is reported when the credentials are used.
+            _ => Ok(()),
+        }
     }
 
     /// The table's name, if one is given.
@@ -127,7 +151,14 @@ impl GlobalArgs {
                 loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "local server"));
             }
         }
-        loader.load().await
+        let config = loader.load().await;
+        match &self.profile {
+            Some(profile) => {
+                let credentials = SharedCredentialsProvider::new(profile_credentials(profile, &config));
+                config.into_builder().credentials_provider(credentials).build()
+            }
+            None => config,
+        }
     }
 }
 
@@ -149,6 +180,21 @@ impl Connection {
             _ => user(),
         }
     }
+}
+
+/// The credentials of a profile that is named on the command line. As in the AWS CLI, they come before those of the
+/// environment, and a profile without credentials has those of the container or the instance.
+fn profile_credentials(profile: &str, config: &SdkConfig) -> CredentialsProviderChain {
+    let provider_config = ProviderConfig::without_region()
+        .with_region(config.region().cloned())
+        .with_behavior_version(config.behavior_version())
+        .with_http_client(client::https_client());
+    let of_profile = ProfileFileCredentialsProvider::builder().configure(&provider_config).profile_name(profile);
+    let of_container = EcsCredentialsProvider::builder().configure(&provider_config);
+    let of_instance = ImdsCredentialsProvider::builder().configure(&provider_config);
+    CredentialsProviderChain::first_try("Profile", of_profile.build())
+        .or_else("Container", of_container.build())
+        .or_else("Instance", of_instance.build())
 }
 
 fn connect(config: &SdkConfig, deadline: Duration) -> Client {

@@ -9,7 +9,7 @@ use callgate_admin::Error;
 use crate::output::print_error;
 
 /// How to get credentials.
-const SIGN_IN: &str = "give a profile with --profile or AWS_PROFILE, or sign in with `aws sso login`";
+const SIGN_IN: &str = "give a profile with --profile or AWS_PROFILE, or sign in with `aws sso login` or `aws login`";
 
 /// The result of a command that ran to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
-use callgate_admin::wording::{rule_text, target_text};
+use callgate_admin::wording::{escape, rule_text, target_text};
 use callgate_admin::{RuleChange, RuleRow, time};
 use callgate_core::{Effect, ParseError, Rule};
 use serde_json::json;
@@ -79,7 +79,7 @@ fn previous_text(
 ) -> Option<String> {
     Some(match previous? {
         Ok(previous) => format!("before: {}", rule_text(&target.from, &target.to, previous)),
-        Err(error) => format!("before: an invalid rule: {error}"),
+        Err(error) => format!("before: an invalid rule: {}", escape(&error.to_string())),
     })
 }
 
@@ -105,7 +105,7 @@ fn report(
                 print_line(format!("  {previous}"))?;
             }
             for notice in notices {
-                print_line(format!("  notice: {notice}"))?;
+                print_line(format!("  notice: {}", escape(&notice)))?;
             }
         }
         Output::Json => {

@@ -54,7 +54,7 @@ pub(crate) async fn write_status(
     };
     let expiry = match (change.expired_at, change.expires_at) {
         (Some(at), _) if change.is_unchanged => {
-            Some(format!("the party expired at {}, so it counts as absent", time::format(at)))
+            Some(format!("the party expired at {}, so it counts as absent", time::describe(at)))
         }
         (Some(at), _) => Some(format!(
             "the party had expired at {}; it no longer expires, and its former rules are removed",

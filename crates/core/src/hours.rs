@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use crate::EpochSeconds;
+use crate::{EpochSeconds, excerpt};
 
 /// The names of the days, in the order of [`Window::days`].
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
@@ -85,10 +85,23 @@ impl Hours {
         self.0.iter().any(|window| window.contains(now))
     }
 
-    /// The moments between `from` and `to` at which a window may open or close, in no particular order. The zones' own
-    /// clock changes are not among them.
+    /// The moments between `from` and `to` at which a window may open or close, in no particular order. Those that only
+    /// a clock change causes are in [`Self::clock_changes`].
     pub fn transitions(&self, from: EpochSeconds, to: EpochSeconds) -> impl Iterator<Item = EpochSeconds> {
         self.0.iter().flat_map(move |window| window.transitions(from, to))
+    }
+
+    /// The moments after `from`, up to `to`, at which the zone of a window changes its clocks, in no particular order.
+    pub fn clock_changes(&self, from: EpochSeconds, to: EpochSeconds) -> impl Iterator<Item = EpochSeconds> {
+        self.0.iter().flat_map(move |window| {
+            let changes = window.zone.following(timestamp(from));
+            changes.map(|change| change.timestamp().as_second()).take_while(move |&moment| moment <= to)
+        })
+    }
+
+    /// The zones' offsets from UTC at a moment, in seconds, one for each window.
+    pub fn offsets(&self, now: EpochSeconds) -> impl Iterator<Item = i32> {
+        self.0.iter().map(move |window| window.zone.to_offset(timestamp(now)).seconds())
     }
 }
 
@@ -106,6 +119,12 @@ impl fmt::Display for Hours {
 }
 
 impl Window {
+    /// The name of the time zone.
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
+    }
+
     fn contains(&self, now: Timestamp) -> bool {
         // Local time only: an hour that a clock change skips never comes, and an hour that it repeats comes twice.
         let local = self.zone.to_datetime(now);
@@ -131,7 +150,12 @@ impl Window {
         let times = [self.start, self.end % MIDNIGHT];
         midnights
             .flat_map(move |day| times.map(|time| day.at(hour(time), minute(time), 0, 0)))
-            .filter_map(|local| self.zone.to_timestamp(local).ok())
+            // A local time that a clock change repeats comes twice.
+            .flat_map(|local| {
+                let ambiguous = self.zone.to_ambiguous_timestamp(local);
+                [ambiguous.earlier(), ambiguous.later()].map(Result::ok)
+            })
+            .flatten()
             .map(Timestamp::as_second)
             .filter(move |moment| (from..=to).contains(moment))
     }
@@ -141,15 +165,19 @@ impl FromStr for Window {
     type Err = HoursError;
 
     fn from_str(text: &str) -> Result<Self, HoursError> {
-        let words: Vec<_> = text.split_whitespace().collect();
-        let [days, times, zone] = words.as_slice() else { return Err(HoursError::Shape(text.trim().to_owned())) };
-        let (start, end) = times.split_once('-').ok_or_else(|| HoursError::Shape(text.trim().to_owned()))?;
+        let shape = || HoursError::Shape(excerpt(text.trim()));
+        let mut words = text.split_whitespace();
+        let (Some(days), Some(times), Some(zone), None) = (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(shape());
+        };
+        let (start, end) = times.split_once('-').ok_or_else(shape)?;
         let window = Self { days: days_of(days)?, start: time_of(start)?, end: time_of(end)?, zone: zone_of(zone)? };
         if window.start == MIDNIGHT {
-            return Err(HoursError::Time(start.to_owned()));
+            return Err(HoursError::Time(excerpt(start)));
         }
         if window.start == window.end {
-            return Err(HoursError::NoLength((*times).to_owned()));
+            return Err(HoursError::NoLength(excerpt(times)));
         }
         Ok(window)
     }
@@ -161,7 +189,7 @@ impl fmt::Display for Window {
         write_days(self.days, f)?;
         let Self { start, end, .. } = *self;
         write!(f, " {:02}:{:02}-{:02}:{:02} ", hour(start), minute(start), hour(end), minute(end))?;
-        f.write_str(self.zone.iana_name().unwrap_or("UTC"))
+        f.write_str(self.zone())
     }
 }
 
@@ -183,7 +211,7 @@ fn days_of(text: &str) -> Result<[bool; 7], HoursError> {
 
 fn day_of(text: &str) -> Result<usize, HoursError> {
     let index = DAYS.iter().position(|day| day.eq_ignore_ascii_case(text));
-    index.ok_or_else(|| HoursError::Day(text.to_owned()))
+    index.ok_or_else(|| HoursError::Day(excerpt(text)))
 }
 
 fn time_of(text: &str) -> Result<u16, HoursError> {
@@ -195,14 +223,14 @@ fn time_of(text: &str) -> Result<u16, HoursError> {
         let (hour, minute) = (number(hour, 1)?, number(minute, 2)?);
         (minute < 60).then_some(hour * 60 + minute).filter(|&time| time <= MIDNIGHT)
     });
-    minutes.ok_or_else(|| HoursError::Time(text.to_owned()))
+    minutes.ok_or_else(|| HoursError::Time(excerpt(text)))
 }
 
 /// A zone of the database in the binary, so that all installations agree. Parsed once and then shared.
 fn zone_of(name: &str) -> Result<TimeZone, HoursError> {
     // The unknown zone, `Etc/Unknown`, has no name.
     let zone = TimeZoneDatabase::bundled().get(name).ok().filter(|zone| zone.iana_name().is_some());
-    zone.ok_or_else(|| HoursError::Zone(name.to_owned()))
+    zone.ok_or_else(|| HoursError::Zone(excerpt(name)))
 }
 
 fn write_days(days: [bool; 7], f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -354,12 +382,37 @@ mod tests {
     #[test]
     fn transitions_include_every_opening_and_closing() {
         let hours = Hours::parse("Fri-Mon 22:00-06:00 Asia/Kathmandu; Wed 12:30-24:00 UTC").unwrap();
-        let from = 1_795_500_000;
-        let to = from + 8 * 24 * 60 * 60;
-        let transitions: Vec<_> = hours.transitions(from, to).collect();
+        check_transitions(&hours, 1_795_500_000, 8);
+    }
+
+    #[track_caller]
+    fn check_transitions(hours: &Hours, from: EpochSeconds, days: EpochSeconds) {
+        let to = from + days * 24 * 60 * 60;
+        let transitions: Vec<_> = hours.transitions(from, to).chain(hours.clock_changes(from, to)).collect();
         for now in (from + 60..to).step_by(60) {
             let changed = hours.contains(now) != hours.contains(now - 60);
             assert!(!changed || transitions.iter().any(|moment| (now - 59..=now).contains(moment)), "{now}");
         }
+    }
+
+    #[test]
+    fn transitions_and_clock_changes_include_the_openings_that_a_clock_change_moves() {
+        // Two weeks around the change in March 2026, when 02:30 is skipped, and the one in November, when 01:30 comes twice.
+        for from in [1_772_400_000, 1_793_000_000] {
+            for hours in
+                ["Sun 02:15-03:15 America/New_York", "Sun 01:15-01:45 America/New_York", "Sat,Sun 23:30-02:30 UTC"]
+            {
+                check_transitions(&Hours::parse(hours).unwrap(), from, 14);
+            }
+        }
+        let zones = Hours::parse("Mon 01:00-02:00 America/New_York; Mon 01:00-02:00 UTC").unwrap();
+        assert_eq!(
+            zones.clock_changes(1_772_400_000, 1_793_000_000 + 14 * 86_400).collect::<Vec<_>>(),
+            [1_772_953_200, 1_793_512_800]
+        );
+        assert_eq!(
+            zones.offsets(1_772_953_199).chain(zones.offsets(1_772_953_200)).collect::<Vec<_>>(),
+            [-18_000, 0, -14_400, 0]
+        );
     }
 }

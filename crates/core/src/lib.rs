@@ -18,7 +18,7 @@ pub use hours::{Hours, HoursError, Window};
 pub use id::{AppKey, IdError, PartyId};
 pub use pattern::{Pattern, PatternError};
 pub use permissions::{
-    App, Effect, MediaSet, ParseError, ParsedItem, Party, Permissions, Rule, Rules, Status, has_expired,
+    App, Effect, MediaSet, ParseError, ParsedItem, Party, Permissions, Rule, Rules, Status, excerpt, has_expired,
 };
 pub use phone::{PhoneRegion, PhoneRegionError};
 pub use trace::{EvaluatedRule, Trace, trace};

@@ -73,13 +73,13 @@ impl Pattern {
 
     /// Parses a pattern as it is stored. Any text is accepted; one that is not canonical never matches.
     #[must_use]
-    pub fn from_stored(key: &str) -> Self {
-        match key.strip_suffix('*') {
-            _ if is_feature_code(key) => Self::Exact(key.to_owned()),
-            Some("") => Self::Everyone,
-            Some(prefix) => Self::Prefix(prefix.to_owned()),
-            None => Self::Exact(key.to_owned()),
+    pub fn from_stored(key: impl Into<String>) -> Self {
+        let mut key = key.into();
+        if !key.ends_with('*') || is_feature_code(&key) {
+            return Self::Exact(key);
         }
+        key.pop();
+        if key.is_empty() { Self::Everyone } else { Self::Prefix(key) }
     }
 
     /// Whether the pattern matches this party.

@@ -2,6 +2,9 @@
 
 use crate::{EpochSeconds, Hours, Pattern};
 
+/// The most that an error message quotes of a stored text, in bytes.
+const MAX_EXCERPT: usize = 128;
+
 /// The permissions that a call is decided by.
 #[derive(Debug, Clone, Copy)]
 pub struct Permissions<'a> {
@@ -90,6 +93,16 @@ impl Rule {
 #[error("{0}")]
 pub struct ParseError(pub String);
 
+/// A stored text as error messages quote it: at most its first 128 bytes, which is as long as an id may be. A longer text
+/// ends with `…`.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    match text.get(..text.floor_char_boundary(MAX_EXCERPT)) {
+        Some(start) if start.len() < text.len() => format!("{start}…"),
+        _ => text.to_owned(),
+    }
+}
+
 /// An item that was looked up: absent, parsed, or invalid.
 pub type ParsedItem<T> = Result<Option<T>, ParseError>;
 
@@ -162,4 +175,18 @@ pub struct Party {
 #[must_use]
 pub fn has_expired(expires_at: Option<EpochSeconds>, now: EpochSeconds) -> bool {
     expires_at.is_some_and(|at| at <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_the_text_or_its_beginning() {
+        for whole in ["", "+7495*", &"x".repeat(128), &"é".repeat(64)] {
+            assert_eq!(excerpt(whole), whole);
+        }
+        assert_eq!(excerpt(&"x".repeat(129)), "x".repeat(128) + "…");
+        assert_eq!(excerpt(&format!("x{}", "é".repeat(64))), format!("x{}…", "é".repeat(63)));
+    }
 }

@@ -1,14 +1,17 @@
-//! The shell commands that fix findings.
+//! The shell commands in findings.
+
+use std::fmt::Write as _;
 
 use callgate::store::item::{Attributes, Key};
-use callgate_core::{Hours, Rule};
+use callgate_core::{Door, Hours, Rule};
 use serde_json::json;
 
-use crate::item_kind::{ItemKind, keys};
+use crate::item_kind::{ItemKind, keys, pair_key};
+use crate::stored_rule::{StoredRule, is_usual_door};
 use crate::time;
-use crate::wording::media_words;
+use crate::wording::{escape, media_words};
 
-/// The command that applies every fix that is always safe.
+/// The command that applies the fixes of all findings that have one.
 pub(super) const APPLY_FIXES: &str = "callgatectl doctor --fix";
 
 /// `callgatectl COMMAND` for an app or a party.
@@ -21,14 +24,31 @@ pub(super) fn item_command(command: &str, kind: &ItemKind) -> String {
     }
 }
 
-/// The command that revokes a rule by its parties.
-pub(super) fn revoke_command(app: &str, from: &str, to: &str) -> String {
-    rule_command("revoke", app, from, to)
+/// The command that shows a rule, together with the other rules of its item.
+pub(super) fn show_command(app: &str, from: &str, to: &str, door: Option<Door>) -> String {
+    let app = app.to_owned();
+    item_command(
+        "show",
+        &match door {
+            Some(Door::App) => ItemKind::App(app),
+            Some(Door::Caller) => ItemKind::Party(app, from.to_owned()),
+            Some(Door::Callee) | None => ItemKind::Party(app, to.to_owned()),
+        },
+    )
 }
 
-/// The command that revokes a rule by its parties exactly as they are stored, even if no call can match them.
-pub(super) fn revoke_exactly_command(app: &str, from: &str, to: &str) -> String {
-    rule_command("revoke --exactly", app, from, to)
+/// The command that revokes exactly the rule at this door (`None`: the pair item), even if no call can match it.
+pub(super) fn revoke_command(table: &str, app: &str, from: &str, to: &str, door: Option<Door>) -> String {
+    match door {
+        _ if is_usual_door(from, to, door) => rule_command("revoke --exactly", app, from, to),
+        None => delete_item_command(table, &pair_key(app, from, to)),
+        Some(door) => rule_command(&format!("revoke --exactly --door {}", door.as_str()), app, from, to),
+    }
+}
+
+/// As [`revoke_command`], for a rule as it is stored.
+pub(super) fn revoke_stored_command(table: &str, stored: &StoredRule) -> String {
+    revoke_command(table, &stored.app, &stored.from, &stored.to, stored.door())
 }
 
 /// The command that writes a rule with all its conditions. Without them, it would allow or deny more than before.
@@ -56,16 +76,17 @@ fn rule_command(command: &str, app: &str, from: &str, to: &str) -> String {
 }
 
 /// The command that deletes an item. Only the AWS CLI can do that.
-pub(super) fn delete_item_command(table: &str, item: &Attributes) -> String {
-    format!("aws dynamodb delete-item --table-name {} --key {}", quote(table), quote(&key_json(item)))
+pub(super) fn delete_item_command(table: &str, key: &Key) -> String {
+    format!("aws dynamodb delete-item --table-name {} --key {}", quote(table), quote(&key_json(key)))
 }
 
 /// The command that removes an attribute of an item. Only the AWS CLI can do that.
-pub(super) fn remove_attribute_command(table: &str, item: &Attributes, name: &str) -> String {
+pub(super) fn remove_attribute_command(table: &str, key: &Key, name: &str) -> String {
     format!(
-        "aws dynamodb update-item --table-name {} --key {} --update-expression 'REMOVE #n' --expression-attribute-names {}",
+        "aws dynamodb update-item --table-name {} --key {} --update-expression 'REMOVE #n' --condition-expression \
+         'attribute_exists(#n)' --expression-attribute-names {}",
         quote(table),
-        quote(&key_json(item)),
+        quote(&key_json(key)),
         quote(&json!({"#n": name}).to_string())
     )
 }
@@ -76,17 +97,32 @@ pub(super) fn key_of(item: &Attributes) -> Key {
     Key { pk: pk.to_owned(), sk: sk.to_owned() }
 }
 
-fn key_json(item: &Attributes) -> String {
-    let Key { pk, sk } = key_of(item);
+fn key_json(Key { pk, sk }: &Key) -> String {
     json!({"pk": {"S": pk}, "sk": {"S": sk}}).to_string()
 }
 
-/// Quotes a text as one word of a shell command.
+/// Quotes a text as one word of a shell command. Characters that [`escape`] changes, because a terminal must not get them,
+/// are written as `$'\x1b'`, which bash and zsh understand.
 fn quote(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_.,:/@%".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
+        return text.to_owned();
     }
+    if escape(text) == text {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    let quoted = text.chars().fold("$'".to_owned(), |mut quoted, c| {
+        match c {
+            '\'' | '\\' => quoted.extend(['\\', c]),
+            c if escape(c.encode_utf8(&mut [0; 4])) != c.to_string() => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    // Writing to a string cannot fail.
+                    let _ = write!(quoted, "\\x{byte:02x}");
+                }
+            }
+            c => quoted.push(c),
+        }
+        quoted
+    });
+    quoted + "'"
 }

@@ -2,10 +2,13 @@
 
 use std::cmp::Ordering;
 
+use callgate_core::Door;
 use serde::{Serialize, Serializer};
 
+use super::commands::APPLY_FIXES;
 use super::fix::Fix;
 use crate::item_kind::ItemKind;
+use crate::stored_rule::{StoredRule, unusual_place};
 
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,7 +21,7 @@ pub enum FindingKind {
     Contradicted,
     /// A rule or a party that has expired.
     Expired,
-    /// An expiry in milliseconds, which is read as seconds.
+    /// An expiry that, read as seconds, is not in this century. It may be in milliseconds.
     Milliseconds,
     /// A rule whose hours do not begin before it expires.
     NeverOpens,
@@ -26,7 +29,7 @@ pub enum FindingKind {
     UnknownAttribute,
     /// An item or a rule that cannot be parsed, so that its calls are refused.
     InvalidRecord,
-    /// A rule between two parties in a list, where only patterns belong.
+    /// A rule between two parties in a party's list, where only patterns belong.
     Misplaced,
     /// An item that is not one of callgate's.
     ForeignItem,
@@ -84,11 +87,11 @@ impl FindingKind {
             Self::Shadowed => "the rule has no effect, because of the other rules",
             Self::Contradicted => "the rule allows calls, but other rules decide them, and deny some",
             Self::Expired => "the rule or the party has expired",
-            Self::Milliseconds => "the expiry is in milliseconds, but is read as seconds",
+            Self::Milliseconds => "the expiry is not in this century, as if it were in milliseconds",
             Self::NeverOpens => "the hours of the rule do not begin before it expires",
             Self::UnknownAttribute => "the item or the rule has an attribute that callgate does not use",
             Self::InvalidRecord => "the item or the rule cannot be parsed, so its calls are refused",
-            Self::Misplaced => "a rule between two parties is stored in a list, where only patterns belong",
+            Self::Misplaced => "a rule between two parties is stored in the list of one, where only patterns belong",
             Self::ForeignItem => "the item is not one of callgate's",
             Self::TooBig => "every call that reads the item costs several read units",
             Self::ShortPrefix => "the prefix matches most of the known parties",
@@ -117,24 +120,36 @@ pub struct Finding {
     pub what: String,
     /// Why it matters.
     pub why: String,
-    /// The command that fixes it. People run it themselves.
-    #[serde(rename = "mend")]
+    /// The command that fixes it without changing the answer to any call. People run it themselves.
     pub command: Option<String>,
-    /// The change that is always safe, if there is one. [`Table::fix`](crate::Table::fix) applies it.
+    /// Without a command: how to look at it, and what to consider, because a change may change answers.
+    pub advice: Option<String>,
+    /// The change that [`Table::fix`](crate::Table::fix) applies, if there is one. It does not change any answer either.
     #[serde(rename = "fixable", serialize_with = "serialize_is_some")]
     pub fix: Option<Fix>,
 }
 
 impl Finding {
-    pub(super) fn new(
-        kind: FindingKind,
-        location: &Location,
-        what: impl Into<String>,
-        why: impl Into<String>,
-        command: Option<String>,
-    ) -> Self {
+    pub(super) fn new(kind: FindingKind, location: &Location, what: impl Into<String>, why: impl Into<String>) -> Self {
         let Location { app, text } = location.clone();
-        Self { app, location: text, kind, what: what.into(), why: why.into(), command, fix: None }
+        let (what, why) = (what.into(), why.into());
+        Self { app, location: text, kind, what, why, command: None, advice: None, fix: None }
+    }
+
+    pub(super) fn with_command(self, command: String) -> Self {
+        // A shell ends a word at a NUL character, so the command would name something else.
+        if command.contains("\\x00") {
+            return self.with_advice("its name contains a NUL character, which no command line can contain".to_owned());
+        }
+        Self { command: Some(command), ..self }
+    }
+
+    pub(super) fn with_advice(self, advice: String) -> Self {
+        Self { advice: Some(advice), ..self }
+    }
+
+    pub(super) fn with_fix(self, fix: Fix) -> Self {
+        Self { fix: Some(fix), command: Some(APPLY_FIXES.to_owned()), ..self }
     }
 
     /// The kind and the location on one line.
@@ -146,8 +161,8 @@ impl Finding {
     /// The order in a report.
     pub(super) fn cmp(&self, other: &Self) -> Ordering {
         fn key(finding: &Finding) -> impl Ord + '_ {
-            let Finding { app, location, kind, what, why, command, fix } = finding;
-            (app, location, kind.as_str(), what, why, command, fix.is_some())
+            let Finding { app, location, kind, what, why, command, advice, fix } = finding;
+            (app, location, kind.as_str(), what, why, command, advice, fix.is_some())
         }
         key(self).cmp(&key(other))
     }
@@ -170,7 +185,7 @@ impl Location {
         match kind {
             ItemKind::App(app) => Self { app: app.clone(), text: format!("app `{app}`") },
             ItemKind::Party(app, id) => Self::party(app, id),
-            ItemKind::Pair(app, callee, caller) => Self::rule(app, caller, callee),
+            ItemKind::Pair(app, callee, caller) => Self::rule(app, caller, callee, None),
         }
     }
 
@@ -178,8 +193,13 @@ impl Location {
         Self { app: app.to_owned(), text: format!("party `{id}` of app `{app}`") }
     }
 
-    pub(super) fn rule(app: &str, from: &str, to: &str) -> Self {
-        Self { app: app.to_owned(), text: format!("rule from `{from}` to `{to}` of app `{app}`") }
+    pub(super) fn rule(app: &str, from: &str, to: &str, door: Option<Door>) -> Self {
+        let place = unusual_place(from, to, door);
+        Self { app: app.to_owned(), text: format!("rule from `{from}` to `{to}` of app `{app}`{place}") }
+    }
+
+    pub(super) fn stored(stored: &StoredRule) -> Self {
+        Self::rule(&stored.app, &stored.from, &stored.to, stored.door())
     }
 
     /// An item that does not belong to an app.

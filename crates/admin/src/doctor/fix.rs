@@ -1,65 +1,166 @@
-//! Fixes that are always safe. A fix is only applied if the stored value did not change since it was read.
+//! Fixes that `doctor --fix` applies. A fix is only applied if what is stored did not change since it was read.
 
-use aws_sdk_dynamodb::types::AttributeValue;
-use callgate::store::item::EXPIRES_AT;
-use callgate_core::EpochSeconds;
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem, Update as TransactUpdate};
+use callgate::store::item::{self, Attributes, EXPIRES_AT, Key, PK};
+use callgate_core::{AppKey, Effect, EpochSeconds, ParsedItem, Party, PartyId, Rule, has_expired};
 
-use crate::error::Result;
+use super::item_checks::KNOWN_ATTRIBUTES;
+use crate::error::{Error, Result};
+use crate::redundancy::Candidate;
 use crate::rule_target::RuleLocation;
 use crate::rules::Author;
 use crate::table::Table;
 use crate::table::items::{Expression, Update};
 
-/// The safe fix of a finding. [`Table::fix`] applies it.
+/// A fix that changes no answer. [`Table::fix`] applies it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fix {
-    /// The item, or the entry of one of its lists.
-    pub(super) location: RuleLocation,
-    /// The value that must still be stored: the whole entry if it is removed, otherwise its `expires_at`.
-    pub(super) expected: AttributeValue,
-    pub(super) action: Action,
-}
+pub struct Fix(pub(super) Action);
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Action {
-    /// Removes the entry or deletes the item.
-    Remove,
-    /// Replaces `expires_at`.
-    SetExpiry(EpochSeconds),
+    /// Deletes an item, if no attribute of it changed.
+    Delete(Attributes),
+    /// Removes an entry of a list, if nothing in it changed.
+    Remove(RuleLocation, AttributeValue),
+    /// Moves a rule to its pair item.
+    Move(Move),
+}
+
+/// A rule between two parties that is an entry of a list, and belongs into a pair item.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Move {
+    pub(super) app: AppKey,
+    pub(super) caller: PartyId,
+    pub(super) callee: PartyId,
+    /// Whether it is in the caller's list `outgoing`, not in the callee's list `incoming`.
+    pub(super) is_outgoing: bool,
+    /// The entry as it was read.
+    pub(super) entry: AttributeValue,
 }
 
 impl Table {
-    /// Applies a fix. `false` when the stored value changed since the inspection; nothing is written then.
+    /// Applies a fix. `false` when what is stored changed since the inspection; nothing is written then.
     ///
     /// # Errors
-    /// Why the table cannot be written to.
-    pub async fn fix(&self, fix: &Fix, author: &Author) -> Result<bool> {
-        let Fix { location: RuleLocation { key, entry }, expected, action } = fix;
+    /// Why the table cannot be read or written to.
+    pub async fn fix(&self, Fix(action): &Fix, author: &Author) -> Result<bool> {
         let mut expression = Expression::default();
-        let entry = entry.as_ref().map(|(list, entry)| format!("{}.{}", expression.name(list), expression.name(entry)));
-        let expected = expression.value(expected.clone());
-        let (update, condition) = match (action, entry) {
-            (Action::Remove, None) => {
-                let condition = format!("{} = {expected}", expression.name(EXPIRES_AT));
-                return self.delete(key, condition, expression).await;
+        match action {
+            Action::Delete(read) => {
+                let key = super::commands::key_of(read);
+                let condition = expression.unchanged(Some(read), &KNOWN_ATTRIBUTES);
+                self.delete(&key, condition, expression).await
             }
-            (Action::Remove, Some(entry)) => (format!("REMOVE {entry}"), format!("{entry} = {expected}")),
-            (Action::SetExpiry(at), entry) => {
-                let mut attributes = vec![(EXPIRES_AT, AttributeValue::N(at.to_string()))];
-                // Rules have an author. A party's item does not.
-                if entry.is_some() || key.sk.starts_with("CALLER#") {
-                    attributes.push(("updated_at", AttributeValue::N(author.at.to_string())));
-                    attributes.push(("updated_by", AttributeValue::S(author.name.clone())));
-                }
-                let path = entry.map(|entry| format!("{entry}.")).unwrap_or_default();
-                let set: Vec<_> = attributes
-                    .into_iter()
-                    .map(|(name, value)| format!("{path}{} = {}", expression.name(name), expression.value(value)))
-                    .collect();
-                let condition = format!("{path}{} = {expected}", expression.name(EXPIRES_AT));
-                (format!("SET {}", set.join(", ")), condition)
+            Action::Remove(RuleLocation { key, entry }, read) => {
+                let Some((list, entry)) = entry else { return Ok(false) };
+                let entry = format!("{}.{}", expression.name(list), expression.name(entry));
+                let condition = Some(format!("{entry} = {}", expression.value(read.clone())));
+                self.update(Update { key, action: format!("REMOVE {entry}"), condition, expression }).await
             }
+            Action::Move(it) => Box::pin(self.move_rule(it, author)).await,
+        }
+    }
+
+    /// Moves a rule from a list to a pair item in one transaction. Reads the items again, because other rules matter too.
+    async fn move_rule(&self, it: &Move, author: &Author) -> Result<bool> {
+        let Move { app, caller, callee, is_outgoing, entry: _ } = it;
+        let keys = [Key::party(app, caller), Key::party(app, callee), Key::pair(app, caller, callee)];
+        let (caller_item, callee_item, pair) =
+            tokio::try_join!(self.get(&keys[0]), self.get(&keys[1]), self.get(&keys[2]))?;
+        let (key, item, other_key, other_item) = if *is_outgoing {
+            (&keys[0], caller_item, &keys[1], callee_item)
+        } else {
+            (&keys[1], callee_item, &keys[0], caller_item)
         };
-        self.update(Update { key, action: update, condition: Some(condition), expression }).await
+        let (Some(item), None) = (item, pair) else { return Ok(false) };
+        let Some(rule) = it.moved_rule(&item, other_item.as_ref(), author.at) else { return Ok(false) };
+        let rule = Rule { updated_at: Some(author.at), updated_by: Some(author.name.clone()), ..rule };
+
+        let mut put = Expression::default();
+        let new_item = item::write_rule(&rule).into_iter().chain(keys[2].attributes());
+        let put = Put::builder()
+            .table_name(self.name())
+            .set_item(Some(new_item.collect()))
+            .condition_expression(format!("attribute_not_exists({})", put.name(PK)))
+            .set_expression_attribute_names(put.names());
+
+        let mut remove = Expression::default();
+        let (list, entry) = (remove.name(it.list()), remove.name(it.entry_key()));
+        let same_entry = format!("{list}.{entry} = {}", remove.value(it.entry.clone()));
+        // The pair item has the expiry of the party.
+        let same_expiry = same(&item, EXPIRES_AT, &mut remove);
+        let remove = TransactUpdate::builder()
+            .table_name(self.name())
+            .set_key(Some(key.attributes()))
+            .update_expression(format!("REMOVE {list}.{entry}"))
+            .condition_expression(format!("{same_entry} AND {same_expiry}"))
+            .set_expression_attribute_names(remove.names())
+            .set_expression_attribute_values(remove.values());
+
+        let mut check = Expression::default();
+        let same_list = same(&other_item.unwrap_or_default(), it.other_list(), &mut check);
+        let check = ConditionCheck::builder()
+            .table_name(self.name())
+            .set_key(Some(other_key.attributes()))
+            .condition_expression(same_list)
+            .set_expression_attribute_names(check.names())
+            .set_expression_attribute_values(check.values());
+
+        let invalid = |error: BuildError| Error::InvalidItem(error.to_string());
+        self.transact(vec![
+            TransactWriteItem::builder().put(put.build().map_err(invalid)?).build(),
+            TransactWriteItem::builder().update(remove.build().map_err(invalid)?).build(),
+            TransactWriteItem::builder().condition_check(check.build().map_err(invalid)?).build(),
+        ])
+        .await
+    }
+}
+
+impl Move {
+    fn list(&self) -> &'static str {
+        if self.is_outgoing { "outgoing" } else { "incoming" }
+    }
+
+    fn other_list(&self) -> &'static str {
+        if self.is_outgoing { "incoming" } else { "outgoing" }
+    }
+
+    fn entry_key(&self) -> &str {
+        if self.is_outgoing { self.callee.as_str() } else { self.caller.as_str() }
+    }
+
+    /// The rule to write as a pair item, given the item with the entry and the item of the other party. `None` if the entry
+    /// changed, or calls would be decided differently.
+    fn moved_rule(&self, item: &Attributes, other_item: Option<&Attributes>, now: EpochSeconds) -> Option<Rule> {
+        let entry = item.get(self.list())?.as_m().ok()?.get(self.entry_key())?;
+        let party = item::read_party(item.clone()).ok()?;
+        let rule = item::read_rule(entry.as_m().ok()?.clone()).ok().filter(|_| *entry == self.entry)?;
+        let rule = Rule { expires_at: [rule.expires_at, party.expires_at].into_iter().flatten().min(), ..rule };
+        let other: ParsedItem<Party> = other_item.cloned().map(item::read_party).transpose();
+        let other = other.ok()?.unwrap_or_default();
+        let (rules, id) =
+            if self.is_outgoing { (&other.incoming, &self.caller) } else { (&other.outgoing, &self.callee) };
+        let matching: Vec<_> = rules.iter().filter(|(pattern, _)| pattern.matches(id)).collect();
+        let candidates: Vec<_> = matching.into_iter().map(|(pattern, rule)| Candidate::new(pattern, rule)).collect();
+        (!has_expired(rule.expires_at, now) && can_decide_at_both_doors(rule.effect, &candidates)).then_some(rule)
+    }
+}
+
+/// Whether a rule of one party's list can decide at the other party's door too without changing any answer, given the rules
+/// of the other party that match the call.
+///
+/// A deny refuses the call at either door. An allow may only replace rules that do not refuse the call. A deny for exactly
+/// the same party goes before it.
+pub(super) fn can_decide_at_both_doors(effect: Effect, others: &[Candidate<'_>]) -> bool {
+    effect == Effect::Deny || others.iter().all(|other| !other.refuses() || (other.is_exact() && other.is_valid()))
+}
+
+/// The condition that an attribute still has the value that was read, or is still absent.
+fn same(read: &Attributes, name: &str, expression: &mut Expression) -> String {
+    let placeholder = expression.name(name);
+    match read.get(name) {
+        Some(value) => format!("{placeholder} = {}", expression.value(value.clone())),
+        None => format!("attribute_not_exists({placeholder})"),
     }
 }

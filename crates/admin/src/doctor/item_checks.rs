@@ -1,15 +1,15 @@
 //! Checks of an item as a whole: `foreign_item`, `invalid_record`, `unknown_attribute`, `too_big`.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes, EXPIRES_AT, PK, SK};
 use callgate_core::ParseError;
 
 use super::Inspector;
 use super::commands::{delete_item_command, item_command, key_of, remove_attribute_command};
 use super::finding::{Finding, FindingKind, Location};
+use super::fix::Action;
 use crate::item_kind::{ItemKind, keys};
-use crate::rule_target::RuleLocation;
 use crate::table::Table;
+use crate::table::size::size_of_item;
 
 /// A strongly consistent read costs one read unit for each of these.
 const READ_UNIT_BYTES: usize = 4 * 1024;
@@ -21,6 +21,21 @@ const APP_ATTRIBUTES: [&str; 1] = ["callers"];
 /// The other attributes of a party.
 const PARTY_ATTRIBUTES: [&str; 3] = ["incoming", "outgoing", EXPIRES_AT];
 
+/// Every attribute that the function reads from an item, without its key.
+pub(super) const KNOWN_ATTRIBUTES: [&str; 11] = [
+    "status",
+    "note",
+    "callers",
+    "incoming",
+    "outgoing",
+    EXPIRES_AT,
+    "effect",
+    "media",
+    "hours",
+    "updated_at",
+    "updated_by",
+];
+
 /// An item whose key is not one of callgate's.
 pub(super) fn foreign_item(table: &Table, item: &Attributes) -> Finding {
     let text = keys(item).map_or_else(|| "an item".to_owned(), |(pk, sk)| format!("item `{pk}`, `{sk}`"));
@@ -29,8 +44,8 @@ pub(super) fn foreign_item(table: &Table, item: &Attributes) -> Finding {
         &Location::outside_apps(text),
         "its key is not one of callgate's",
         "the function never reads it, so nothing in it has an effect",
-        Some(delete_item_command(table.name(), item)),
     )
+    .with_command(delete_item_command(table.name(), &key_of(item)))
 }
 
 impl Inspector<'_> {
@@ -49,12 +64,15 @@ impl Inspector<'_> {
                 self.findings.extend(parsed.as_ref().err().map(|error| invalid_item(kind, error)));
                 self.check_attributes(kind, item, &PARTY_ATTRIBUTES);
                 self.findings.extend(self.unreachable_party(kind, id, item));
-                if let (Ok(party), Some(stored)) = (&parsed, item.get(EXPIRES_AT))
+                if let Ok(party) = &parsed
                     && let Some(at) = party.expires_at
                 {
-                    let location = RuleLocation { key: key_of(item), entry: None };
                     let why = "the party counts as absent: its rules and its status have no effect";
-                    self.findings.extend(self.check_expiry(&Location::item(kind), location, stored, at, why));
+                    let finding =
+                        self.check_expiry(&Location::item(kind), at, why, &item_command("show", kind), || {
+                            Action::Delete(item.clone())
+                        });
+                    self.findings.extend(finding);
                 }
                 self.contents.add_party(app, id, parsed);
             }
@@ -77,8 +95,12 @@ fn invalid_item(kind: &ItemKind, error: &ParseError) -> Finding {
         &Location::item(kind),
         what,
         "every call that reads this item is refused with reason `invalid_record`",
-        Some(format!("{}, if only the status is wrong", item_command("resume", kind))),
     )
+    .with_advice(format!(
+        "{}; once it is repaired, its rules decide again. If only the status is wrong, {} repairs it",
+        item_command("show", kind),
+        item_command("resume", kind)
+    ))
 }
 
 fn unknown_attribute(table: &Table, kind: &ItemKind, item: &Attributes, name: &str) -> Finding {
@@ -89,17 +111,28 @@ fn unknown_attribute(table: &Table, kind: &ItemKind, item: &Attributes, name: &s
     } else {
         "the function ignores it; the name may be misspelt"
     };
-    Finding::new(
-        FindingKind::UnknownAttribute,
-        &Location::item(kind),
-        format!("`{name}` is not an attribute of such an item"),
-        why,
-        Some(remove_attribute_command(table.name(), item, name)),
-    )
+    let what = format!("`{name}` is not an attribute of such an item");
+    let finding = Finding::new(FindingKind::UnknownAttribute, &Location::item(kind), what, why);
+    if name != EXPIRES_AT && is_ignored(kind, item, name) {
+        finding.with_command(remove_attribute_command(table.name(), &key_of(item), name))
+    } else {
+        finding.with_advice(format!("{}; removing the attribute may change answers", item_command("show", kind)))
+    }
+}
+
+/// Whether the function reads an item with only this attribute as it reads an empty one.
+fn is_ignored(kind: &ItemKind, item: &Attributes, name: &str) -> bool {
+    let only: Attributes =
+        item.get_key_value(name).map(|(name, value)| (name.clone(), value.clone())).into_iter().collect();
+    match kind {
+        ItemKind::App(_) => item::read_app(only) == item::read_app(Attributes::new()),
+        ItemKind::Party(..) => item::read_party(only) == item::read_party(Attributes::new()),
+        ItemKind::Pair(..) => false,
+    }
 }
 
 fn too_big(kind: &ItemKind, item: &Attributes) -> Option<Finding> {
-    let bytes: usize = item.iter().map(|(name, value)| name.len() + size_of(value)).sum();
+    let bytes = size_of_item(item);
     let units = bytes.div_ceil(READ_UNIT_BYTES);
     (units > 1).then(|| {
         Finding::new(
@@ -107,23 +140,7 @@ fn too_big(kind: &ItemKind, item: &Attributes) -> Option<Finding> {
             &Location::item(kind),
             format!("its size is about {} KB", bytes.div_ceil(1024)),
             format!("every call that reads it costs {units} read units instead of 1; DynamoDB allows at most 400 KB"),
-            Some(format!("{}, then replace rules by one with a shorter prefix", item_command("show", kind))),
         )
+        .with_advice(format!("{}; one rule with a shorter prefix may replace several", item_command("show", kind)))
     })
-}
-
-/// The approximate size of a value in bytes, as DynamoDB counts it (Amazon DynamoDB Developer Guide, "Item sizes and
-/// formats").
-fn size_of(value: &AttributeValue) -> usize {
-    match value {
-        AttributeValue::S(text) => text.len(),
-        AttributeValue::N(number) => number.len().div_ceil(2) + 1,
-        AttributeValue::B(blob) => blob.as_ref().len(),
-        AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
-        AttributeValue::Ns(numbers) => numbers.iter().map(|number| number.len().div_ceil(2) + 1).sum(),
-        AttributeValue::Bs(blobs) => blobs.iter().map(|blob| blob.as_ref().len()).sum(),
-        AttributeValue::L(values) => 3 + values.iter().map(|value| 1 + size_of(value)).sum::<usize>(),
-        AttributeValue::M(map) => 3 + map.iter().map(|(name, value)| 1 + name.len() + size_of(value)).sum::<usize>(),
-        _ => 1,
-    }
 }

@@ -1,21 +1,26 @@
-//! Writes a checked import to the table: one task builds requests, several send them.
+//! Writes a planned import to the table, phase by phase: one task builds requests, several send them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::types::WriteRequest;
-use callgate::store::item::{self, Attributes, Key};
-use callgate_core::Rule;
 use tokio::sync::{Mutex, mpsc};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 
 use super::Import;
+use super::batches::{PlannedRule, feed};
+use super::plan::Plan;
+use super::steps::Phase;
+use super::write::{Failure, write_batches};
 use crate::error::{Error, Result};
 use crate::rule_row::RuleRow;
-use crate::rules::Author;
-use crate::sorted_rules::{SortedRule, SortedRules};
-use crate::table::Table;
-use crate::table::batch::{MAX_ENTRIES, MAX_ITEMS, delete_request, put_request};
+use crate::table::batch::unix_time;
+
+/// How long a decision that is under way may still use an app's item that is older than the function keeps it.
+const DECISION: Duration = Duration::from_secs(2);
+
+/// How long a wait may go on after the import is stopped.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Reports the progress of a running import, and stops it. Clones control the same import.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +28,8 @@ pub struct ImportControl(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    done: AtomicU64,
+    written: AtomicU64,
+    removed: AtomicU64,
     is_stopped: AtomicBool,
 }
 
@@ -31,7 +37,8 @@ impl ImportControl {
     /// The number of rules that are written or removed so far.
     #[must_use]
     pub fn done(&self) -> u64 {
-        self.0.done.load(Ordering::Relaxed)
+        let Applied { written, removed } = self.applied();
+        written + removed
     }
 
     /// Stops the import. Requests that are under way are completed.
@@ -39,19 +46,27 @@ impl ImportControl {
         self.0.is_stopped.store(true, Ordering::Relaxed);
     }
 
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.0.is_stopped.load(Ordering::Relaxed)
     }
 
-    fn add(&self, rules: u64) {
-        self.0.done.fetch_add(rules, Ordering::Relaxed);
+    fn applied(&self) -> Applied {
+        let State { written, removed, is_stopped: _ } = &*self.0;
+        Applied { written: written.load(Ordering::Relaxed), removed: removed.load(Ordering::Relaxed) }
+    }
+
+    pub(super) fn add<'a>(&self, rules: impl IntoIterator<Item = &'a PlannedRule>) {
+        for rule in rules {
+            let count = if rule.is_removal { &self.0.removed } else { &self.0.written };
+            count.fetch_add(u64::from(rule.is_last), Ordering::Relaxed);
+        }
     }
 }
 
 /// How many rules an import changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// The rules that were written, including unchanged ones.
+    /// The rules that were written.
     pub written: u64,
     /// The rules that were removed.
     pub removed: u64,
@@ -59,183 +74,141 @@ pub struct Applied {
 
 /// An import that was not completed. Importing the same file again completes it.
 #[derive(Debug, thiserror::Error)]
-#[error("{done} of {total} rules are written")]
+#[error("{} of {total} rules are written", applied.written + applied.removed)]
 pub struct ApplyError {
-    /// The number of rules that are written or removed.
-    pub done: u64,
+    /// The rules that are written and removed.
+    pub applied: Applied,
     /// The number of rules to write and remove.
     pub total: u64,
-    /// Why the import ended early. [`Error::Stopped`] when its [`ImportControl`] stopped it.
+    /// The first rule that is not confirmed to be written or removed.
+    pub unconfirmed: Option<Box<UnconfirmedRule>>,
+    /// The rules that were not removed because they changed meanwhile, as they are now.
+    pub changed: Vec<RuleRow>,
+    /// Why the import ended early. [`Error::Stopped`] when its [`ImportControl`] stopped it, [`Error::Conflict`] when rules
+    /// changed meanwhile.
     #[source]
     pub error: Error,
 }
 
+/// A rule that a failed import did not write or remove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnconfirmedRule {
+    /// The line in the file. `None` for a rule that is not in it.
+    pub line: Option<u64>,
+    /// The rule.
+    pub rule: RuleRow,
+    /// Whether the error is about this rule.
+    pub is_cause: bool,
+}
+
 impl Import {
-    /// Writes every rule, with up to `concurrency` requests at once. Then removes those that [`Self::replace`] found.
+    /// Writes and removes what [`Self::plan`] found, with up to `concurrency` requests at once. At every moment, the table
+    /// permits only calls that the rules before or the rules after the import permit. For that, it waits at some points until
+    /// no function uses an older version of an app's item, which the function keeps for `app_cache`; `announce` is called
+    /// with the length of each wait.
     ///
     /// # Errors
     /// How many rules are written, and why the others are not.
     pub async fn apply(
-        self,
-        author: &Author,
+        &self,
+        concurrency: u16,
+        app_cache: Duration,
+        control: &ImportControl,
+        announce: impl Fn(Duration),
+    ) -> Result<Applied, ApplyError> {
+        let total = self.counts().written() + self.counts().removed;
+        let failed =
+            |unconfirmed, changed, error| ApplyError { applied: control.applied(), total, unconfirmed, changed, error };
+        let plan = match self.planned() {
+            Ok(plan) => plan,
+            Err(error) => return Err(failed(None, Vec::new(), error)),
+        };
+        let delay = if app_cache.is_zero() { app_cache } else { app_cache + DECISION };
+        // An import that was ended a moment ago may have written these denies.
+        let is_recent = plan.app_denied_at.is_some_and(|at| unix_time().saturating_sub(at) <= seconds(delay));
+        let mut refused_at = is_recent.then_some(plan.read_at);
+        for phase in Phase::ALL {
+            if !plan.steps.contains_key(&phase) {
+                continue;
+            }
+            if phase.may_permit() {
+                // A removal leaves no trace, so an app's item may have changed just before it was read.
+                let earlier = (phase != Phase::Allows && plan.has_app_rules).then_some(plan.read_at);
+                if let Some(since) = refused_at.take().max(earlier) {
+                    wait(delay.saturating_sub(since.elapsed()), control, &announce).await;
+                }
+            }
+            let changed = match self.run(phase, plan, concurrency, control).await {
+                Ok(changed) => changed,
+                Err(Failure { batch: _, unconfirmed, error }) => return Err(failed(unconfirmed, Vec::new(), error)),
+            };
+            if !changed.is_empty() {
+                let error = Error::Conflict("rules changed meanwhile and were not removed".to_owned());
+                return Err(failed(None, changed, error));
+            }
+            if control.is_stopped() && control.done() < total {
+                return Err(failed(None, Vec::new(), Error::Stopped("the import was stopped".to_owned())));
+            }
+            if plan.app_refusals.contains(&phase) {
+                refused_at = Some(Instant::now());
+            }
+        }
+        Ok(control.applied())
+    }
+
+    /// Runs one phase to its end. Returns the rules that changed meanwhile and were not removed.
+    async fn run(
+        &self,
+        phase: Phase,
+        plan: &Arc<Plan>,
         concurrency: u16,
         control: &ImportControl,
-    ) -> Result<Applied, ApplyError> {
-        let Self { table, rules, removed, warnings: _ } = self;
-        let applied = Applied { written: rules.len(), removed: removed.len() };
-        let total = applied.written + applied.removed;
+    ) -> Result<Vec<RuleRow>, Failure> {
         let (queue, batches) = mpsc::channel(usize::from(concurrency).max(1));
-        let author = author.clone();
-        let feeder = tokio::task::spawn_blocking(move || feed(&rules, &removed, queue, author));
         let batches = Arc::new(Mutex::new(batches));
         let mut writers = JoinSet::new();
         for _ in 0..concurrency.max(1) {
-            writers.spawn(write_batches(table.clone(), Arc::clone(&batches), control.clone()));
+            writers.spawn(write_batches(self.table.clone(), Arc::clone(&batches), control.clone()));
         }
         drop(batches);
-        let mut failure = None;
+        let (data, plan) = (Arc::clone(&self.data), Arc::clone(plan));
+        let feeder = tokio::task::spawn_blocking(move || feed(&super::lock(&data), &plan, phase, queue));
+        let (mut changed, mut failure) = (Vec::new(), None::<Failure>);
         while let Some(result) = writers.join_next().await {
-            if let Err(error) = result.unwrap_or_else(|error| Err(task_failed(&error))) {
-                control.stop();
-                failure.get_or_insert(error);
+            match result.unwrap_or_else(|error| Err(Failure::of_task(&error))) {
+                Ok(rules) => changed.extend(rules),
+                Err(error) => {
+                    control.stop();
+                    // Batches are numbered in order, so the first one has the first rule that is not confirmed.
+                    if failure.as_ref().is_none_or(|other| error.batch < other.batch) {
+                        failure = Some(error);
+                    }
+                }
             }
         }
-        // When the writers have stopped, the feeder cannot send the rest. That is not another failure.
-        let fed = feeder.await.unwrap_or_else(|error| Err(task_failed(&error)));
-        let done = control.done();
-        let result = match failure {
-            Some(error) => Err(error),
-            None if control.is_stopped() && done < total => Err(Error::Stopped("the import was stopped".to_owned())),
-            None => fed,
-        };
-        result.map(|()| applied).map_err(|error| ApplyError { done, total, error })
-    }
-}
-
-fn task_failed(error: &JoinError) -> Error {
-    Error::Local(format!("a task of the import failed: {error}"))
-}
-
-/// Puts all rules into batches for the writers.
-fn feed(rules: &SortedRules, removed: &SortedRules, queue: mpsc::Sender<Batch>, author: Author) -> Result<()> {
-    let mut feeder = Feeder { queue, author, requests: Vec::new(), entries: None };
-    rules.for_each(|SortedRule { key, row }| feeder.put(key, &row))?;
-    feeder.finish()?;
-    removed.for_each(|SortedRule { key, row: _ }| feeder.remove(key))?;
-    feeder.finish()
-}
-
-/// Sends batches to the table until there are no more.
-async fn write_batches(table: Table, batches: Arc<Mutex<mpsc::Receiver<Batch>>>, control: ImportControl) -> Result<()> {
-    while !control.is_stopped() {
-        let Some(batch) = batches.lock().await.recv().await else { break };
-        let rules = batch.rules();
-        write_batch(&table, batch).await?;
-        control.add(rules);
-    }
-    Ok(())
-}
-
-async fn write_batch(table: &Table, batch: Batch) -> Result<()> {
-    match batch {
-        Batch::Items(requests) => table.write_items(requests).await,
-        Batch::Entries(Entries { key, list, put, removed }) => {
-            if !put.is_empty() {
-                table.put_entries(&key, &list, put).await?;
-            }
-            if removed.is_empty() { Ok(()) } else { table.remove_entries(&key, &list, &removed).await }
+        let fed = feeder.await.unwrap_or_else(|error| Err(Failure::of_task(&error).error));
+        match (failure, fed) {
+            (Some(failure), _) => Err(failure),
+            // When the writers have stopped, the feeder cannot send the rest. That is not another failure.
+            (None, Err(Error::Stopped(_))) if control.is_stopped() => Ok(changed),
+            (None, Err(error)) => Err(Failure { batch: u64::MAX, unconfirmed: None, error }),
+            (None, Ok(())) => Ok(changed),
         }
     }
 }
 
-/// The rules of one request: pair items, or entries of one list.
-enum Batch {
-    Items(Vec<WriteRequest>),
-    Entries(Entries),
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The changes to one list of one item.
-struct Entries {
-    key: Key,
-    list: String,
-    put: Vec<(String, Attributes)>,
-    removed: Vec<String>,
-}
-
-impl Entries {
-    fn len(&self) -> usize {
-        self.put.len() + self.removed.len()
+/// Waits until the time is over or the import is stopped.
+async fn wait(time: Duration, control: &ImportControl, announce: &impl Fn(Duration)) {
+    if time.is_zero() {
+        return;
     }
-}
-
-impl Batch {
-    fn rules(&self) -> u64 {
-        match self {
-            Self::Items(requests) => requests.len() as u64,
-            Self::Entries(entries) => entries.len() as u64,
-        }
-    }
-}
-
-/// Collects rules that can be written with one request.
-struct Feeder {
-    queue: mpsc::Sender<Batch>,
-    author: Author,
-    requests: Vec<WriteRequest>,
-    entries: Option<Entries>,
-}
-
-impl Feeder {
-    fn put(&mut self, [pk, sk, list, entry]: [String; 4], row: &RuleRow) -> Result<()> {
-        let Author { name, at } = &self.author;
-        let rule = Rule { updated_at: Some(*at), updated_by: Some(name.clone()), ..row.rule()? };
-        let mut attributes = item::write_rule(&rule);
-        let key = Key { pk, sk };
-        if list.is_empty() {
-            attributes.extend(key.attributes());
-            return self.add_request(put_request(attributes)?);
-        }
-        self.entries_of(key, list)?.put.push((entry, attributes));
-        Ok(())
-    }
-
-    fn remove(&mut self, [pk, sk, list, entry]: [String; 4]) -> Result<()> {
-        let key = Key { pk, sk };
-        if list.is_empty() {
-            return self.add_request(delete_request(&key)?);
-        }
-        self.entries_of(key, list)?.removed.push(entry);
-        Ok(())
-    }
-
-    fn add_request(&mut self, request: WriteRequest) -> Result<()> {
-        self.requests.push(request);
-        if self.requests.len() < MAX_ITEMS { Ok(()) } else { self.send_requests() }
-    }
-
-    /// The batch for entries of a list. Sends the current batch first if it is full or belongs to another list.
-    fn entries_of(&mut self, key: Key, list: String) -> Result<&mut Entries> {
-        if self.entries.as_ref().is_some_and(|it| it.key != key || it.list != list || it.len() >= MAX_ENTRIES) {
-            self.send_entries()?;
-        }
-        Ok(self.entries.get_or_insert_with(|| Entries { key, list, put: Vec::new(), removed: Vec::new() }))
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        self.send_requests()?;
-        self.send_entries()
-    }
-
-    fn send_requests(&mut self) -> Result<()> {
-        let requests = std::mem::take(&mut self.requests);
-        if requests.is_empty() { Ok(()) } else { self.send(Batch::Items(requests)) }
-    }
-
-    fn send_entries(&mut self) -> Result<()> {
-        self.entries.take().map_or(Ok(()), |entries| self.send(Batch::Entries(entries)))
-    }
-
-    fn send(&self, batch: Batch) -> Result<()> {
-        self.queue.blocking_send(batch).map_err(|_| Error::Stopped("the writers have stopped".to_owned()))
+    announce(time);
+    let end = Instant::now() + time;
+    while !control.is_stopped() && Instant::now() < end {
+        tokio::time::sleep(end.saturating_duration_since(Instant::now()).min(PAUSE)).await;
     }
 }

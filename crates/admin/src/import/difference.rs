@@ -1,19 +1,12 @@
-//! Compares the rules of a file with those of the table.
+//! The differences between the rules of a file and those of the table.
 
-use std::collections::HashMap;
-
-use callgate::store::item::Key;
-
-use super::{Import, list_key};
+use super::Import;
 use crate::error::{Error, Result};
-use crate::item_kind::keys;
 use crate::rule_row::RuleRow;
-use crate::sorted_rules::SortedRule;
-use crate::stored_rule::{StoredRule, rules_of};
-use crate::wording::is_same_rule;
+use crate::rules::Author;
 
-/// The most items that `BatchGetItem` returns.
-const PAGE: usize = 100;
+/// How many rules [`OtherRules`] names.
+const MAX_NAMED: usize = 20;
 
 /// A rule that an import would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,61 +37,69 @@ pub struct DifferenceCounts {
     pub unchanged: u64,
 }
 
+impl DifferenceCounts {
+    /// The number of rules to write.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.added + self.changed
+    }
+}
+
+/// How the table differs from a file that has just replaced its rules, because other writers changed them meanwhile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OtherRules {
+    /// The first 20 rules that are not in the file.
+    pub others: Vec<RuleRow>,
+    /// The first 20 rules of the file that are missing in the table, or differ there.
+    pub missing: Vec<RuleRow>,
+    /// How many there are of both.
+    pub counts: DifferenceCounts,
+}
+
 impl Import {
-    /// Compares the file with the table and calls `take` with every difference: additions and changes in the table's
-    /// order, then removals. Stops at its first error. Writes nothing.
+    /// Calls `take` with every planned difference, in the table's order: additions and changes, then removals. Stops at its
+    /// first error.
     ///
     /// # Errors
-    /// The error of `take`, or why the table cannot be read.
-    pub async fn difference<E: From<Error>>(
-        &mut self,
+    /// The error of `take`, or why the temporary file cannot be read.
+    pub fn for_each_difference<E: From<Error>>(
+        &self,
         mut take: impl FnMut(Difference) -> Result<(), E>,
-    ) -> Result<DifferenceCounts, E> {
-        let mut counts = DifferenceCounts { removed: self.removed_count(), ..DifferenceCounts::default() };
-        let mut last = Default::default();
-        loop {
-            let page = self.rules.page(&last, PAGE)?;
-            let Some(SortedRule { key, .. }) = page.last() else { break };
-            last = key.clone();
-            let stored = self.stored_rules(&page).await?;
-            for SortedRule { key, row } in page {
-                let rule = row.rule()?;
-                match stored.get(&key) {
-                    Some(StoredRule { rule: Ok(previous), .. }) if is_same_rule(previous, &rule) => {
-                        counts.unchanged += 1;
-                    }
-                    Some(previous) => {
-                        counts.changed += 1;
-                        take(Difference::Changed { rule: row, previous: previous.row() })?;
-                    }
-                    None => {
-                        counts.added += 1;
-                        take(Difference::Added(row))?;
-                    }
-                }
+    ) -> Result<(), E> {
+        let (plan, data) = (self.planned()?, self.lock());
+        for is_removal in [false, true] {
+            plan.for_each_group(&data, |group| {
+                let differences = group.iter().filter_map(super::plan::Change::difference);
+                differences
+                    .filter(|difference| matches!(difference, Difference::Removed(_)) == is_removal)
+                    .try_for_each(&mut take)
+            })?;
+            if plan.counts.removed == 0 {
+                break;
             }
         }
-        self.for_each_removed(|row| take(Difference::Removed(row)))?;
-        Ok(counts)
+        Ok(())
     }
 
-    /// The rules in the items that a page of rules belongs to, by sort key.
-    async fn stored_rules(&mut self, page: &[SortedRule]) -> Result<HashMap<[String; 4], StoredRule>> {
-        let mut wanted: Vec<Key> = Vec::new();
-        for SortedRule { key: [pk, sk, _, _], .. } in page {
-            // The rules are sorted, so the rules of one item follow each other.
-            if wanted.last().is_none_or(|last| last.pk != *pk || last.sk != *sk) {
-                wanted.push(Key { pk: pk.clone(), sk: sk.clone() });
-            }
+    /// Compares the table with the file again, after the file has replaced its rules.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn look_again(&mut self, author: &Author) -> Result<OtherRules> {
+        self.plan(true, author).await?;
+        let mut found = OtherRules { counts: self.counts(), ..OtherRules::default() };
+        if found.counts.removed + found.counts.written() > 0 {
+            self.for_each_difference(|difference| {
+                let (list, rule) = match difference {
+                    Difference::Added(rule) | Difference::Changed { rule, .. } => (&mut found.missing, rule),
+                    Difference::Removed(rule) => (&mut found.others, rule),
+                };
+                if list.len() < MAX_NAMED {
+                    list.push(rule);
+                }
+                Ok::<_, Error>(())
+            })?;
         }
-        let mut stored = HashMap::new();
-        for item in self.table.get_many(&wanted).await? {
-            let (Some(rules), Some((pk, sk))) = (rules_of(&item), keys(&item)) else { continue };
-            for rule in rules {
-                let [list, entry] = list_key(&rule);
-                stored.insert([pk, sk, list, entry].map(str::to_owned), rule);
-            }
-        }
-        Ok(stored)
+        Ok(found)
     }
 }

@@ -61,11 +61,8 @@ impl Fields {
             values.required("effect", effect, |text| parse_effect(text).map_err(|_| "must be `allow` or `deny`"));
         let media = values.optional("media", media, parse_media);
         let hours = values.optional("hours", hours, Hours::parse);
-        let expires_at = values.optional("expires_at", expires_at, |text| {
-            time::parse_absolute(text)
-                .ok_or("is not a valid time; expected one such as `2026-12-31T18:00:00Z`, or seconds since 1970")
-        });
-        let note = Some(note.trim().to_owned()).filter(|text| !text.is_empty());
+        let expires_at = values.optional("expires_at", expires_at, time::parse_absolute);
+        let note = Some(note.clone()).filter(|text| !text.is_empty());
         let target = match (app, from, to_pattern) {
             (Some(app), Some(from), Some(to)) => Some(RuleTarget { app, from, to }),
             _ => None,

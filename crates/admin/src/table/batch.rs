@@ -1,13 +1,15 @@
 //! Writes many items, or many entries of a list, with one request.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
-use callgate::store::item::{Attributes, Key};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use callgate::store::item::{Attributes, EXPIRES_AT, Key};
+use callgate_core::{EpochSeconds, has_expired};
 
 use super::Table;
 use super::items::{Expression, Update};
 use crate::error::{Error, Result};
+use crate::rules::RULE_ATTRIBUTES;
 
 /// The most items that `BatchWriteItem` takes.
 pub(crate) const MAX_ITEMS: usize = 25;
@@ -25,24 +27,28 @@ pub(crate) fn put_request(item: Attributes) -> Result<WriteRequest> {
     Ok(WriteRequest::builder().put_request(request).build())
 }
 
-/// A request to delete an item.
-pub(crate) fn delete_request(key: &Key) -> Result<WriteRequest> {
-    let request = DeleteRequest::builder().set_key(Some(key.attributes())).build();
-    let request = request.map_err(|error| Error::InvalidItem(error.to_string()))?;
-    Ok(WriteRequest::builder().delete_request(request).build())
+/// Requests of a batch that were not confirmed, and why.
+#[derive(Debug)]
+pub(crate) struct Unconfirmed {
+    pub(crate) requests: Vec<WriteRequest>,
+    pub(crate) error: Error,
 }
 
 impl Table {
     /// Writes up to [`MAX_ITEMS`] items. Those that DynamoDB leaves unprocessed, because it is busy, are sent again.
-    pub(crate) async fn write_items(&self, requests: Vec<WriteRequest>) -> Result<()> {
+    pub(crate) async fn write_items(&self, requests: Vec<WriteRequest>) -> Result<(), Unconfirmed> {
         const ACTION: &str = "cannot write to the table";
         let mut requests = requests;
         let mut attempt = 0;
         loop {
             let sent = requests.len();
-            let output = self.client.batch_write_item().request_items(&self.name, requests).send().await;
-            let output = output.map_err(|error| self.request_error(ACTION, &error))?;
-            requests = output.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
+            let output = self.client.batch_write_item().request_items(&self.name, requests.clone()).send().await;
+            match output {
+                Ok(output) => {
+                    requests = output.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
+                }
+                Err(error) => return Err(Unconfirmed { requests, error: self.request_error(ACTION, &error) }),
+            }
             if requests.is_empty() {
                 return Ok(());
             }
@@ -50,45 +56,101 @@ impl Table {
             attempt = if requests.len() < sent { 0 } else { attempt + 1 };
             if attempt >= MAX_ATTEMPTS {
                 let message = "DynamoDB keeps leaving writes unprocessed, as it does when the table is too busy";
-                return Err(Error::Request { action: ACTION.to_owned(), code: None, message: message.to_owned() });
+                let error = Error::Request { action: ACTION.to_owned(), code: None, message: message.to_owned() };
+                return Err(Unconfirmed { requests, error });
             }
             tokio::time::sleep(Duration::from_millis(50 << attempt.min(7))).await;
         }
     }
 
     /// Adds up to [`MAX_ENTRIES`] entries to a list that other writers may be changing. Creates the list if it does not exist.
-    pub(crate) async fn put_entries(&self, key: &Key, list: &str, entries: Vec<(String, Attributes)>) -> Result<()> {
-        let entries: Vec<_> = entries.into_iter().map(|(entry, rule)| (entry, AttributeValue::M(rule))).collect();
+    /// The item of a party that has expired is replaced, so that none of its old rules applies again.
+    pub(crate) async fn put_entries(&self, key: &Key, list: &str, entries: &[(String, Attributes)]) -> Result<()> {
+        let entries: Vec<_> =
+            entries.iter().map(|(entry, rule)| (entry.clone(), AttributeValue::M(rule.clone()))).collect();
         for _ in 0..MAX_ATTEMPTS {
+            let now = unix_time();
             let mut expression = Expression::default();
             let name = expression.name(list);
             let each = entries
                 .iter()
                 .map(|(entry, rule)| format!("{name}.{} = {}", expression.name(entry), expression.value(rule.clone())));
             let update = format!("SET {}", each.collect::<Vec<_>>().join(", "));
-            let condition = Some(format!("attribute_exists({name})"));
-            if self.update(Update { key, action: update, condition, expression }).await? {
+            let condition = if_not_expired(format!("attribute_exists({name})"), key, now, &mut expression);
+            if self.update(Update { key, action: update, condition: Some(condition), expression }).await? {
                 return Ok(());
             }
             let mut expression = Expression::default();
             let name = expression.name(list);
-            let whole = expression.value(AttributeValue::M(entries.iter().cloned().collect()));
-            let (update, condition) = (format!("SET {name} = {whole}"), Some(format!("attribute_not_exists({name})")));
-            if self.update(Update { key, action: update, condition, expression }).await? {
+            let whole = AttributeValue::M(entries.iter().cloned().collect());
+            let update = format!("SET {name} = {}", expression.value(whole.clone()));
+            let condition = if_not_expired(format!("attribute_not_exists({name})"), key, now, &mut expression);
+            if self.update(Update { key, action: update, condition: Some(condition), expression }).await? {
+                return Ok(());
+            }
+            if key.sk == "PARTY" && self.replace_expired(key, list, whole, now).await? {
                 return Ok(());
             }
         }
-        Err(Error::Conflict(format!("another writer keeps creating and removing `{list}` of `{}`", key.pk)))
+        Err(Error::Conflict(format!("other writers keep changing `{}`", key.pk)))
     }
 
-    /// Removes up to [`MAX_ENTRIES`] entries from a list.
-    pub(crate) async fn remove_entries(&self, key: &Key, list: &str, entries: &[String]) -> Result<()> {
-        let mut expression = Expression::default();
-        let name = expression.name(list);
-        let each = entries.iter().map(|entry| format!("{name}.{}", expression.name(entry))).collect::<Vec<_>>();
-        let condition = Some(format!("attribute_exists({name})"));
-        let update = format!("REMOVE {}", each.join(", "));
-        // If the list is gone, so are its entries.
-        self.update(Update { key, action: update, condition, expression }).await.map(|_| ())
+    /// Replaces what is in the item of a party that has expired by one list. `false` when it has not expired or was changed
+    /// meanwhile.
+    async fn replace_expired(&self, key: &Key, list: &str, whole: AttributeValue, now: EpochSeconds) -> Result<bool> {
+        let Some(item) = self.get(key).await? else { return Ok(false) };
+        let expires_at = match item.get(EXPIRES_AT) {
+            Some(AttributeValue::N(number)) => number.parse().ok(),
+            Some(_) => None,
+            None => return Ok(false),
+        };
+        let Some(expires_at) = expires_at else {
+            return Err(Error::InvalidItem(format!(
+                "`{EXPIRES_AT}` of item `{}` is not a number of seconds, so no rule can be added to it; see `callgatectl \
+                 doctor`",
+                key.pk
+            )));
+        };
+        if !has_expired(Some(expires_at), now) {
+            return Ok(false);
+        }
+        self.replace_expired_party(key, Some(&item), [(list.to_owned(), whole)].into()).await
     }
+
+    /// Removes up to [`MAX_ENTRIES`] entries from a list. `false` when one of them changed meanwhile; none is removed then.
+    pub(crate) async fn remove_entries(
+        &self,
+        key: &Key,
+        list: &str,
+        entries: &[(&str, &AttributeValue)],
+    ) -> Result<bool> {
+        let mut expression = Expression::default();
+        let list = expression.name(list);
+        let (mut removed, mut conditions) = (Vec::new(), Vec::new());
+        for (entry, stored) in entries {
+            let path = format!("{list}.{}", expression.name(entry));
+            conditions.push(format!("{path} = {}", expression.value((*stored).clone())));
+            removed.push(path);
+        }
+        let (action, condition) = (format!("REMOVE {}", removed.join(", ")), Some(conditions.join(" AND ")));
+        self.update(Update { key, action, condition, expression }).await
+    }
+
+    /// Deletes a pair item. `false` when it changed meanwhile; it is not deleted then.
+    pub(crate) async fn delete_pair(&self, key: &Key, item: &Attributes) -> Result<bool> {
+        let mut expression = Expression::default();
+        let condition = expression.unchanged(Some(item), &RULE_ATTRIBUTES);
+        self.delete(key, condition, expression).await
+    }
+}
+
+/// Adds the condition that a party has not expired. An app does not expire.
+fn if_not_expired(condition: String, key: &Key, now: EpochSeconds, expression: &mut Expression) -> String {
+    if key.sk == "PARTY" { format!("{condition} AND {}", expression.not_expired(now)) } else { condition }
+}
+
+/// Seconds since 1970.
+pub(crate) fn unix_time() -> EpochSeconds {
+    let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    EpochSeconds::try_from(elapsed.as_secs()).unwrap_or(EpochSeconds::MAX)
 }

@@ -4,13 +4,17 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
 use callgate::store::item::{Attributes, EXPIRES_AT, Key, PK, SK};
 use callgate_core::EpochSeconds;
 
 use super::Table;
 use crate::error::{Error, Result};
+
+/// The attributes of apps and parties that mean something. A whole item is only replaced if none was added since it was read.
+const ITEM_ATTRIBUTES: [&str; 6] = ["status", "callers", "incoming", "outgoing", EXPIRES_AT, "note"];
 
 impl Table {
     /// Reads one item with a strongly consistent read.
@@ -105,6 +109,21 @@ impl Table {
         }
     }
 
+    /// Replaces everything in a party's item but its note, if the item did not change since it was read. The party has
+    /// expired, so nothing else in it has an effect, and must not have one again.
+    pub(crate) async fn replace_expired_party(
+        &self,
+        key: &Key,
+        item: Option<&Attributes>,
+        mut attributes: Attributes,
+    ) -> Result<bool> {
+        let mut expression = Expression::default();
+        let condition = expression.unchanged(item, &ITEM_ATTRIBUTES);
+        let note = item.and_then(|item| item.get("note"));
+        attributes.extend(note.map(|note| ("note".to_owned(), note.clone())));
+        self.replace(key, attributes, condition, expression).await
+    }
+
     /// Deletes an item. `false` when the condition no longer holds; nothing is deleted then.
     pub(crate) async fn delete(&self, key: &Key, condition: String, expression: Expression) -> Result<bool> {
         let request = self
@@ -123,6 +142,29 @@ impl Table {
                 Ok(false)
             }
             Err(error) => Err(self.request_error("cannot write to the table", &error)),
+        }
+    }
+}
+
+impl Table {
+    /// Writes several items at once. `false` when a condition no longer holds, or another writer is writing one of the items;
+    /// nothing is written then.
+    pub(crate) async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<bool> {
+        const CHANGED: [&str; 2] = ["ConditionalCheckFailed", "TransactionConflict"];
+        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                let reasons = match error.as_service_error() {
+                    Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                        canceled.cancellation_reasons()
+                    }
+                    _ => &[],
+                };
+                if reasons.iter().filter_map(|it| it.code()).any(|code| CHANGED.contains(&code)) {
+                    return Ok(false);
+                }
+                Err(self.request_error("cannot write to the table", &error))
+            }
         }
     }
 }
@@ -183,11 +225,11 @@ impl Expression {
     }
 
     // DynamoDB refuses empty maps.
-    fn names(&self) -> Option<HashMap<String, String>> {
+    pub(crate) fn names(&self) -> Option<HashMap<String, String>> {
         (!self.names.is_empty()).then(|| self.names.clone())
     }
 
-    fn values(self) -> Option<HashMap<String, AttributeValue>> {
+    pub(crate) fn values(self) -> Option<HashMap<String, AttributeValue>> {
         (!self.values.is_empty()).then_some(self.values)
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, TableStatus,
@@ -28,53 +29,123 @@ pub struct TableSummary {
     pub items: i64,
     /// The size in bytes, which DynamoDB updates as rarely.
     pub bytes: i64,
-    /// Where the table differs from the one that [`create`] makes, in words.
+    /// Where the table differs from the one that [`Table::create`] makes, in words.
     pub differences: Vec<String>,
 }
 
-/// Creates the permission table and waits until it can be used.
-///
-/// # Errors
-/// [`Error::Request`] when DynamoDB refuses, or the table is not active after three minutes.
-pub async fn create(client: &Client, table: &str) -> Result<()> {
-    let failed = |action: String| move |error: &_| Error::request(action, error, table, None);
-    let key = |name, key_type| KeySchemaElement::builder().attribute_name(name).key_type(key_type).build();
-    let text =
-        |name| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
-    let built = |error: aws_sdk_dynamodb::error::BuildError| Error::InvalidItem(error.to_string());
-    let request = client
-        .create_table()
-        .table_name(table)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(text(PK).map_err(built)?)
-        .attribute_definitions(text(SK).map_err(built)?)
-        .key_schema(key(PK, KeyType::Hash).map_err(built)?)
-        .key_schema(key(SK, KeyType::Range).map_err(built)?);
-    request.send().await.map_err(|error| failed(format!("cannot create table `{table}`"))(&error))?;
-    wait_until_active(client, table).await?;
-    let expiry = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true).build().map_err(built)?;
-    let request = client.update_time_to_live().table_name(table).time_to_live_specification(expiry);
-    let action = format!("cannot set the expiry attribute of table `{table}`");
-    request.send().await.map_err(|error| Error::request(action, &error, table, None))?;
-    Ok(())
+/// What [`Table::create`] had to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creation {
+    /// There was no table.
+    Created,
+    /// There was a table that was not complete.
+    Completed,
+    /// There was a complete table.
+    Nothing,
 }
 
-async fn wait_until_active(client: &Client, table: &str) -> Result<()> {
-    let started = Instant::now();
-    while started.elapsed() < MAX_WAIT {
-        let description = client.describe_table().table_name(table).send().await;
-        let action = format!("cannot read the status of table `{table}`");
-        let description = description.map_err(|error| Error::request(action, &error, table, None))?;
-        if description.table().and_then(TableDescription::table_status) == Some(&TableStatus::Active) {
-            return Ok(());
+impl Table {
+    /// Creates the table and waits until it can be used. A table that exists is completed: an earlier run may have been cut
+    /// off after any request.
+    ///
+    /// # Errors
+    /// [`Error::WrongKeys`] when there is a table with other keys, which is not changed. [`Error::Request`] when DynamoDB
+    /// refuses, or the table is not active after three minutes.
+    pub async fn create(&self) -> Result<Creation> {
+        let existing = self.description().await?;
+        let is_active = existing.as_ref().is_some_and(is_active);
+        match &existing {
+            None => self.request_table().await?,
+            Some(table) if !key_differences(table).is_empty() => return Err(Error::WrongKeys(self.name.clone())),
+            Some(_) => {}
         }
-        tokio::time::sleep(PAUSE).await;
+        if !is_active {
+            self.wait_until_active().await?;
+        }
+        let has_set_expiry = self.set_expiry().await?;
+        Ok(match existing {
+            None => Creation::Created,
+            Some(_) if has_set_expiry || !is_active => Creation::Completed,
+            Some(_) => Creation::Nothing,
+        })
     }
-    Err(Error::Request {
-        action: format!("table `{table}` is not ready after {} s", MAX_WAIT.as_secs()),
-        code: None,
-        message: "check its status with `callgatectl table describe`".to_owned(),
-    })
+
+    async fn request_table(&self) -> Result<()> {
+        let key = |name, key_type| KeySchemaElement::builder().attribute_name(name).key_type(key_type).build();
+        let text =
+            |name| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+        let built = |error: BuildError| Error::InvalidItem(error.to_string());
+        let request = self
+            .client
+            .create_table()
+            .table_name(&self.name)
+            .billing_mode(BillingMode::PayPerRequest)
+            .attribute_definitions(text(PK).map_err(built)?)
+            .attribute_definitions(text(SK).map_err(built)?)
+            .key_schema(key(PK, KeyType::Hash).map_err(built)?)
+            .key_schema(key(SK, KeyType::Range).map_err(built)?);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            // The answer to an earlier attempt was lost, or another process creates the table.
+            Err(error) if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => {
+                Ok(())
+            }
+            Err(error) => Err(self.request_error(&format!("cannot create table `{}`", self.name), &error)),
+        }
+    }
+
+    async fn wait_until_active(&self) -> Result<()> {
+        let name = &self.name;
+        let failed = |action: String, message: &str| Error::Request { action, code: None, message: message.to_owned() };
+        let started = Instant::now();
+        while started.elapsed() < MAX_WAIT {
+            // Right after its creation, a table may not be described yet.
+            match self.description().await? {
+                Some(table) if !key_differences(&table).is_empty() => return Err(Error::WrongKeys(name.clone())),
+                Some(table) if is_active(&table) => return Ok(()),
+                Some(table) if table.table_status() == Some(&TableStatus::Deleting) => {
+                    let message = "run this command again when it is gone";
+                    return Err(failed(format!("table `{name}` is being deleted"), message));
+                }
+                _ => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        let action = format!("table `{name}` is not ready after {} s", MAX_WAIT.as_secs());
+        Err(failed(action, "run this command again, which waits once more"))
+    }
+
+    /// Sets the attribute by which items expire. Returns whether there was none. Another one is not replaced.
+    async fn set_expiry(&self) -> Result<bool> {
+        if expiry_attribute(self.expiry().await?.as_ref()).is_some() {
+            return Ok(false);
+        }
+        let specification = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true).build();
+        let specification = specification.map_err(|error| Error::InvalidItem(error.to_string()))?;
+        let request =
+            self.client.update_time_to_live().table_name(&self.name).time_to_live_specification(specification);
+        let Err(error) = request.send().await else { return Ok(true) };
+        // DynamoDB refuses to set it again, if the answer to an earlier attempt was lost.
+        match self.expiry().await {
+            Ok(expiry) if expiry_attribute(expiry.as_ref()) == Some(EXPIRES_AT) => Ok(true),
+            _ => Err(self.request_error(&format!("cannot set the expiry attribute of table `{}`", self.name), &error)),
+        }
+    }
+
+    async fn expiry(&self) -> Result<Option<TimeToLiveDescription>> {
+        let expiry = self.client.describe_time_to_live().table_name(&self.name).send().await;
+        let expiry = expiry.map_err(|error| self.request_error("cannot describe the table", &error))?;
+        Ok(expiry.time_to_live_description)
+    }
+}
+
+fn is_active(table: &TableDescription) -> bool {
+    table.table_status() == Some(&TableStatus::Active)
+}
+
+/// The attribute by which items expire, if there is one.
+fn expiry_attribute(expiry: Option<&TimeToLiveDescription>) -> Option<&str> {
+    let is_on = |status: &TimeToLiveStatus| matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling);
+    expiry.filter(|it| it.time_to_live_status().is_some_and(is_on))?.attribute_name()
 }
 
 impl Table {
@@ -84,13 +155,12 @@ impl Table {
     /// [`Error::Request`] when DynamoDB refuses the request or cannot be reached.
     pub async fn describe(&self) -> Result<Option<TableSummary>> {
         let Some(table) = self.description().await? else { return Ok(None) };
-        let expiry = self.client.describe_time_to_live().table_name(&self.name).send().await;
-        let expiry = expiry.map_err(|error| self.request_error("cannot describe the table", &error))?;
+        let expiry = self.expiry().await?;
         Ok(Some(TableSummary {
             status: table.table_status().map_or("unknown", TableStatus::as_str).to_owned(),
             items: table.item_count().unwrap_or(0),
             bytes: table.table_size_bytes().unwrap_or(0),
-            differences: differences(&table, expiry.time_to_live_description.as_ref()),
+            differences: differences(&table, expiry.as_ref()),
         }))
     }
 
@@ -117,7 +187,7 @@ impl Table {
     }
 }
 
-/// Where the keys differ from those that [`create`] sets.
+/// Where the keys differ from those that [`Table::create`] sets.
 fn key_differences(table: &TableDescription) -> Vec<String> {
     let mut differences = Vec::new();
     for (name, kind) in [(PK, KeyType::Hash), (SK, KeyType::Range)] {
@@ -142,9 +212,7 @@ fn differences(table: &TableDescription, expiry: Option<&TimeToLiveDescription>)
     if billing != Some(&BillingMode::PayPerRequest) {
         differences.push("it is not billed on demand, so DynamoDB may throttle calls".to_owned());
     }
-    let is_on = |status: &TimeToLiveStatus| matches!(status, TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling);
-    let attribute = expiry.filter(|it| it.time_to_live_status().is_some_and(is_on)).and_then(|it| it.attribute_name());
-    match attribute {
+    match expiry_attribute(expiry) {
         Some(EXPIRES_AT) => {}
         Some(other) => differences.push(format!("items expire by `{other}`, not by `{EXPIRES_AT}`")),
         None => differences.push(format!("items do not expire: set its time-to-live attribute to `{EXPIRES_AT}`")),

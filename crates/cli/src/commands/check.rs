@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 use anstyle::AnsiColor;
 use callgate_admin::time;
-use callgate_admin::wording::{conditions_text, media_text};
+use callgate_admin::wording::{conditions_text, escape, media_text};
 use callgate_core::{
     Applicability, Call, Decision, Door, Effect, EpochSeconds, EvaluatedRule, InvalidRecord, MediaSet, ParsedItem,
     Party, PartyId, Pattern, Permissions, RecordLocation, RuleKey, Status, Trace, has_expired, trace,
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
-use crate::output::{Output, print_line};
+use crate::output::{Line, Output, print_line};
 use crate::time::now;
 
 /// Decide a call as the function would, and explain the decision
@@ -26,7 +26,7 @@ Examples:
 The exit code is 0 if the call goes through, and 3 if it is refused.")]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP")]
+    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
     app: String,
     /// The caller, in any spelling; 'anonymous' for a withheld number
     #[arg(long, value_name = "PARTY", allow_hyphen_values = true)]
@@ -91,21 +91,22 @@ impl ItemState {
 impl fmt::Display for ItemState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.expired_at {
-            Some(at) => write!(f, " (expired at {}, so it counts as absent)", time::format(at)),
+            Some(at) => write!(f, " (expired at {}, so it counts as absent)", time::describe(at)),
             None if self.is_suspended => f.write_str(" (suspended)"),
             None => Ok(()),
         }
     }
 }
 
-fn text(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: EpochSeconds) -> String {
+fn text(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: EpochSeconds) -> Line {
     let mut out = String::new();
     let (word, colour) = match trace.decision.effect() {
         Effect::Allow => ("permitted", AnsiColor::Green.on_default()),
         Effect::Deny => ("refused", AnsiColor::Red.on_default()),
     };
     let media = if call.media.video { "audio and video" } else { "audio" };
-    let _ = writeln!(out, "{colour}{word}{colour:#}: {} ({})", trace.decision.reason(), because(&trace.decision));
+    let because = escape(&because(&trace.decision));
+    let _ = writeln!(out, ": {} ({because})", trace.decision.reason());
     let _ = write!(out, "  {} to {} in app {}, {media}, at {}", call.caller, call.callee, call.app, time::format(at));
     for (door, rules) in &trace.doors {
         let _ = write!(out, "\n{}{}", heading(*door, call), state(*door));
@@ -117,15 +118,15 @@ fn text(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: E
         if deciding.is_none() {
             out.push_str("\n  no rule applies");
         }
-        let width = rules.iter().map(|rule| rule.key.to_string().chars().count()).max().unwrap_or_default();
+        let width = rules.iter().map(|rule| escape(&rule.key.to_string()).chars().count()).max().unwrap_or_default();
         for rule in rules {
             let mark = if rule.decides { '>' } else { ' ' };
-            let key = rule.key.to_string();
+            let key = escape(&rule.key.to_string());
             let effect = rule.rule.map_or("?", |rule| rule.effect.as_str());
-            let _ = write!(out, "\n{mark} {key:width$}  {effect:5}  {}", why(rule, deciding));
+            let _ = write!(out, "\n{mark} {key:width$}  {effect:5}  {}", escape(&why(rule, deciding)));
         }
     }
-    out
+    Line::styled(colour, word).then(out)
 }
 
 fn heading(door: Door, call: &Call) -> String {
@@ -186,7 +187,7 @@ fn why(rule: &EvaluatedRule<'_>, deciding: Option<&EvaluatedRule<'_>>) -> String
         }
         (Applicability::Applies(_), None) => "applies, but another rule is invalid".to_owned(),
         (Applicability::DoesNotMatch, _) => "does not match".to_owned(),
-        (Applicability::Expired(at), _) => format!("expired at {}", time::format(at)),
+        (Applicability::Expired(at), _) => format!("expired at {}", time::describe(at)),
         (Applicability::OtherMedia(media), _) => format!("is for {}", media_text(media)),
         (Applicability::OutsideHours(hours), _) => format!("the call is outside {hours}"),
         (Applicability::Invalid(error), _) => format!("is invalid, so it refuses the call: {error}"),

@@ -1,4 +1,4 @@
-//! `doctor`: finds mistakes in the table, and applies the fixes that are always safe.
+//! `doctor`: finds mistakes in the table, and applies fixes that change no answer.
 
 use std::io;
 
@@ -9,16 +9,19 @@ use serde_json::json;
 
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
-use crate::output::{Output, print_line};
+use crate::output::{Line, Output, print_line};
 use crate::time::now;
 
 /// Find rules and items that have no effect or refuse calls by mistake
+///
+/// The commands that it prints as fixes, and --fix, change no answer to any call. Where a change may change answers, it
+/// prints how to look at the item or rule.
 ///
 /// Use the dial plan of the function: with another one, other rules match.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", kinds_help()))]
 pub(crate) struct Args {
-    /// Apply the fixes that are always safe: remove expired rules and parties, turn milliseconds into seconds
+    /// Remove expired rules and parties, and move rules between two parties to where allow and deny write them
     #[arg(long)]
     fix: bool,
 }
@@ -35,7 +38,7 @@ fn kinds_help() -> String {
     format!("Kinds of findings:{}", FindingKind::ALL.map(kind).concat())
 }
 
-/// Inspects the table, applies the safe fixes with --fix, and prints the findings that remain.
+/// Inspects the table, applies fixes with --fix, and prints the findings that remain.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let Report { findings, items, rules } = connection.table.inspect(now()).await?;
@@ -50,7 +53,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
             print_line(format!("{inspected}, {}", count(findings.len() as u64, "finding")))?;
         }
         Output::Json => {
-            print_line(json!({"findings": findings, "mended": fixed, "items": items, "rules": rules}))?;
+            print_line(json!({"findings": findings, "fixed": fixed, "items": items, "rules": rules}))?;
         }
     }
     Ok(if findings.is_empty() { Outcome::Done } else { Outcome::Findings })
@@ -72,14 +75,13 @@ async fn apply_fixes(connection: &Connection, findings: Vec<Finding>) -> anyhow:
 
 fn print_finding(finding: &Finding) -> io::Result<()> {
     let bold = Style::new().bold();
-    print_line(format!(
-        "{bold}{}{bold:#}\n  {}\n  {}",
-        escape(&finding.title()),
-        escape(&finding.what),
-        escape(&finding.why)
-    ))?;
+    let title = Line::styled(bold, escape(&finding.title()));
+    print_line(title.then(format!("\n  {}\n  {}", escape(&finding.what), escape(&finding.why))))?;
     if let Some(command) = &finding.command {
         print_line(format!("  fix: {}", escape(command)))?;
+    }
+    if let Some(advice) = &finding.advice {
+        print_line(format!("  look at it: {}", escape(advice)))?;
     }
     Ok(())
 }

@@ -1,24 +1,24 @@
 //! `export`: writes the rules of the table as a file.
 
-use std::io::{self, BufWriter};
-
 use callgate_admin::Error;
 use callgate_admin::rule_file::{Format, Writer};
 
 use crate::args::FormatArg;
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
-use crate::output::{Output, print_error, print_note};
+use crate::output::{Output, file_output, print_error, print_note};
+use crate::time::now;
 
 /// Write the rules of the table to standard output, as import reads them
 ///
 /// The rules are sorted by app, caller and callee. The status and notes of apps and parties are not rules, so they are
-/// not exported.
+/// not exported. The exit code is 1 if the file does not decide every call as the table does: suspended apps and
+/// parties, and rules that import would refuse, read differently or store in another place, are listed on standard error.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  callgatectl export > rules.csv\n  callgatectl export --app shop --format ndjson")]
 pub(crate) struct Args {
     /// Export only this app; can be repeated
-    #[arg(long, value_name = "APP")]
+    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
     app: Vec<String>,
     /// The format of the file; without it, CSV, or NDJSON with --output json
     #[arg(long, value_enum, value_name = "FORMAT")]
@@ -32,7 +32,6 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
     let apps = args.app.iter().map(|app| table.parse_app(app)).collect::<Result<Vec<_>, Error>>()?;
-    let export = table.export(&apps, args.segments).await?;
     let format = args.format.map_or(
         match output {
             Output::Text => Format::Csv,
@@ -40,7 +39,8 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         },
         Into::into,
     );
-    let mut writer = Writer::new(format, BufWriter::new(io::stdout().lock()))?;
+    let export = table.export(&apps, format, args.segments, now()).await?;
+    let mut writer = Writer::new(format, file_output())?;
     export.for_each(|rule| anyhow::Ok(writer.write(&rule)?))?;
     writer.finish()?;
     let left_out = export.left_out();
@@ -50,6 +50,6 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     for item in left_out {
         print_note(format!("left out: {item}"));
     }
-    print_error(format!("{} left out of the export; `callgatectl doctor` shows how to fix them", left_out.len()));
+    print_error(format!("{} left out of the export, so an import of it decides calls differently", left_out.len()));
     Ok(Outcome::Failed)
 }

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use callgate_admin::import::{Applied, ApplyError, Difference, DifferenceCounts, Import, ImportControl, Problems};
+use anyhow::{Context as _, anyhow, bail};
+use callgate_admin::import::{
+    Applied, ApplyError, Difference, DifferenceCounts, Import, ImportControl, OtherRules, Problems, UnconfirmedRule,
+};
 use callgate_admin::wording::count;
-use callgate_admin::{Error, RuleRow};
+use callgate_admin::{Author, Error, RuleRow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -19,6 +21,7 @@ use crate::exit::Outcome;
 use crate::interrupts::Interrupts;
 use crate::output::{Output, print_error, print_line, print_note};
 use crate::prompt::confirm;
+use crate::time::now;
 
 /// How often the progress bar is updated.
 const REFRESH: Duration = Duration::from_millis(200);
@@ -27,6 +30,7 @@ const REFRESH: Duration = Duration::from_millis(200);
 ///
 /// The columns are app, from, to, effect, media, hours, expires_at and note, in any order. The last four are optional.
 /// The whole file is checked before anything is written. Rules that are not in the file stay, unless --replace is given.
+/// At every moment, also if the import fails or is ended, a call is permitted only if the rules before or after it do.
 #[derive(Debug, Clone, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "this comment is the help text")]
 #[command(after_help = "\
@@ -57,13 +61,17 @@ pub(crate) struct Args {
     /// The number of simultaneous requests
     #[arg(long, default_value_t = 16, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
+    /// How long the function keeps an app's rules; the import waits so long before it permits more
+    #[arg(long, env = "APP_CACHE_SECONDS", default_value = "5", value_name = "SECONDS", hide_env_values = true)]
+    #[arg(value_parser = app_cache)]
+    app_cache_seconds: Duration,
 }
 
 /// Checks the whole file, then writes it.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let Connection { table, output, .. } = &connection;
-    let mut import = match Import::check(table, args.open()?, args.format.map(Into::into)).await? {
+    let mut import = match Import::check(table, args.open()?, args.format.map(Into::into), now()).await? {
         Ok(import) => import,
         Err(problems) => return refuse(&problems, *output),
     };
@@ -71,16 +79,102 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         print_note(format!("notice: {warning}"));
     }
     table.check_keys().await?;
-    if args.replace {
-        import.replace().await?;
+    let author = connection.author().await;
+    let mut total = Applied::default();
+    let mut noted = 0;
+    loop {
+        import.plan(args.replace, &author).await?;
+        for notice in import.notices().get(noted..).unwrap_or_default() {
+            print_note(format!("notice: {notice}"));
+        }
+        noted = import.notices().len();
+        if args.dry_run {
+            return print_difference(&import, *output);
+        }
+        if import.counts().removed > 0 && !args.yes {
+            confirm_removal(&import)?;
+        }
+        let result = apply(&import, args, *output).await?;
+        let applied = result.as_ref().map_or_else(|error| error.applied, |applied| *applied);
+        total.written += applied.written;
+        total.removed += applied.removed;
+        match result {
+            Ok(_) => break,
+            Err(error) if error.changed.is_empty() => return Err(report(error)),
+            Err(ApplyError { changed, total, .. }) => {
+                let done = applied.written + applied.removed;
+                print_note(format!("{done} of {total} rules are written or removed"));
+                let text = format!("{} changed meanwhile and were not removed:", count(changed.len() as u64, "rule"));
+                print_note(text);
+                for rule in &changed {
+                    print_note(removal_text(rule));
+                }
+                if args.yes || !io::stdin().is_terminal() {
+                    bail!("the import is not complete; run the same command again, and check these rules");
+                }
+            }
+        }
     }
-    if args.dry_run {
-        return print_difference(&mut import, *output).await;
+    finish(&mut import, args, &author, total, *output).await
+}
+
+/// Prints the result. After --replace, compares the table with the file again.
+async fn finish(
+    import: &mut Import,
+    args: &Args,
+    author: &Author,
+    applied: Applied,
+    output: Output,
+) -> anyhow::Result<Outcome> {
+    let Applied { written, removed } = applied;
+    let unchanged = import.counts().unchanged;
+    let OtherRules { others, missing, counts } =
+        if args.replace { import.look_again(author).await? } else { OtherRules::default() };
+    match output {
+        Output::Text => {
+            let removed = if removed > 0 { format!(", {removed} removed") } else { String::new() };
+            let unchanged = if unchanged > 0 { format!(", {unchanged} unchanged") } else { String::new() };
+            print_line(format!("imported: {} written{removed}{unchanged}", count(written, "rule")))?;
+        }
+        Output::Json => print_line(json!({
+            "result": "imported", "written": written, "removed": removed, "unchanged": unchanged,
+            "others": others, "missing": missing,
+        }))?,
     }
-    if import.removed_count() > 0 && !args.yes {
-        confirm_removal(&import)?;
+    if counts.removed + counts.written() == 0 {
+        return Ok(Outcome::Done);
     }
-    apply(import, args.concurrency, &connection).await
+    for (rules, all, text) in [
+        (&others, counts.removed, "of these apps not in the file"),
+        (&missing, counts.written(), "of the file missing or changed"),
+    ] {
+        if all > 0 {
+            print_note(format!("{} {text}:", count(all, "rule")));
+            for rule in rules {
+                print_note(format!("  {}", rule.text()));
+            }
+        }
+        let more = all.saturating_sub(rules.len() as u64);
+        if more > 0 {
+            print_note(format!("  ... and {more} more"));
+        }
+    }
+    let others = count(counts.removed, "other rule");
+    print_error(format!(
+        "another writer changed these apps during the import: {others} {} there, and {} of the file {} not; see with \
+         `show` who wrote them, then import the file that is right once more",
+        if counts.removed == 1 { "is" } else { "are" },
+        count(counts.written(), "rule"),
+        if counts.written() == 1 { "is" } else { "are" },
+    ));
+    Ok(Outcome::Failed)
+}
+
+/// The time in `APP_CACHE_SECONDS`. An empty value counts as not given, as for the function.
+fn app_cache(text: &str) -> Result<Duration, String> {
+    let text = if text.trim().is_empty() { "5" } else { text.trim() };
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= 3_600);
+    seconds.map(Duration::from_secs).ok_or_else(|| format!("`{text}` is not a whole number of seconds up to 3600"))
 }
 
 impl Args {
@@ -113,8 +207,8 @@ fn refuse(problems: &Problems, output: Output) -> anyhow::Result<Outcome> {
 }
 
 /// Prints what the import would change.
-async fn print_difference(import: &mut Import, output: Output) -> anyhow::Result<Outcome> {
-    let counts = import.difference(|difference| -> anyhow::Result<()> {
+fn print_difference(import: &Import, output: Output) -> anyhow::Result<Outcome> {
+    import.for_each_difference(|difference| -> anyhow::Result<()> {
         match output {
             Output::Text => print_line(difference_text(&difference))?,
             Output::Json => {
@@ -127,8 +221,8 @@ async fn print_difference(import: &mut Import, output: Output) -> anyhow::Result
             }
         }
         Ok(())
-    });
-    let DifferenceCounts { added, changed, removed, unchanged } = counts.await?;
+    })?;
+    let DifferenceCounts { added, changed, removed, unchanged } = import.counts();
     match output {
         Output::Text => print_line(format!(
             "{} would be added, {changed} changed, {removed} removed; {unchanged} stay as they are",
@@ -155,11 +249,13 @@ fn removal_text(rule: &RuleRow) -> String {
 
 /// Prints the rules to remove, and asks. Without a terminal, only --yes confirms.
 fn confirm_removal(import: &Import) -> anyhow::Result<()> {
-    import.for_each_removed(|rule| {
-        print_note(removal_text(&rule));
+    import.for_each_difference(|difference| {
+        if matches!(difference, Difference::Removed(_)) {
+            print_note(difference_text(&difference));
+        }
         anyhow::Ok(())
     })?;
-    let removed = count(import.removed_count(), "rule");
+    let removed = count(import.counts().removed, "rule");
     if !io::stdin().is_terminal() {
         bail!("{removed} would be removed; nothing was written; confirm with --yes");
     }
@@ -169,15 +265,20 @@ fn confirm_removal(import: &Import) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes the import, with a progress bar, until it is done or interrupted.
-async fn apply(import: Import, concurrency: u16, connection: &Connection) -> anyhow::Result<Outcome> {
+/// Writes the import, with a progress bar, until it is done, fails or is interrupted.
+async fn apply(import: &Import, args: &Args, output: Output) -> anyhow::Result<Result<Applied, ApplyError>> {
     // From here on, an interrupted import prints how many rules are written.
     let mut interrupts = Interrupts::listen()?;
-    let bar = progress_bar(import.rule_count() + import.removed_count(), connection.output)?;
-    let author = connection.author().await;
+    let bar = progress_bar(import.counts().written() + import.counts().removed, output)?;
     let control = ImportControl::default();
+    let announce = |time: Duration| {
+        let seconds = count(time.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX), "second");
+        bar.suspend(|| {
+            print_note(format!("waiting {seconds}, until no function uses the app's earlier rules any more"));
+        });
+    };
     let result = {
-        let mut applying = pin!(import.apply(&author, concurrency, &control));
+        let mut applying = pin!(import.apply(args.concurrency, args.app_cache_seconds, &control, announce));
         let mut refresh = tokio::time::interval(REFRESH);
         loop {
             tokio::select! {
@@ -188,27 +289,26 @@ async fn apply(import: Import, concurrency: u16, connection: &Connection) -> any
         }
     };
     bar.finish_and_clear();
-    let Applied { written, removed } = match result {
-        Ok(applied) => applied,
-        Err(ApplyError { done, total, error }) => {
-            let progress = format!(
-                "{done} of {total} rules are written; run the same command again, which writes all of them anew"
-            );
-            if matches!(error, Error::Stopped(_)) {
-                bail!("interrupted: {progress}");
-            }
-            print_note(progress);
-            return Err(error.into());
-        }
-    };
-    match connection.output {
-        Output::Text => {
-            let removed = if removed > 0 { format!(", {removed} removed") } else { String::new() };
-            print_line(format!("imported: {} written{removed}", count(written, "rule")))?;
-        }
-        Output::Json => print_line(json!({"result": "imported", "written": written, "removed": removed}))?,
+    Ok(result)
+}
+
+/// Prints how far an import came. Returns why it ended.
+fn report(error: ApplyError) -> anyhow::Error {
+    let ApplyError { applied: Applied { written, removed }, total, unconfirmed, changed: _, error } = error;
+    let done = written + removed;
+    let progress = format!("{done} of {total} rules are written; run the same command again, which writes the others");
+    if matches!(error, Error::Stopped(_)) {
+        return anyhow!("interrupted: {progress}");
     }
-    Ok(Outcome::Done)
+    print_note(progress);
+    let Some(unconfirmed) = unconfirmed else { return error.into() };
+    let UnconfirmedRule { line, rule, is_cause } = *unconfirmed;
+    let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+    if is_cause {
+        return anyhow::Error::from(error).context(format!("{line}{} cannot be written", rule.text()));
+    }
+    print_note(format!("the first rule that is not confirmed: {line}{}", rule.text()));
+    error.into()
 }
 
 fn progress_bar(total: u64, output: Output) -> anyhow::Result<ProgressBar> {

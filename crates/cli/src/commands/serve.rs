@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// Keep the embedded store in this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     data: Option<PathBuf>,
     /// The address of the embedded store, for commands that manage its permissions
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]

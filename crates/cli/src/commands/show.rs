@@ -72,9 +72,9 @@ fn expiry(expires_at: Option<EpochSeconds>) -> String {
     match expires_at {
         None => String::new(),
         Some(at) if has_expired(Some(at), now()) => {
-            format!(", expired at {}, so it counts as absent", time::format(at))
+            format!(", expired at {}, so it counts as absent", time::describe(at))
         }
-        Some(at) => format!(", until {}", time::format(at)),
+        Some(at) => format!(", until {}", time::describe(at)),
     }
 }
 

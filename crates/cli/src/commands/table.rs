@@ -1,6 +1,7 @@
 //! `table`: creates and describes the permission table.
 
 use callgate_admin::table::TableSummary;
+use callgate_admin::wording::escape;
 use clap::Subcommand;
 use serde_json::json;
 
@@ -42,10 +43,10 @@ fn print(connection: &Connection, result: &str, summary: &TableSummary) -> anyho
     let name = connection.table.name();
     match connection.output {
         Output::Text => {
-            print_line(format!("table {name}: {result}, {status}"))?;
+            print_line(format!("table {name}: {result}, {}", escape(status)))?;
             print_line(format!("  about {items} items, {bytes} bytes"))?;
             for difference in differences {
-                print_line(format!("  differs: {difference}"))?;
+                print_line(format!("  differs: {}", escape(difference)))?;
             }
             if differences.is_empty() {
                 print_line("  keys, billing and expiry are as they should be")?;

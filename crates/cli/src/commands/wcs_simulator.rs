@@ -6,11 +6,12 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use callgate::authentication::Secret;
 use callgate::config::is_http_url;
+use callgate_admin::wording::escape;
 use serde_json::json;
 
 use crate::connection::GlobalArgs;
 use crate::exit::{Outcome, usage};
-use crate::output::{Output, print_line};
+use crate::output::{Line, Output, print_line};
 use crate::wcs::{CallOutcome, ConnectSource, Wcs};
 
 /// Play WCS against a hook, and show what the SIP side would get
@@ -30,25 +31,25 @@ pub(crate) struct Args {
     /// The app URL, as in `add app NAME APPKEY "URL"`
     url: String,
     /// The app's key
-    #[arg(long, default_value = "defaultApp", value_name = "KEY")]
+    #[arg(long, default_value = "defaultApp", value_name = "KEY", allow_hyphen_values = true)]
     app: String,
     /// A call to play; by default, the call in WCS's documentation and a call that the samples refuse
-    #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"])]
+    #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"], allow_hyphen_values = true)]
     call: Vec<String>,
     /// A call that must ring
-    #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"])]
+    #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"], allow_hyphen_values = true)]
     permitted: Vec<String>,
     /// A call that must not ring
-    #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"])]
+    #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"], allow_hyphen_values = true)]
     refused: Vec<String>,
     /// The calls have video too
     #[arg(long)]
     video: bool,
     /// The rest_hook_secret_key; if there are two, separated by a comma, the first one signs
-    #[arg(long, env = "WCS_HOOK_SECRET", hide_env_values = true, value_name = "KEY")]
+    #[arg(long, env = "WCS_HOOK_SECRET", hide_env_values = true, value_name = "KEY", allow_hyphen_values = true)]
     secret: Option<String>,
     /// The answer of your own backend to connect; connect is not sent to the URL
-    #[arg(long, value_name = "FILE", conflicts_with = "no_connect")]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_connect", allow_hyphen_values = true)]
     connect_answer: Option<PathBuf>,
     /// Leave connect out, as if it were not among the app's REST methods, so that WCS uses its defaults
     #[arg(long)]
@@ -109,7 +110,7 @@ pub(crate) fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let wcs = args.wcs();
     let (origin, config) = wcs.connect(&args.connect_source())?;
     if global.output == Output::Text {
-        print_line(format!("connect: {origin}, OnCallEvent restOnError={}", config.on_error))?;
+        print_line(format!("connect: {origin}, OnCallEvent restOnError={}", escape(&config.on_error)))?;
     }
     let mut result = Outcome::Done;
     let mut played = Vec::new();
@@ -127,7 +128,8 @@ pub(crate) fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
                     Some(true) => ", and must ring",
                     _ => ", and must not",
                 };
-                print_line(format!("{caller} to {callee}: {style}{outcome}{expected}{style:#}"))?;
+                let outcome = escape(&format!("{outcome}{expected}"));
+                print_line(Line::from(format!("{caller} to {callee}: ")).then(Line::styled(style, outcome)))?;
             }
             Output::Json => played.push(json!({
                 "caller": caller, "callee": callee, "outcome": outcome.as_str(), "why": outcome.to_string(),

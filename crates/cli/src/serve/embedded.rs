@@ -8,7 +8,10 @@ use anyhow::Context as _;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
 use callgate::store::client::{self, Connection};
-use callgate_admin::table;
+use callgate_admin::Table;
+use callgate_core::DialPlan;
+use dynoxide::Database;
+use dynoxide::actions::list_tables::ListTablesRequest;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -36,29 +39,16 @@ impl EmbeddedStore {
         deadline: Duration,
         stop: watch::Receiver<()>,
     ) -> anyhow::Result<Self> {
-        let database = match data {
-            None => dynoxide::Database::memory(),
-            Some(path) => dynoxide::Database::new(path.to_str().context("the path of --data is not UTF-8")?),
+        let (database, is_new) = match data {
+            None => (sample_database(deadline).await?, true),
+            Some(path) => {
+                open(path, deadline).await.with_context(|| format!("cannot keep the store in `{}`", path.display()))?
+            }
         };
-        let place = data.map_or_else(|| "memory".to_owned(), |path| format!("`{}`", path.display()));
-        let database = database.with_context(|| format!("cannot keep the store in {place}"))?;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let endpoint = format!("http://{}", listener.local_addr()?);
-        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database.clone(), stopped(stop)));
-        let connection = Connection {
-            region: "local".to_owned(),
-            credentials: Credentials::new("local", "local", None, None, "callgatectl serve"),
-            endpoint_url: Some(endpoint.clone()),
-            use_fips: false,
-            use_dual_stack: false,
-        };
-        let client = client::connect(connection, deadline);
-        let is_new = client.list_tables().send().await?.table_names().is_empty();
-        if is_new {
-            table::create(&client, TABLE).await?;
-            samples::write(&database)?;
-        }
-        Ok(Self { client, endpoint, server, data: data.map(Path::to_owned), is_new })
+        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, stopped(stop)));
+        Ok(Self { client: connect(&endpoint, deadline), endpoint, server, data: data.map(Path::to_owned), is_new })
     }
 
     /// The permissions in the store, in words.
@@ -70,4 +60,48 @@ impl EmbeddedStore {
         };
         format!("{place}; app `{}`:\n    {}", samples::APP, samples::TEXT)
     }
+}
+
+/// Opens the store in a file. Returns whether it is new. A new one is filled in one transaction, so that one that
+/// is cut off is still new.
+async fn open(path: &Path, deadline: Duration) -> anyhow::Result<(Database, bool)> {
+    let database = Database::new(path.to_str().context("the path of --data is not UTF-8")?)?;
+    if !database.list_tables(ListTablesRequest::default())?.table_names.is_empty() {
+        return Ok((database, false));
+    }
+    let samples = sample_database(deadline).await?;
+    let copy = std::env::temp_dir().join(format!("callgatectl-{}.db", std::process::id()));
+    let copy_name = copy.to_str().context("the path of the temporary folder is not UTF-8")?;
+    // A process with the same number may have been killed here.
+    let _ = std::fs::remove_file(&copy);
+    let filled = samples.vacuum_into(copy_name).and_then(|()| database.restore_from(copy_name));
+    let _ = std::fs::remove_file(&copy);
+    filled?;
+    Ok((database, true))
+}
+
+/// A database in memory with the table and the samples.
+async fn sample_database(deadline: Duration) -> anyhow::Result<Database> {
+    let database = Database::memory()?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    let (stop, stop_receiver) = watch::channel(());
+    let server = dynoxide::server::serve_with_shutdown(listener, database.clone(), stopped(stop_receiver));
+    let server = tokio::spawn(server);
+    Table::new(connect(&endpoint, deadline), TABLE, DialPlan::default(), Some(&endpoint)).create().await?;
+    samples::write(&database)?;
+    drop(stop);
+    server.await?.map_err(anyhow::Error::msg)?;
+    Ok(database)
+}
+
+fn connect(endpoint: &str, deadline: Duration) -> Client {
+    let connection = Connection {
+        region: "local".to_owned(),
+        credentials: Credentials::new("local", "local", None, None, "callgatectl serve"),
+        endpoint_url: Some(endpoint.to_owned()),
+        use_fips: false,
+        use_dual_stack: false,
+    };
+    client::connect(connection, deadline)
 }

@@ -5,16 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::proxy::{Proxy, Treatment};
-use crate::support::{Run, TABLE, TestServer, split_words};
+use crate::proxy::{Treatment, start_proxy};
+use crate::support::{Run, TABLE, TestServer, split_words, tool_at};
 use crate::terminal::on_terminal;
 
 /// Starts a proxy that puts an item into the table just before the first write arrives.
-fn put_before_first_write(server: &TestServer, item: Value) -> Proxy {
-    let (writes, other) = (AtomicUsize::new(0), server.handle());
-    Proxy::start(server, move |operation, _| {
-        let is_write = matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem");
-        if is_write && writes.fetch_add(1, Ordering::SeqCst) == 0 {
+fn put_before_first_write(server: &TestServer, item: Value) -> String {
+    let (writes, other) = (Arc::new(AtomicUsize::new(0)), server.handle());
+    start_proxy(server.address, move |request| {
+        if request.is_write() && writes.fetch_add(1, Ordering::SeqCst) == 0 {
             other.request("PutItem", &json!({"TableName": TABLE, "Item": item}));
         }
         Treatment::Forward
@@ -22,23 +21,22 @@ fn put_before_first_write(server: &TestServer, item: Value) -> Proxy {
 }
 
 /// Starts a proxy that treats the first write so, and counts the writes.
-fn treat_first_write(server: &TestServer, treatment: Treatment) -> (Proxy, Arc<AtomicUsize>) {
+fn treat_first_write(server: &TestServer, treatment: fn() -> Treatment) -> (String, Arc<AtomicUsize>) {
     let writes = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&writes);
-    let proxy = Proxy::start(server, move |operation, _| {
-        let is_write = matches!(operation, "PutItem" | "UpdateItem" | "DeleteItem");
-        if is_write && count.fetch_add(1, Ordering::SeqCst) == 0 { treatment } else { Treatment::Forward }
+    let url = start_proxy(server.address, move |request| {
+        if request.is_write() && count.fetch_add(1, Ordering::SeqCst) == 0 { treatment() } else { Treatment::Forward }
     });
-    (proxy, writes)
+    (url, writes)
 }
 
-fn run(proxy: &Proxy, arguments: &str) -> Run {
-    Run::of(proxy.tool().args(split_words(arguments)))
+fn run(url: &str, arguments: &str) -> Run {
+    Run::of(tool_at(url).args(split_words(arguments)))
 }
 
 /// The places of a rule: the item with a rule of this effect at a place, and the arguments that name the rule.
 fn places(effect: &str) -> [(Value, &'static str); 4] {
-    let rule = json!({"effect": {"S": effect}, "updated_by": {"S": "somebody"}});
+    let rule = json!({"effect": {"S": effect}, "updated_by": {"S": "another operator"}});
     let list = |pattern: &str| json!({"M": {pattern: {"M": rule}}});
     let mut pair = json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#a"}});
     pair.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
@@ -100,7 +98,7 @@ fn on_a_terminal_a_change_is_confirmed_again() {
             server.put(&before);
             let proxy = put_before_first_write(&server, theirs.clone());
             let arguments = split_words(&format!("revoke {parties}"));
-            let (code, shown) = on_terminal(proxy.tool().args(arguments).env("NO_COLOR", "1"), answers);
+            let (code, shown) = on_terminal(tool_at(&proxy).args(arguments).env("NO_COLOR", "1"), answers);
             assert_eq!(code, Some(i32::from(!is_revoked)), "{shown}");
             assert!(shown.contains("another writer changed this rule meanwhile\r\nrevoke allow"), "{shown}");
             assert_eq!(server.stored() == [theirs.clone()], !is_revoked, "{shown}");
@@ -121,7 +119,8 @@ fn another_rule_of_the_same_list_is_no_reason_to_ask() {
 
 #[test]
 fn a_command_whose_request_or_answer_got_lost_reports_what_it_did() {
-    for treatment in [Treatment::LoseAnswer, Treatment::LoseRequest] {
+    let lost: [fn() -> Treatment; 2] = [|| Treatment::LoseAnswer, || Treatment::LoseRequest];
+    for treatment in lost {
         for (_, parties) in places("allow") {
             let server = TestServer::with_table();
             for (command, result) in
@@ -144,7 +143,7 @@ fn a_refused_write_is_not_reported_as_done() {
         let server = TestServer::with_table();
         server.put(&before);
         for command in ["deny", "revoke"] {
-            let (proxy, _) = treat_first_write(&server, Treatment::Refuse("AccessDeniedException"));
+            let (proxy, _) = treat_first_write(&server, || Treatment::refuse("AccessDeniedException"));
             run(&proxy, &format!("{command} {parties} --yes")).exits_with(1).prints("AccessDeniedException");
         }
         assert_eq!(server.stored(), [before], "{parties}");

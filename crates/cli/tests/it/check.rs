@@ -65,20 +65,20 @@ fn suspended_and_expired_parties_are_marked_at_their_door() {
     let server = TestServer::with_table();
     server.run("allow --app shop --from '*' --to '*'").succeeds();
     server.run("suspend --app shop a").succeeds();
-    let party = json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "status": {"S": "suspended"}, "expires_at": {"N": "1000"},
+    let party = json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "status": {"S": "suspended"}, "expires_at": {"N": "1000000000"},
         "incoming": {"M": {"*": {"M": {"effect": {"S": "deny"}}}}}});
     server.put(&party);
     let run = server.run("check --app shop --from a --to b").exits_with(3).prints("refused: caller_suspended");
     let run = run
         .prints("\ndoor app: who may call anyone in app shop\n")
         .prints("\ndoor caller: whom a may call (suspended)\n");
-    run.prints("\ndoor callee: who may call b (expired at 1970-01-01T00:16:40Z, so it counts as absent)\n  no rules");
+    run.prints("\ndoor callee: who may call b (expired at 2001-09-09T01:46:40Z, so it counts as absent)\n  no rules");
     let json = server.json("check --app shop --from a --to b");
     let doors: Vec<_> =
         json["doors"].as_array().unwrap().iter().map(|it| (&it["suspended"], &it["expired_at"])).collect();
     let (no, none) = (json!(false), json!(null));
-    assert_eq!(doors, [(&no, &none), (&json!(true), &none), (&no, &json!("1970-01-01T00:16:40Z"))]);
-    server.run("check --app shop --from a --to b --at 1970-01-01T00:16:00Z").exits_with(3).prints("callee_suspended");
+    assert_eq!(doors, [(&no, &none), (&json!(true), &none), (&no, &json!("2001-09-09T01:46:40Z"))]);
+    server.run("check --app shop --from a --to b --at 2001-09-09T01:46:00Z").exits_with(3).prints("callee_suspended");
     server.run("suspend --app shop").succeeds();
     server
         .run("check --app shop --from x --to y")

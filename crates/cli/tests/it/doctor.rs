@@ -2,9 +2,13 @@
 
 use std::time::SystemTime;
 
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use callgate_admin::{Author, Table};
+use callgate_core::DialPlan;
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, csv};
+use crate::support::{TABLE, TestServer, csv};
 
 /// Runs `doctor` and returns its findings as `kind: where`.
 fn findings(server: &TestServer, arguments: &str) -> Vec<String> {
@@ -99,15 +103,15 @@ fn expired_rules_and_milliseconds_are_found_and_fixed() {
     server.put(&party(
         "PPP001",
         &json!({
-            "+1*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "1000"}}},
-            "+2*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "4102444800000"}}},
+            "+1*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "1000000000"}}},
+            "+2*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "4102358400000"}}},
             "+3*": {"M": {"effect": {"S": "allow"}, "hours": {"L": []}}},
             "+4*": {"M": {"effect": {"S": "allow"}}},
         }),
     ));
-    server.put(&pair_rule("a", "PPP002", &json!({"expires_at": {"N": "1000"}})));
-    server.put(&pair_rule("b", "PPP002", &json!({"expires_at": {"N": "4102444800000"}})));
-    server.put(&json!({"pk": {"S": "PARTY#shop#PPP003"}, "sk": {"S": "PARTY"}, "expires_at": {"N": "1000"}}));
+    server.put(&pair_rule("a", "PPP002", &json!({"expires_at": {"N": "1000000000"}})));
+    server.put(&pair_rule("b", "PPP002", &json!({"expires_at": {"N": "4102358400000"}})));
+    server.put(&json!({"pk": {"S": "PARTY#shop#PPP003"}, "sk": {"S": "PARTY"}, "expires_at": {"N": "1000000000"}}));
     let all = [
         "expired: party `PPP003` of app `shop`",
         "expired: rule from `+1*` to `PPP001` of app `shop`",
@@ -117,12 +121,40 @@ fn expired_rules_and_milliseconds_are_found_and_fixed() {
         "milliseconds: rule from `b` to `PPP002` of app `shop`",
     ];
     assert_eq!(findings(&server, ""), all);
-    server.run("doctor --fix").exits_with(4).prints("fixed: expired").prints("fixed: milliseconds").prints("1 finding");
-    assert_eq!(findings(&server, ""), [all[3]]);
+    server.run("doctor").exits_with(4).prints("it looks like milliseconds; in seconds that is 4102358400");
+    // A rule in milliseconds never expires. In seconds it would, so calls would be decided differently.
+    let run = server.run("doctor --fix").exits_with(4).prints("fixed: expired").prints("3 findings");
+    run.does_not_print("fixed: milliseconds");
+    assert_eq!(findings(&server, ""), [all[2], all[3], all[5]]);
     let rules = server.run("export").exits_with(1).stdout;
-    assert!(rules.contains("shop,+2*,PPP001,allow,,,2100-01-01T00:00:00Z,"), "{rules}");
-    assert!(rules.contains("shop,+4*,PPP001,allow") && rules.contains("shop,b,PPP002,allow,,,2100"), "{rules}");
+    assert!(rules.contains("shop,+4*,PPP001,allow"), "{rules}");
+    assert!(!rules.contains("+2*") && !rules.contains("PPP002"), "{rules}");
     assert_eq!(server.items().len(), 2);
+}
+
+#[test]
+fn an_expiry_that_is_no_time_is_neither_removed_nor_changed() {
+    let server = TestServer::with_table();
+    let deny = |at: i64| json!({"M": {"effect": {"S": "deny"}, "expires_at": {"N": at.to_string()}}});
+    server.put(&party(
+        "PPP001",
+        &json!({"+1*": deny(1_000), "+2*": deny(20_991_231), "+3*": deny(253_402_128_000), "+4*": deny(4_102_444_800),
+            "+5*": deny(i64::MAX), "+6*": deny(i64::MIN)}),
+    ));
+    server.put(
+        &json!({"pk": {"S": "PARTY#shop#PPP002"}, "sk": {"S": "PARTY"}, "expires_at": {"N": i64::MIN.to_string()},
+        "incoming": {"M": {"*": {"M": {"effect": {"S": "allow"}, "hours": {"L": [{"S": "Mon 09:00-18:00 UTC"}]}}}}}}),
+    );
+    server.put(&pair_rule("a", "b", &json!({"expires_at": {"N": "20240101"}})));
+    let before = server.items();
+    server
+        .run("doctor")
+        .exits_with(4)
+        .does_not_print("fix:")
+        .prints("a date is written `2099-12-31`")
+        .prints("8 findings");
+    server.run("doctor --fix").exits_with(4).does_not_print("fixed").prints("8 findings");
+    assert_eq!(server.items(), before);
 }
 
 #[test]
@@ -155,7 +187,7 @@ fn rules_without_effect_are_found() {
             "suspended: party `PPP002` of app `shop`",
             "shadowed: rule from `+7*` to `PPP001` of app `shop`",
             "contradicted: rule from `+8815551` to `PPP005` of app `shop`",
-            "misplaced: rule from `a` to `PPP003` of app `shop`",
+            "misplaced: rule from `a` to `PPP003` of app `shop`, door `callee`",
         ]
     );
 }
@@ -177,18 +209,18 @@ fn large_items_and_short_prefixes_are_found() {
 #[test]
 fn a_fix_repeats_the_whole_rule() {
     let server = TestServer::with_table();
-    let rule = json!({"effect": {"S": "allow"}, "media": {"SS": ["audio"]}, "expires_at": {"N": "4102444800"}, "note": {"S": "it's"},
+    let rule = json!({"effect": {"S": "allow"}, "media": {"SS": ["audio"]}, "expires_at": {"N": "4102358400"}, "note": {"S": "it's"},
         "hours": {"L": [{"S": "Mon-Fri 09:00-18:00 Europe/Moscow"}, {"S": "Sat 10:00-14:00 UTC"}]}});
     server.put(&party("PPP001", &json!({"+7 495*": {"M": rule}, "tel:+7*": {"M": {"effect": {"S": "deny"}}}})));
     let command = "callgatectl allow --app shop --from '+7 495*' --to PPP001 --media audio --hours 'Mon-Fri 09:00-18:00 Europe/Moscow' \
-                --hours 'Sat 10:00-14:00 UTC' --until 2100-01-01T00:00:00Z --note 'it'\\''s'";
+                --hours 'Sat 10:00-14:00 UTC' --until 2099-12-31T00:00:00Z --note 'it'\\''s'";
     let run = server
         .run("doctor")
         .exits_with(4)
         .prints("`+7 495*` is not in canonical form: under this dial plan it would be stored as `+7495*`");
     run.prints(&format!("revoke --exactly --app shop --from '+7 495*' --to PPP001 && {command}\n"))
         .prints("`tel:+7*` starts with a scheme, which ids do not keep")
-        .prints("revoke --exactly --app shop --from 'tel:+7*' --to PPP001, then write it again with a valid caller\n");
+        .prints("fix: callgatectl revoke --exactly --app shop --from 'tel:+7*' --to PPP001\n");
     server.put(&json!({"pk": {"S": "x"}, "sk": {"S": "y"}}));
     server
         .run("doctor")
@@ -199,15 +231,145 @@ fn a_fix_repeats_the_whole_rule() {
 #[test]
 fn a_fix_stores_its_author() {
     let server = TestServer::with_table();
-    let late = json!({"expires_at": {"N": "4102444800000"}, "updated_by": {"S": "another operator"}, "updated_at": {"N": "1"}});
-    server.put(&pair_rule("a", "b", &late));
-    server.put(&party("c", &json!({"*": {"M": {"effect": {"S": "allow"}, "expires_at": {"N": "4102444800000"}}}})));
+    let rule = json!({"effect": {"S": "allow"}, "note": {"S": "x"}, "expires_at": {"N": "4102358400"}, "updated_by": {"S": "another operator"}, "updated_at": {"N": "1"}});
+    server.put(&party("c", &json!({"a": {"M": rule}})));
     server.run("doctor").exits_with(4).prints("fix: callgatectl doctor --fix");
-    server.run("doctor --fix").succeeds();
-    for shown in [server.json("show --app shop b"), server.json("show --app shop c")] {
-        let rule = &shown["incoming"][0];
-        assert_eq!(rule["expires_at"], "2100-01-01T00:00:00Z");
-        assert!(rule["updated_by"] != "another operator" && rule["updated_by"].is_string(), "{rule}");
-        assert!(rule["updated_at"].as_str().unwrap().starts_with("20"), "{rule}");
+    server.run("doctor --fix").succeeds().prints("fixed: misplaced: rule from `a` to `c` of app `shop`, door `callee`");
+    let shown = server.json("show --app shop c");
+    let rule = &shown["incoming"][0];
+    assert_eq!((&rule["expires_at"], &rule["note"]), (&json!("2099-12-31T00:00:00Z"), &json!("x")));
+    assert!(rule["updated_by"] != "another operator" && rule["updated_by"].is_string(), "{rule}");
+    assert!(rule["updated_at"].as_str().unwrap().starts_with("20"), "{rule}");
+    assert_eq!(server.items().iter().filter(|item| item["sk"]["S"] == "CALLER#a").count(), 1);
+    server.run("doctor").succeeds();
+}
+
+#[test]
+fn a_rule_is_only_moved_where_every_call_is_decided_the_same() {
+    let server = TestServer::with_table();
+    let allow = json!({"M": {"effect": {"S": "allow"}}});
+    // A pair item would also replace the rule at the door of the caller.
+    server.put(&json!({"pk": {"S": "PARTY#shop#a"}, "sk": {"S": "PARTY"}, "outgoing": {"M": {"c*": {"M": {"effect": {"S": "deny"}, "media": {"SS": ["video"]}}}}}}));
+    server.put(&party("c", &json!({"a": allow, "b": allow, "expired": allow})));
+    server.put(&pair_rule("b", "c", &json!({"media": {"SS": ["audio"]}})));
+    server.put(&pair_rule("expired", "c", &json!({"expires_at": {"N": "1000000000"}})));
+    let report = server.json("doctor");
+    for finding in report["findings"].as_array().unwrap().iter().filter(|it| it["kind"] == "misplaced") {
+        assert_eq!((&finding["command"], &finding["fixable"]), (&json!(null), &json!(false)), "{finding}");
+        assert!(finding["advice"].as_str().unwrap().starts_with("callgatectl show --app shop c;"), "{finding}");
     }
+    let before = server.items();
+    server.run("doctor --fix").exits_with(4).prints("fixed: expired").does_not_print("fixed: misplaced");
+    assert_eq!(server.items().len(), before.len() - 1);
+}
+
+#[test]
+fn of_two_rules_without_effect_because_of_each_other_one_is_removed() {
+    let server = TestServer::with_table();
+    let deny = json!({"M": {"effect": {"S": "deny"}}});
+    server.run("allow --app shop --from '*' --to '*' --yes").succeeds();
+    server.put(&party("b", &json!({"a": deny})));
+    server.run("deny --app shop --from a --to b").succeeds();
+    assert_eq!(findings(&server, ""), ["misplaced: rule from `a` to `b` of app `shop`, door `callee`"]);
+    let command = "revoke --exactly --door callee --app shop --from a --to b";
+    server.run("doctor").exits_with(4).prints(&format!("fix: callgatectl {command}\n"));
+    server.run(command).succeeds();
+    server.run("doctor").succeeds();
+    server.run("check --app shop --from a --to b").exits_with(3).prints("pair_rule");
+}
+
+#[test]
+fn an_exact_rule_of_an_app_decides_for_every_callee() {
+    let server = TestServer::with_table();
+    let rule = |effect: &str| json!({"M": {"effect": {"S": effect}}});
+    server.put(&json!({"pk": {"S": "APP#shop"}, "sk": {"S": "APP"},
+        "callers": {"M": {"+7*": rule("deny"), "+7495": rule("allow"), "+8*": rule("deny"), "+8800": rule("deny")}}}));
+    // It is an exception, so it has an effect. At the caller's door it would have none.
+    assert_eq!(findings(&server, ""), ["shadowed: rule from `+8800` to `*` of app `shop`, door `app`"]);
+    let command = "revoke --exactly --door app --app shop --from +8800 --to '*'";
+    server.run("doctor").exits_with(4).prints(&format!("fix: callgatectl {command}\n"));
+    server.run(&format!("{command} --yes")).succeeds();
+    server.run("doctor").succeeds().prints("1 item and 3 rules");
+}
+
+#[test]
+fn windows_that_coincide_until_the_next_clock_change_are_different() {
+    let server = TestServer::with_table();
+    let hours = |window: &str| json!({"M": {"effect": {"S": "allow"}, "hours": {"L": [{"S": window}]}}});
+    // These are the same in winter, and these in summer.
+    for (party_id, zone) in [("w", "Mon-Sun 09:00-18:00 UTC"), ("s", "Mon-Sun 08:00-17:00 UTC")] {
+        server.put(&party(party_id, &json!({"*": hours("Mon-Sun 09:00-18:00 Europe/London"), "+7*": hours(zone)})));
+    }
+    server.put(&party(
+        "always",
+        &json!({"*": hours("Mon-Sun 10:00-19:00 Europe/Berlin"), "+7*": hours("Mon-Sun 09:00-18:00 Europe/London")}),
+    ));
+    assert_eq!(findings(&server, ""), ["shadowed: rule from `+7*` to `always` of app `shop`"]);
+}
+
+#[test]
+fn a_prefix_decides_for_ids_that_no_other_rule_names() {
+    let server = TestServer::with_table();
+    let allow = json!({"M": {"effect": {"S": "allow"}}});
+    let mut rules = json!({"+7*": {"M": {"effect": {"S": "deny"}}}, "+7": allow, "*": allow});
+    for end in ["0", "1", "5", "9", "z", "Z", "~"] {
+        rules[format!("+7{end}*")] = allow.clone();
+    }
+    server.put(&party("PPP001", &rules));
+    server.run("check --app shop --from +72 --to PPP001").exits_with(3);
+    server.run("doctor").does_not_print("rule from `+7*`");
+}
+
+#[test]
+fn a_fix_names_a_party_with_control_characters_and_stars() {
+    let server = TestServer::with_table();
+    server.put(&party("PPP001", &json!({"x\u{1b}[2J'y": {"M": {"effect": {"S": "deny"}}}})));
+    server.put(&pair_rule(
+        "98*",
+        "b",
+        &json!({"expires_at": {"N": "4102358400"}, "hours": {"L": [{"S": "Mon 09:00-18:00 UTC"}]}}),
+    ));
+    let command = server.json("doctor")["findings"][0]["command"].as_str().unwrap().to_owned();
+    assert_eq!(command, r"callgatectl revoke --exactly --door callee --app shop --from $'x\x1b[2J\'y' --to PPP001");
+    server.run("doctor").exits_with(4).prints(&command).prints("1 finding");
+}
+
+#[test]
+fn a_fix_is_not_applied_to_what_changed_since_it_was_read() {
+    let server = TestServer::with_table();
+    let allow = json!({"M": {"effect": {"S": "allow"}}});
+    let deny = json!({"M": {"effect": {"S": "deny"}}});
+    let expired = json!({"N": "1000000000"});
+    let gone = |incoming: &Value| {
+        let mut item = party("PPP001", incoming);
+        item["expires_at"] = expired.clone();
+        item
+    };
+    let caller = |id: &str, outgoing: &Value| json!({"pk": {"S": format!("PARTY#shop#{id}")}, "sk": {"S": "PARTY"}, "outgoing": {"M": outgoing}});
+    server.put(&gone(&json!({"*": allow})));
+    server.put(&pair_rule("a", "PPP002", &json!({"expires_at": expired})));
+    server.put(&caller("b", &json!({"c": allow})));
+    server.put(&party("e", &json!({"d": allow})));
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("local"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "test"))
+        .endpoint_url(format!("http://{}", server.address))
+        .http_client(callgate::store::client::https_client());
+    let table = Table::new(Client::from_conf(config.build()), TABLE, DialPlan::default(), None);
+    let author = Author { name: "operator".to_owned(), at: 1_795_500_000 };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let findings = runtime.block_on(table.inspect(author.at)).unwrap().findings;
+    let fixes: Vec<_> = findings.iter().filter_map(|finding| finding.fix.as_ref()).collect();
+    assert_eq!(fixes.len(), 4, "{findings:#?}");
+    // Another writer adds a rule to the expired party, a note to the expired rule, and rules that decide the moved ones.
+    server.put(&gone(&json!({"*": allow, "+7*": deny})));
+    server.put(&pair_rule("a", "PPP002", &json!({"expires_at": expired, "note": {"S": "x"}})));
+    server.put(&party("c", &json!({"*": deny})));
+    server.put(&pair_rule("d", "e", &json!({"effect": {"S": "deny"}})));
+    let before = server.items();
+    for fix in fixes {
+        assert!(!runtime.block_on(table.fix(fix, &author)).unwrap(), "{fix:?}");
+    }
+    assert_eq!(server.items(), before);
 }

@@ -1,11 +1,12 @@
 //! Parties that have expired, but that `DynamoDB` has not deleted yet, and parties that will expire.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::proxy::{Proxy, Treatment};
-use crate::support::{Run, TABLE, TestServer, split_words};
+use crate::proxy::{Treatment, start_proxy};
+use crate::support::{Run, TABLE, TestServer, split_words, tool_at};
 
 /// A party that allows calls from and to everyone, and was suspended, until a moment.
 fn party(expires_at: i64) -> Value {
@@ -64,14 +65,14 @@ fn a_party_that_expires_while_a_command_runs_is_revived() {
         let mut active = party(FUTURE);
         active["status"]["S"] = json!("active");
         server.put(&active);
-        let (handle, is_first) = (server.handle(), AtomicBool::new(true));
-        let proxy = Proxy::start(&server, move |operation, _| {
-            if operation == "UpdateItem" && is_first.swap(false, Ordering::SeqCst) {
+        let (handle, is_first) = (server.handle(), Arc::new(AtomicBool::new(true)));
+        let proxy = start_proxy(server.address, move |request| {
+            if request.operation() == Some("UpdateItem") && is_first.swap(false, Ordering::SeqCst) {
                 handle.request("PutItem", &json!({"TableName": TABLE, "Item": party(PAST)}));
             }
             Treatment::Forward
         });
-        let run = Run::of(proxy.tool().args(split_words(command))).succeeds();
+        let run = Run::of(tool_at(&proxy).args(split_words(command))).succeeds();
         run.prints("written").prints("the party had expired");
         let item = &server.items()[0];
         assert!(item.get("expires_at").is_none() && item.get("outgoing").is_none() && item.get(result).is_some());
@@ -82,16 +83,16 @@ fn a_party_that_expires_while_a_command_runs_is_revived() {
 fn an_expired_party_that_changes_meanwhile_is_planned_again() {
     let server = TestServer::with_table();
     server.put(&party(PAST));
-    let (handle, is_first) = (server.handle(), AtomicBool::new(true));
-    let proxy = Proxy::start(&server, move |operation, _| {
-        if operation == "PutItem" && is_first.swap(false, Ordering::SeqCst) {
+    let (handle, is_first) = (server.handle(), Arc::new(AtomicBool::new(true)));
+    let proxy = start_proxy(server.address, move |request| {
+        if request.operation() == Some("PutItem") && is_first.swap(false, Ordering::SeqCst) {
             let mut revived = party(FUTURE);
             revived["status"]["S"] = json!("active");
             handle.request("PutItem", &json!({"TableName": TABLE, "Item": revived}));
         }
         Treatment::Forward
     });
-    let run = Run::of(proxy.tool().args(split_words("allow --app shop --from '+7*' --to b --yes"))).succeeds();
+    let run = Run::of(tool_at(&proxy).args(split_words("allow --app shop --from '+7*' --to b --yes"))).succeeds();
     run.prints("written").prints("the party expires at 2099-01-01T00:00:00Z");
     let item = &server.items()[0];
     assert_eq!(item["expires_at"]["N"], FUTURE.to_string());

@@ -12,7 +12,7 @@ shop,*,PPP005,deny,,,,
 shop,+7495*,PPP005,allow,audio,Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-14:00 Europe/Moscow,,
 shop,+881*,*,deny,,,,\"spam, mostly\"
 shop,PPP002,*,allow,,,,
-shop,PPP009,PPP005,allow,audio video,,2100-01-01T00:00:00Z,
+shop,PPP009,PPP005,allow,audio video,,2099-12-31T00:00:00Z,
 shop,anonymous,PPP005,deny,,,,
 way#2,a,b,allow,,,,
 ";
@@ -48,9 +48,9 @@ fn columns_are_read_in_any_order_and_ids_in_any_spelling() {
     server.pipe("import - --country-code 7 --trunk-prefix 8", text).succeeds();
     let out = server.run("export").succeeds().stdout;
     assert!(out.contains("shop,+74951234567,PPP005,allow,,,,\nshop,anonymous,PPP005,deny,,,,\n"), "{out}");
-    let line = json!({"app": "shop", "from": "x", "to": "y", "effect": "allow", "media": ["audio"], "expires_at": 4_102_444_800_i64, "hours": null});
+    let line = json!({"app": "shop", "from": "x", "to": "y", "effect": "allow", "media": ["audio"], "expires_at": 4_102_358_400_i64, "hours": null});
     server.pipe("import -", &line.to_string()).succeeds();
-    assert!(server.run("export").succeeds().stdout.contains("shop,x,y,allow,audio,,2100-01-01T00:00:00Z,\n"));
+    assert!(server.run("export").succeeds().stdout.contains("shop,x,y,allow,audio,,2099-12-31T00:00:00Z,\n"));
 }
 
 #[test]
@@ -189,6 +189,51 @@ fn invalid_rules_are_listed_as_left_out_of_the_export() {
     let run = server.run("export").exits_with(1);
     assert_eq!(run.stdout.lines().count(), 2);
     run.prints("c to b in app shop: `effect` is `alow`").prints("d to b").prints("e to b").prints("3 left out");
+}
+
+#[test]
+fn an_export_lists_what_an_import_would_not_decide_as_the_table_does() {
+    let server = TestServer::with_table();
+    let deny = json!({"M": {"effect": {"S": "deny"}}});
+    let allow = json!({"M": {"effect": {"S": "allow"}}});
+    server.put(&json!({"pk": {"S": "APP#shop"}, "sk": {"S": "APP"}, "callers": {"M": {"a": allow, "+8*": allow}}}));
+    server.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "status": {"S": "suspended"},
+        "incoming": {"M": {"a": deny, "+7 495*": deny, "+7*": {"M": {"effect": {"S": "deny"}, "expires_at": {"N": "20991231"}}}}}}));
+    server.put(&json!({"pk": {"S": "PARTY#shop#98*"}, "sk": {"S": "CALLER#a"}, "effect": {"S": "allow"}}));
+    server.put(&json!({"pk": {"S": "PARTY#shop#broken"}, "sk": {"S": "PARTY"}, "incoming": {"M": {"*": allow}}, "outgoing": {"L": []}}));
+    for format in ["csv", "ndjson"] {
+        let run = server.run(&format!("export --format {format}")).exits_with(1);
+        assert_eq!(run.stdout.lines().filter(|line| line.contains("shop")).count(), 1, "{run:?}");
+        run.prints("+8*")
+            .prints("left out: b in app shop: it is suspended")
+            .prints("left out: a to * in app shop, door `app`: import would store it at door `caller`")
+            .prints("left out: a to b in app shop, door `callee`: import would store it as a pair item")
+            .prints("left out: +7 495* to b in app shop: import would store it from `+7495*` to `b`")
+            .prints("left out: +7* to b in app shop: import would refuse it")
+            .prints("left out: a to 98* in app shop, pair item: import would store it at door `caller`")
+            .prints("left out: broken in app shop: `outgoing` is a list, not a map; its rules are left out too")
+            .prints("7 left out of the export");
+    }
+    server.run("export --app other").succeeds();
+}
+
+#[test]
+fn notes_keep_their_outer_spaces_and_an_empty_note_is_none() {
+    let server = TestServer::with_table();
+    server.run("allow --app shop --from a --to b --note ' x '").succeeds();
+    server.put(
+        &json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#c"}, "effect": {"S": "allow"}, "note": {"S": ""}}),
+    );
+    let before = server.items();
+    for format in ["csv", "ndjson"] {
+        let file = server.run(&format!("export --format {format}")).succeeds().stdout;
+        let other = TestServer::with_table();
+        other.pipe("import -", &file).succeeds();
+        let notes: Vec<_> = other.items().iter().map(|item| item["note"]["S"].clone()).collect();
+        assert_eq!(notes, [json!(" x "), json!(null)], "{format}");
+        server.pipe("import - --dry-run --replace", &file).succeeds();
+        assert_eq!(server.items(), before);
+    }
 }
 
 #[test]

@@ -2,20 +2,28 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic fails the test")]
 
+mod access;
 mod bad_input;
 mod busy_dynamodb;
 mod changed_meanwhile;
 mod check;
 mod concurrent_writes;
+#[cfg(unix)]
+mod control_characters;
+mod credentials;
 mod doctor;
 mod expired_party;
 mod import_export;
+mod import_failures;
+mod import_safety;
 mod json_reference;
 mod load;
 mod million;
+mod moments;
 mod proxy;
 #[cfg(unix)]
 mod random_operations;
+mod random_tables;
 mod reference;
 mod rules;
 mod serve;

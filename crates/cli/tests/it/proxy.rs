@@ -1,105 +1,163 @@
-//! A proxy between the tool and a server, which can lose requests and answers, refuse them, or let something else happen first.
+//! A proxy in front of the test server, which may answer requests itself or lose them.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{TABLE, TestServer, tool};
+/// An HTTP request.
+#[derive(Debug)]
+pub(crate) struct Request {
+    /// The request line and the headers.
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+    server: SocketAddr,
+}
 
-/// What the proxy does with a request.
-#[derive(Debug, Clone, Copy)]
+/// How the proxy treats a request.
 pub(crate) enum Treatment {
     /// Forwards it, and returns the answer.
     Forward,
-    /// Forwards it, and closes the connection instead of returning the answer.
-    LoseAnswer,
+    /// Returns this whole HTTP response.
+    Respond(Vec<u8>),
+    /// Forwards another request instead, and returns this status and body.
+    Replace(Option<Vec<u8>>, &'static str, String),
     /// Closes the connection without forwarding it.
     LoseRequest,
-    /// Returns an error with this `DynamoDB` code.
-    Refuse(&'static str),
+    /// Forwards it, and closes the connection without an answer.
+    LoseAnswer,
+    /// Forwards it if `forward` is true, reports that, and never answers: the test kills the client.
+    Hold { forward: bool, held: Sender<()> },
 }
 
-/// A proxy in front of a server. It runs until the test ends.
-pub(crate) struct Proxy {
-    pub(crate) url: String,
+impl Treatment {
+    /// Returns this status and body, and forwards nothing.
+    pub(crate) fn answer(status: &'static str, body: &(impl ToString + ?Sized)) -> Self {
+        Self::Replace(None, status, body.to_string())
+    }
+
+    /// Returns an error with this `DynamoDB` code, and forwards nothing.
+    pub(crate) fn refuse(code: &str) -> Self {
+        Self::refuse_with(code, "refused by the test")
+    }
+
+    /// Returns an error with this `DynamoDB` code and message, and forwards nothing.
+    pub(crate) fn refuse_with(code: &str, message: &str) -> Self {
+        Self::answer("400 Bad Request", &json!({"__type": format!("x#{code}"), "message": message}))
+    }
 }
 
-impl Proxy {
-    /// Starts a proxy. `treat` gets the operation, such as `PutItem`, and the request's body.
-    pub(crate) fn start(
-        server: &TestServer,
-        treat: impl Fn(&str, &Value) -> Treatment + Send + Sync + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (server, treat) = (server.address, Arc::new(treat));
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let treat = Arc::clone(&treat);
-                std::thread::spawn(move || handle(&stream.unwrap(), server, &*treat));
+impl Request {
+    /// The operation, such as `GetItem`. `None` if the request is not for DynamoDB.
+    pub(crate) fn operation(&self) -> Option<&str> {
+        Some(self.head.split_once("DynamoDB_20120810.")?.1.lines().next()?.trim())
+    }
+
+    /// Whether the request changes an item.
+    pub(crate) fn is_write(&self) -> bool {
+        matches!(
+            self.operation(),
+            Some("BatchWriteItem" | "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems")
+        )
+    }
+
+    /// The value of a header. Its name is in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (header, value) = line.split_once(':')?;
+            header.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Sends another body to the server, as a request of an operation, and returns the HTTP response.
+    pub(crate) fn send(&self, operation: &str, body: &Value) -> Vec<u8> {
+        let own = self.operation().unwrap();
+        let head = self.head.replace(&format!("DynamoDB_20120810.{own}"), &format!("DynamoDB_20120810.{operation}"));
+        let request = Self { head, body: body.to_string().into_bytes(), server: self.server };
+        request.forward(&request.body)
+    }
+
+    fn read(stream: &TcpStream, server: SocketAddr) -> Option<Self> {
+        let mut reader = BufReader::new(stream);
+        let mut request = Self { head: String::new(), body: Vec::new(), server };
+        while !request.head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut request.head).ok()? == 0 {
+                return None;
             }
-        });
-        Self { url }
+        }
+        let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
+        request.body = vec![0; length];
+        reader.read_exact(&mut request.body).ok()?;
+        Some(request)
     }
 
-    /// The tool with the options for the table behind this proxy. The caller adds the arguments.
-    pub(crate) fn tool(&self) -> Command {
-        let mut command = tool();
-        command.args(["--table", TABLE, "--endpoint-url", &self.url]);
-        command
+    /// Sends the request with another body to the server, and returns the response.
+    fn forward(&self, body: &[u8]) -> Vec<u8> {
+        let lines = self.head.lines().filter(|line| {
+            let line = line.to_ascii_lowercase();
+            !line.starts_with("content-length") && !line.starts_with("connection") && !line.is_empty()
+        });
+        let head = lines.collect::<Vec<_>>().join("\r\n");
+        let mut stream = TcpStream::connect(self.server).unwrap();
+        write!(stream, "{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).unwrap();
+        stream.write_all(body).unwrap();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).unwrap();
+        response
     }
 }
 
-/// Handles the one request of a connection. Errors are those of a client that has stopped.
-fn handle(mut client: &TcpStream, server: SocketAddr, treat: &dyn Fn(&str, &Value) -> Treatment) {
-    let Some((head, body)) = read_request(client) else { return };
-    let operation = head.split("DynamoDB_20120810.").nth(1).and_then(|rest| rest.lines().next()).unwrap_or_default();
-    let answer = match treat(operation, &serde_json::from_slice(&body).unwrap_or_default()) {
-        Treatment::Forward => forward(server, &head, &body),
-        Treatment::LoseAnswer => {
-            forward(server, &head, &body);
-            return;
+/// Starts a proxy in front of a server, and returns its URL. Connections are closed after each answer.
+pub(crate) fn start_proxy(
+    server: SocketAddr,
+    treatment: impl Fn(&Request) -> Treatment + Send + Sync + 'static,
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let treatment = Arc::new(treatment);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let treatment = Arc::clone(&treatment);
+            std::thread::spawn(move || handle(stream.unwrap(), server, &*treatment));
+        }
+    });
+    url
+}
+
+/// Handles one request. The client may have gone.
+fn handle(mut client: TcpStream, server: SocketAddr, treatment: &dyn Fn(&Request) -> Treatment) {
+    let Some(request) = Request::read(&client, server) else { return };
+    let response = match treatment(&request) {
+        Treatment::Respond(response) => response,
+        Treatment::Forward => request.forward(&request.body),
+        Treatment::Replace(instead, status, body) => {
+            if let Some(instead) = instead {
+                request.forward(&instead);
+            }
+            let length = body.len();
+            format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").into_bytes()
         }
         Treatment::LoseRequest => return,
-        Treatment::Refuse(code) => {
-            let body = serde_json::json!({"__type": format!("x#{code}"), "message": "refused by the test"}).to_string();
-            format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
-                .into_bytes()
+        Treatment::Hold { forward, held } => {
+            if forward {
+                request.forward(&request.body);
+            }
+            held.send(()).unwrap();
+            // The end of the client closes the connection.
+            let _ = client.read(&mut [0]);
+            return;
+        }
+        Treatment::LoseAnswer => {
+            request.forward(&request.body);
+            return;
         }
     };
-    let _ = client.write_all(&answer);
-}
-
-/// Reads a request: its head and its body. `None` when the client closed the connection.
-fn read_request(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
-    let mut reader = BufReader::new(stream);
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let length = head.to_ascii_lowercase();
-    let length = length.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()).unwrap_or("0");
-    let mut body = vec![0; length.parse().unwrap()];
-    reader.read_exact(&mut body).ok()?;
-    Some((head, body))
-}
-
-/// Sends a request to the server and returns the answer.
-fn forward(server: SocketAddr, head: &str, body: &[u8]) -> Vec<u8> {
-    let lines = head.lines().filter(|line| {
-        let line = line.to_ascii_lowercase();
-        !line.starts_with("content-length") && !line.starts_with("connection") && !line.is_empty()
-    });
-    let head = lines.collect::<Vec<_>>().join("\r\n");
-    let mut stream = TcpStream::connect(server).unwrap();
-    write!(stream, "{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).unwrap();
-    stream.write_all(body).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    answer
+    let _ = client.write_all(&response);
 }

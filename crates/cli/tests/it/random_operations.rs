@@ -13,9 +13,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::proxy::{Proxy, Treatment};
+use crate::proxy::{Treatment, start_proxy};
 use crate::serve::ServeProcess;
-use crate::support::{Run, TABLE, TestServer, split_words};
+use crate::support::{Run, TABLE, TestServer, split_words, tool_at};
 
 /// The number of writers.
 const WRITERS: u64 = 4;
@@ -207,7 +207,8 @@ fn put_odd_items(server: &TestServer) {
 struct Writer {
     number: u64,
     random: Random,
-    proxy: Proxy,
+    /// The URL of the proxy.
+    proxy: String,
     /// The process to kill with a request of it.
     child: Arc<Mutex<Option<Pid>>>,
     folder: PathBuf,
@@ -218,15 +219,15 @@ struct Writer {
 impl Writer {
     fn new(server: &TestServer, number: u64, seed: u64, folder: &Path, log: &Arc<Mutex<Vec<String>>>) -> Self {
         let child = Arc::new(Mutex::new(None));
-        let (to_kill, requests) = (Arc::clone(&child), AtomicU64::new(0));
-        let proxy = Proxy::start(server, move |_, _| {
+        let (to_kill, requests) = (Arc::clone(&child), Arc::new(AtomicU64::new(0)));
+        let proxy = start_proxy(server.address, move |_| {
             let mut random = Random(seed ^ (number << 32) ^ requests.fetch_add(1, Ordering::SeqCst));
             random.number();
             match random.below(60) {
                 0 => Treatment::LoseAnswer,
                 1 => Treatment::LoseRequest,
-                2 => Treatment::Refuse("ProvisionedThroughputExceededException"),
-                3 if random.one_in(2) => Treatment::Refuse("AccessDeniedException"),
+                2 => Treatment::refuse("ProvisionedThroughputExceededException"),
+                3 if random.one_in(2) => Treatment::refuse("AccessDeniedException"),
                 4 => {
                     if let Some(pid) = *to_kill.lock().unwrap() {
                         let _ = kill(pid, Signal::SIGKILL);
@@ -242,7 +243,7 @@ impl Writer {
 
     /// Runs a command over the proxy. The exit code is -1 if it was killed.
     fn run(&self, arguments: &str) -> Run {
-        let mut command = self.proxy.tool();
+        let mut command = tool_at(&self.proxy);
         command.args(split_words(arguments)).env("APP_CACHE_SECONDS", "0");
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         *self.child.lock().unwrap() = Some(Pid::from_raw(child.id().try_into().unwrap()));

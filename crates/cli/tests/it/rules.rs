@@ -40,14 +40,14 @@ fn conditions_are_stored_as_documented() {
     let server = TestServer::with_table();
     server
         .run(
-            "allow --app shop --from PPP009 --to PPP005 --media audio --until 2100-01-01 --note 'on trial' \
+            "allow --app shop --from PPP009 --to PPP005 --media audio --until 2099-12-31 --note 'on trial' \
              --hours 'mon-fri 9:00-18:00 europe/moscow' --hours 'Sat 10:00-24:00 UTC'",
         )
         .succeeds()
-        .prints("allow PPP009 to PPP005, audio only, Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-24:00 UTC, until 2100-01-01T00:00:00Z (on trial)");
+        .prints("allow PPP009 to PPP005, audio only, Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-24:00 UTC, until 2099-12-31T00:00:00Z (on trial)");
     let item = &server.items()[0];
     assert_eq!(item["media"], json!({"SS": ["audio"]}));
-    assert_eq!(item["expires_at"], json!({"N": "4102444800"}));
+    assert_eq!(item["expires_at"], json!({"N": "4102358400"}));
     assert_eq!(item["hours"], json!({"L": [{"S": "Mon-Fri 09:00-18:00 Europe/Moscow"}, {"S": "Sat 10:00-24:00 UTC"}]}));
     assert_eq!(item["note"], json!({"S": "on trial"}));
 }
@@ -291,4 +291,25 @@ fn each_place_of_a_rule_is_revoked_by_itself() {
             assert_eq!(server.items(), expected, "{exactly}{arguments}");
         }
     }
+}
+
+#[test]
+fn values_may_begin_with_a_hyphen() {
+    let server = TestServer::with_table();
+    for app in ["--app -x", "--app=-x", "--app --x", "--app=--x", "--app -y", "--app --yes"] {
+        let key = app.trim_start_matches("--app").trim_start_matches([' ', '=']);
+        let rule = format!("allow {app} --from -a --to=-b --note -c --until 2099-12-31");
+        server.run(&rule).succeeds().prints("allow -a to -b, until 2099-12-31T00:00:00Z (-c)");
+        server
+            .run(&format!("check {app} --from=-a --to -b"))
+            .succeeds()
+            .prints(&format!("-a to -b in app {key}, audio"));
+        server.run(&format!("resume {app} --yes -- -b")).succeeds().prints("party `-b`");
+        server.run(&format!("show {app} -b")).succeeds().prints("allow -a to -b");
+        let exported = server.run(&format!("export {app}")).succeeds().stdout;
+        assert!(exported.ends_with(&format!("\n{key},-a,-b,allow,,,2099-12-31T00:00:00Z,-c\n")), "{exported}");
+        server.run(&format!("deny {app} --from -a --to -b")).succeeds();
+        server.run(&format!("revoke {app} --from -a --to -b")).succeeds();
+    }
+    server.run("allow --app shop --from a --to b --hours '-x 09:00-18:00 UTC'").exits_with(2).prints("is not a day");
 }

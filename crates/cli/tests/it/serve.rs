@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use crate::support::{Run, TempFolder, split_words, tool};
+
 /// The built tool with an empty environment.
 pub(crate) fn callgatectl(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callgatectl"));
@@ -41,6 +43,16 @@ impl ServeProcess {
         let mut line = String::new();
         assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "it exited");
         line.trim().to_owned()
+    }
+
+    /// The URL of the embedded store.
+    pub(crate) fn store(&mut self) -> String {
+        while !self.greeting.contains("AWS_ENDPOINT_URL_DYNAMODB=") {
+            let line = self.line();
+            self.greeting.push_str(&line);
+        }
+        let (_, url) = self.greeting.split_once("AWS_ENDPOINT_URL_DYNAMODB=").unwrap();
+        url.trim().to_owned()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -168,6 +180,68 @@ fn stored_permissions_survive_a_restart() {
     assert_eq!(status(&serve.post("/OnCallEvent", &call("PPP009", "PPP005"))), "200");
     serve.interrupt();
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// Runs a command on the embedded store and returns its output.
+fn on_store(serve: &mut ServeProcess, arguments: &str) -> String {
+    let endpoint = serve.store();
+    let run = Run::of(tool().args(split_words(arguments)).args(["--table", "callgate", "--endpoint-url", &endpoint]));
+    // A file cannot contain that a party is suspended.
+    if arguments == "export" { run.exits_with(1).stdout } else { run.succeeds().stdout }
+}
+
+/// What the store holds: the rules, the suspended party, and the table itself without its size.
+fn contents(serve: &mut ServeProcess) -> String {
+    let commands = ["export", "show --app defaultApp PPP007", "table describe"];
+    let outputs = commands.map(|command| on_store(serve, command));
+    outputs.concat().lines().filter(|line| !line.starts_with("  about ")).collect::<Vec<_>>().join("\n")
+}
+
+/// The kernel kills a process that writes more to a file than its limit allows: an exact point, over and over.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_new_store_that_is_cut_off_anywhere_gets_all_samples_at_the_next_start() {
+    let expected = contents(&mut ServeProcess::start(&[], &[]));
+    assert!(expected.contains("PPP009,PPP005,allow") && expected.contains("suspended"), "{expected}");
+    let mut kills = 0;
+    for limit in (0..).step_by(8) {
+        let folder = TempFolder::new();
+        let file = folder.path().join("permissions.db");
+        let arguments = ["--data", file.to_str().unwrap()];
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -c 0; ulimit -f {limit}; exec \"$0\" serve --listen 127.0.0.1:0 \"$@\"")]);
+        limited.arg(env!("CARGO_BIN_EXE_callgatectl")).args(arguments).env_clear().env("TMPDIR", folder.path());
+        let mut child = limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        let is_started = BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap() > 0;
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().code(), None, "it ended without a signal");
+        let mut serve = ServeProcess::start(&arguments, &[]);
+        assert_eq!(contents(&mut serve), expected, "after a limit of {limit}");
+        if is_started {
+            break;
+        }
+        kills += 1;
+    }
+    assert!(kills > 5, "killed {kills} times");
+}
+
+#[test]
+fn a_store_whose_rules_were_all_deleted_does_not_get_the_samples_again() {
+    let folder = TempFolder::new();
+    let file = folder.path().join("permissions.db");
+    let arguments = ["--data", file.to_str().unwrap()];
+    let mut serve = ServeProcess::start(&arguments, &[]);
+    for rule in on_store(&mut serve, "export").lines().skip(1) {
+        let columns: Vec<_> = rule.split(',').collect();
+        on_store(
+            &mut serve,
+            &format!("revoke --yes --app {} --from '{}' --to '{}'", columns[0], columns[1], columns[2]),
+        );
+    }
+    serve.interrupt();
+    let mut serve = ServeProcess::start(&arguments, &[]);
+    assert_eq!(on_store(&mut serve, "export").lines().count(), 1);
 }
 
 #[test]

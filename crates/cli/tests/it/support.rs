@@ -1,7 +1,9 @@
 //! A database server for one test, runs of the tool against it, and assertions on the result.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -151,6 +153,15 @@ pub(crate) fn tool() -> Command {
     }
     command.env("AWS_CONFIG_FILE", "/nonexistent").env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent");
     command.env("AWS_EC2_METADATA_DISABLED", "true");
+    // There is no function that keeps an app's item, so no import has to wait.
+    command.env("APP_CACHE_SECONDS", "0");
+    command
+}
+
+/// The tool with the options for the table behind a proxy. The caller adds the arguments.
+pub(crate) fn tool_at(url: &str) -> Command {
+    let mut command = tool();
+    command.args(["--table", TABLE, "--endpoint-url", url]);
     command
 }
 
@@ -228,4 +239,35 @@ impl Run {
 pub(crate) fn csv(numbers: std::ops::Range<usize>, row: impl Fn(usize) -> String) -> String {
     let rows: Vec<_> = numbers.map(row).collect();
     format!("app,from,to,effect\n{}\n", rows.join("\n"))
+}
+
+/// A folder for the files of one test. Removed when dropped.
+pub(crate) struct TempFolder(PathBuf);
+
+impl TempFolder {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("callgatectl-test-{}-{number}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        Self(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file, with the folders above it, and returns its path.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.0.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+}
+
+impl Drop for TempFolder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

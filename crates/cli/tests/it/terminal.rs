@@ -82,7 +82,7 @@ fn import_removes_rules_only_after_a_yes() {
 #[test]
 fn colours_are_only_for_terminals_without_no_color() {
     let server = TestServer::with_table();
-    server.run("allow --app shop --from a --to b --until 2100-01-01").succeeds();
+    server.run("allow --app shop --from a --to b --until 2099-12-31").succeeds();
     server.run("suspend --app shop b").succeeds();
     for (command, coloured) in [
         ("check --app shop --from a --to b", "\u{1b}[31mrefused\u{1b}[0m: callee_suspended"),

@@ -9,7 +9,7 @@ use crate::serve::ServeProcess;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// The section of the README that runs here. `.ci/readme.py` runs the others.
+/// The section of the README that runs here. `tests/readme.py` runs the others.
 const HEADING: &str = "\n## Manage permissions\n";
 
 /// The store's address in the README. The test uses a free port instead.

@@ -1,8 +1,7 @@
 //! `wcs-simulator`: every combination of restOnError (FAIL, LOG) and a backend that is up or down.
 
-use std::path::PathBuf;
-
 use crate::serve::{ServeProcess, callgatectl};
+use crate::support::TempFolder;
 
 /// A URL at which no server listens.
 const UNREACHABLE: &str = "http://127.0.0.1:1/rest/my_api";
@@ -19,10 +18,8 @@ fn simulate(url: &str, arguments: &[&str], code: i32) -> String {
 }
 
 /// Writes a file with the answer of another backend to `connect`.
-fn connect_answer(name: &str, text: &str) -> PathBuf {
-    let file = std::env::temp_dir().join(format!("callgate-{name}-{}.json", std::process::id()));
-    std::fs::write(&file, text).unwrap();
-    file
+fn connect_answer(folder: &TempFolder, text: &str) -> String {
+    folder.write("answer.json", text).into_os_string().into_string().unwrap()
 }
 
 #[test]
@@ -40,11 +37,12 @@ PPP009 to PPP006: 403 FORBIDDEN
 
 #[test]
 fn with_fail_and_a_backend_that_is_down_calls_get_403() {
+    let folder = TempFolder::new();
     let answer = connect_answer(
-        "fail",
+        &folder,
         r#"{"restClientConfig":{"OnCallEvent":{"clientExclude":"","restExclude":"","restOnError":"FAIL","restPolicy":"NOTIFY","restOverwrite":""}}}"#,
     );
-    let output = simulate(UNREACHABLE, &["--connect-answer", answer.to_str().unwrap(), "--call", "a", "b"], 0);
+    let output = simulate(UNREACHABLE, &["--connect-answer", &answer, "--call", "a", "b"], 0);
     assert!(output.contains("\na to b: 403 FORBIDDEN (backend failed: "), "{output}");
     assert!(output.contains("Connection refused"), "{output}");
 }
@@ -52,10 +50,9 @@ fn with_fail_and_a_backend_that_is_down_calls_get_403() {
 #[test]
 fn with_log_and_a_backend_that_is_up_refused_calls_ring() {
     let serve = ServeProcess::start(&[], &[]);
-    for arguments in [
-        &["--no-connect"][..],
-        &["--connect-answer", connect_answer("log", r#"{"appKey":"defaultApp"}"#).to_str().unwrap()],
-    ] {
+    let folder = TempFolder::new();
+    let answer = connect_answer(&folder, r#"{"appKey":"defaultApp"}"#);
+    for arguments in [&["--no-connect"][..], &["--connect-answer", &answer]] {
         let output = simulate(&serve.url(), arguments, 1);
         assert!(output.contains("PPP009 to PPP005: rings\n"), "{output}");
         let fails_open = "PPP009 to PPP006: rings (backend failed, restOnError=LOG): it answered 403\n";
@@ -80,8 +77,9 @@ fn a_call_that_fails_open_is_red_on_a_terminal() {
 #[test]
 fn a_disabled_hook_lets_all_calls_through() {
     let text = r#"{"restClientConfig":{"OnCallEvent":{"restOnError":"FAIL","restPolicy":"DISABLE"}}}"#;
-    let answer = connect_answer("disable", text);
-    let output = simulate(UNREACHABLE, &["--connect-answer", answer.to_str().unwrap(), "--call", "a", "b"], 1);
+    let folder = TempFolder::new();
+    let answer = connect_answer(&folder, text);
+    let output = simulate(UNREACHABLE, &["--connect-answer", &answer, "--call", "a", "b"], 1);
     assert!(output.ends_with("a to b: rings (the hook was not called, restPolicy=DISABLE)\n"), "{output}");
 }
 
@@ -127,6 +125,13 @@ fn requests_are_signed_with_the_first_secret() {
         "{output}"
     );
     assert!(!output.contains("wrong\n"), "{output}");
+}
+
+#[test]
+fn values_may_begin_with_a_hyphen() {
+    let serve = ServeProcess::start(&[], &[("WCS_HOOK_SECRET", "-right")]);
+    let output = simulate(&serve.url(), &["--app", "-x", "--secret", "-right", "--call", "-a", "-b"], 0);
+    assert!(output.ends_with("-a to -b: 403 FORBIDDEN\n"), "{output}");
 }
 
 #[test]
