@@ -3,7 +3,7 @@
 use std::fmt;
 
 use callgate::store::item::{self, Attributes, Key};
-use callgate_core::{AppKey, DialPlan, EpochSeconds, Rule, Status, has_expired};
+use callgate_core::{AppKey, EpochSeconds, PhoneRegion, Rule, Status, has_expired};
 
 use crate::error::{Error, Result};
 use crate::item_kind::{ItemKind, keys};
@@ -99,7 +99,7 @@ impl Table {
                 let is_invalid = refusal.as_ref().is_some_and(|(_, is_invalid)| *is_invalid);
                 let key = Key { pk: pk.to_owned(), sk: sk.to_owned() };
                 for stored in rules.into_iter().filter(|_| !is_invalid) {
-                    export.add(stored, &key, format, self.dial_plan())?;
+                    export.add(stored, &key, format, self.phone_region())?;
                 }
                 if let Some((reason, _)) = refusal {
                     let (app, party) = match kind {
@@ -130,8 +130,8 @@ impl Export {
         &self.left_out
     }
 
-    fn add(&mut self, stored: StoredRule, key: &Key, format: Format, dial_plan: &DialPlan) -> Result<()> {
-        let reason = match exported_row(&stored, key, format, dial_plan) {
+    fn add(&mut self, stored: StoredRule, key: &Key, format: Format, region: Option<PhoneRegion>) -> Result<()> {
+        let reason = match exported_row(&stored, key, format, region) {
             Ok(row) => {
                 let key = [stored.app.as_str(), stored.from.as_str(), stored.to.as_str(), ""];
                 match self.rules.insert(key, &row, 0)? {
@@ -149,13 +149,18 @@ impl Export {
 }
 
 /// The row of a rule, or why an import would not store the same rule in the same place.
-fn exported_row(stored: &StoredRule, key: &Key, format: Format, dial_plan: &DialPlan) -> Result<RuleRow, String> {
+fn exported_row(
+    stored: &StoredRule,
+    key: &Key,
+    format: Format,
+    region: Option<PhoneRegion>,
+) -> Result<RuleRow, String> {
     let StoredRule { app, from, to, list, entry, rule } = stored;
     let rule = rule.as_ref().map_err(ToString::to_string)?;
     // An empty note is none.
     let rule = Rule { note: rule.note.clone().filter(|note| !note.is_empty()), ..rule.clone() };
     let row = RuleRow::of(app, from, to, &rule);
-    let read = read_back(format, &row, dial_plan).map_err(|reason| format!("import would refuse it: {reason}"))?;
+    let read = read_back(format, &row, region).map_err(|reason| format!("import would refuse it: {reason}"))?;
     let location = RuleLocation { key: key.clone(), entry: list.map(|list| (list, entry.clone())) };
     if read.location != location {
         let (read_from, read_to) = (read.target.from.to_string(), read.target.to.to_string());

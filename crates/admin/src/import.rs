@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use callgate::store::item::Key;
 use callgate_core::{EpochSeconds, has_expired};
 
-use crate::dial_plan_warning::DialPlanWarning;
 use crate::error::{Error, Result};
+use crate::prefix_warning::PrefixWarning;
 use crate::rule_file::{FileRule, Format, Problem, Reader};
 use crate::rule_row::RuleRow;
 use crate::sorted_rules::{Insertion, SortedRules};
@@ -140,7 +140,7 @@ fn check(
     let mut rules = SortedRules::new()?;
     let mut problems = Problems { first: Vec::new(), count: 0 };
     let mut warnings = Vec::new();
-    let mut reader = Reader::new(source, format, table.dial_plan())?;
+    let mut reader = Reader::new(source, format, table.phone_region())?;
     while let Some(line) = reader.next_line()? {
         let FileRule { target, location, rule } = match line.rule {
             Ok(rule) => rule,
@@ -154,7 +154,7 @@ fn check(
                 warnings.push(Problem { line: line.number, column: column.to_owned(), value, reason });
             }
         };
-        if let Some((side, reason)) = DialPlanWarning::for_target(&target, table.dial_plan()) {
+        if let Some((side, reason)) = PrefixWarning::for_target(&target, table.phone_region()) {
             let value = if side == "from" { &target.from } else { &target.to }.to_string();
             warn(side, value, reason);
         }

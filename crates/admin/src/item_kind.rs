@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{Attributes, Key, PK, SK};
-use callgate_core::{AppKey, DialPlan, PartyId};
+use callgate_core::{AppKey, PartyId, PhoneRegion};
 
 /// The kind of an item, with the app and the parties that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +52,7 @@ fn unescape(text: &str) -> Option<String> {
     (Key::app(&key).pk.strip_prefix("APP#") == Some(text)).then_some(app)
 }
 
-/// The id in a stored key, if it is canonical under this dial plan, so that the function can look it up.
-pub(crate) fn canonical_id(id: &str, dial_plan: &DialPlan) -> Option<PartyId> {
-    PartyId::new(id, dial_plan).ok().filter(|party| party.as_str() == id)
+/// The id in a stored key, if it is canonical in this region, so that the function can look it up.
+pub(crate) fn canonical_id(id: &str, region: Option<PhoneRegion>) -> Option<PartyId> {
+    PartyId::new(id, region).ok().filter(|party| party.as_str() == id)
 }

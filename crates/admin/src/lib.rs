@@ -4,12 +4,12 @@
 //! of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
 
 mod check;
-pub mod dial_plan_warning;
 pub mod doctor;
 mod error;
 pub mod export;
 pub mod import;
 pub mod item_kind;
+pub mod prefix_warning;
 pub mod redundancy;
 pub mod rule_file;
 pub mod rule_row;

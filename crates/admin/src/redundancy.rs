@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use callgate_core::{
-    App, AppKey, Call, Decision, DialPlan, Door, Effect, EpochSeconds, Hours, MediaSet, ParseError, ParsedItem, Party,
-    PartyId, Pattern, Permissions, Rule, RuleKey, Rules, Status, decide,
+    App, AppKey, Call, Decision, Door, Effect, EpochSeconds, Hours, MediaSet, ParseError, ParsedItem, Party, PartyId,
+    Pattern, Permissions, Rule, RuleKey, Rules, Status, decide,
 };
 
 use crate::rule_target::{RuleOwner, RuleTarget};
@@ -568,7 +568,7 @@ fn example_id(pattern: &Pattern, named: &HashSet<&Pattern>) -> Option<PartyId> {
 
 /// The party with exactly this id, if it is canonical.
 pub(crate) fn id_of(text: &str) -> Option<PartyId> {
-    PartyId::new(text, &DialPlan::default()).ok().filter(|id| id.as_str() == text)
+    PartyId::new(text, None).ok().filter(|id| id.as_str() == text)
 }
 
 /// The conditions of a rule that depend on the time. For conditions that depend on the call, see [`MEDIA`].

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use callgate_core::{DialPlan, Rule};
+use callgate_core::{PhoneRegion, Rule};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -91,20 +91,18 @@ pub struct FileRule {
 ///
 /// ```
 /// use callgate_admin::rule_file::Reader;
-/// use callgate_core::DialPlan;
 ///
 /// let file = "app,from,to,effect\nshop,PPP009,PPP005,allow\nshop,PPP009,PPP005,alow\n";
-/// let dial_plan = DialPlan::default();
-/// let mut reader = Reader::new(file.as_bytes(), None, &dial_plan)?;
+/// let mut reader = Reader::new(file.as_bytes(), None, None)?;
 /// assert!(reader.next_line()?.is_some_and(|line| line.rule.is_ok()));
 /// let problems = reader.next_line()?.and_then(|line| line.rule.err()).unwrap_or_default();
 /// assert_eq!(problems[0].to_string(), "line 3, column `effect`: `alow` must be `allow` or `deny`");
 /// # Ok::<_, callgate_admin::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Reader<'a, R> {
+pub struct Reader<R> {
     format: FormatReader<BufReader<R>>,
-    dial_plan: &'a DialPlan,
+    region: Option<PhoneRegion>,
 }
 
 #[derive(Debug)]
@@ -113,12 +111,12 @@ enum FormatReader<R> {
     Ndjson(ndjson::Reader<R>),
 }
 
-impl<'a, R: Read> Reader<'a, R> {
+impl<R: Read> Reader<R> {
     /// Starts to read a file. Without a format, the first character determines it.
     ///
     /// # Errors
     /// [`Error::Local`] when the file cannot be read.
-    pub fn new(source: R, format: Option<Format>, dial_plan: &'a DialPlan) -> Result<Self> {
+    pub fn new(source: R, format: Option<Format>, region: Option<PhoneRegion>) -> Result<Self> {
         const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
         let mut source = BufReader::with_capacity(1 << 16, source);
         let start = source.fill_buf().map_err(|error| unreadable(&error))?;
@@ -135,7 +133,7 @@ impl<'a, R: Read> Reader<'a, R> {
             Format::Csv => FormatReader::Csv(csv::Reader::new(lines)),
             Format::Ndjson => FormatReader::Ndjson(ndjson::Reader::new(lines)),
         };
-        Ok(Self { format, dial_plan })
+        Ok(Self { format, region })
     }
 
     /// Reads the next rule. `None` at the end of the file, and after a header row that is not valid.
@@ -148,7 +146,7 @@ impl<'a, R: Read> Reader<'a, R> {
             FormatReader::Ndjson(reader) => reader.next_fields()?,
         };
         Ok(fields.map(|NumberedFields { number, fields }| {
-            let rule = fields.and_then(|fields| fields.rule(number, self.dial_plan));
+            let rule = fields.and_then(|fields| fields.rule(number, self.region));
             Line { number, rule }
         }))
     }
@@ -158,7 +156,7 @@ impl<'a, R: Read> Reader<'a, R> {
 ///
 /// # Errors
 /// Why a reader of the file refuses the rule.
-pub(crate) fn read_back(format: Format, row: &RuleRow, dial_plan: &DialPlan) -> Result<FileRule, String> {
+pub(crate) fn read_back(format: Format, row: &RuleRow, region: Option<PhoneRegion>) -> Result<FileRule, String> {
     // Only the formats of unusual texts can differ: those that are quoted or escaped, or longer than a line may be.
     let is_plain = |text: &str| text.len() < 1_000 && !text.contains(|c: char| c.is_control() || "\",\\".contains(c));
     let note = row.note.as_deref().unwrap_or_default();
@@ -178,7 +176,7 @@ pub(crate) fn read_back(format: Format, row: &RuleRow, dial_plan: &DialPlan) -> 
         };
         fields.map_err(|error| error.to_string())?.ok_or("the file has no such line")?
     };
-    fields.and_then(|fields| fields.rule(number, dial_plan)).map_err(|problems| {
+    fields.and_then(|fields| fields.rule(number, region)).map_err(|problems| {
         let problem =
             |Problem { column, value, reason, .. }: &Problem| format!("column `{column}`: `{value}` {reason}");
         problems.iter().map(problem).collect::<Vec<_>>().join("; ")
@@ -251,8 +249,8 @@ mod tests {
     fn full() -> FileRule {
         let target = RuleTarget {
             app: AppKey::new("way#2").unwrap(),
-            from: Pattern::new("+7495*", &DialPlan::default()).unwrap(),
-            to: Pattern::new("PPP005", &DialPlan::default()).unwrap(),
+            from: Pattern::new("+7495*", None).unwrap(),
+            to: Pattern::new("PPP005", None).unwrap(),
         };
         let rule = Rule {
             effect: Effect::Allow,
@@ -274,8 +272,7 @@ mod tests {
             let mut writer = Writer::new(format, &mut text).unwrap();
             writer.write(&RuleRow::new(&full.target, &full.rule)).unwrap();
             writer.finish().unwrap();
-            let plan = DialPlan::default();
-            let mut reader = Reader::new(text.as_slice(), None, &plan).unwrap();
+            let mut reader = Reader::new(text.as_slice(), None, None).unwrap();
             assert_eq!(reader.next_line().unwrap().unwrap().rule, Ok(full.clone()), "{format:?}");
             assert!(reader.next_line().unwrap().is_none());
         }

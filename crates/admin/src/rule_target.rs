@@ -1,7 +1,7 @@
 //! The callers and callees of a rule, and where in the table it is stored.
 
 use callgate::store::item::{Attributes, Key};
-use callgate_core::{AppKey, DialPlan, Door, PartyId, Pattern};
+use callgate_core::{AppKey, Door, PartyId, Pattern};
 
 use crate::error::{Error, Result};
 
@@ -53,8 +53,8 @@ impl RuleTarget {
     /// [`Error::InvalidInput`] when the door has no place for such a rule.
     pub fn owner_at(&self, door: Option<Door>) -> Result<RuleOwner> {
         let id = |text: &str| {
-            // A canonical id stays as it is under any dial plan.
-            PartyId::new(text, &DialPlan::default()).map_err(|error| Error::InvalidInput(format!("`{text}` {error}")))
+            // A canonical id stays as it is in any region.
+            PartyId::new(text, None).map_err(|error| Error::InvalidInput(format!("`{text}` {error}")))
         };
         let misplaced = |text: String| Err(Error::InvalidInput(text));
         Ok(match (door, &self.from, &self.to) {

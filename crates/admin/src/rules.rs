@@ -6,8 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes, Key, PK, SK};
 use callgate_core::{Door, EpochSeconds, ParseError, ParsedItem, Party, PartyId, Rule, has_expired};
 
-use crate::dial_plan_warning::DialPlanWarning;
 use crate::error::{Error, Result};
+use crate::prefix_warning::PrefixWarning;
 use crate::redundancy::{Context, why_redundant};
 use crate::rule_target::{RuleLocation, RuleOwner, RuleTarget};
 use crate::table::Table;
@@ -36,8 +36,8 @@ pub struct RuleChange {
     pub rule: Rule,
     /// Why the rule cannot change any decision, as things are now.
     pub redundant: Option<String>,
-    /// The patterns that the dial plan rewrites, in words.
-    pub dial_plan_warning: Option<String>,
+    /// The prefixes that numbers do not have in this region, in words.
+    pub prefix_warning: Option<String>,
     /// When the party that holds the rule expires, if it does.
     pub party_expires_at: Option<EpochSeconds>,
     /// Whether that party has expired. It counts as absent then, so the rule replaces everything in its item but the note.
@@ -129,7 +129,7 @@ impl Table {
         let location = target.location_in(&owner);
         let (context, item) = Box::pin(self.rule_context(&target, &owner)).await?;
         let redundant = why_redundant(&target, &owner, &rule, &context, now).map(|it| it.why);
-        let dial_plan_warning = DialPlanWarning::for_target(&target, self.dial_plan()).map(|(_, text)| text);
+        let prefix_warning = PrefixWarning::for_target(&target, self.phone_region()).map(|(_, text)| text);
         let party = match &owner {
             RuleOwner::Caller(_) => &context.caller,
             RuleOwner::Callee(_) => &context.callee,
@@ -145,7 +145,7 @@ impl Table {
             target,
             rule,
             redundant,
-            dial_plan_warning,
+            prefix_warning,
             party_expires_at,
             is_party_expired,
             may_expire,

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use callgate_core::{AppKey, DialPlan, PartyId, Pattern};
+use callgate_core::{AppKey, PartyId, Pattern, PhoneRegion};
 
 use crate::error::{Error, Result};
 
@@ -22,17 +22,17 @@ pub use schema::{Creation, TableSummary};
 pub struct Table {
     client: Client,
     name: String,
-    dial_plan: DialPlan,
+    phone_region: Option<PhoneRegion>,
     endpoint: Option<String>,
 }
 
 impl Table {
     /// A table by its name. Nothing is sent yet.
     ///
-    /// `dial_plan` must be the function's, because it decides how numbers are stored. `endpoint` is only named in errors.
+    /// `phone_region` must be the function's, because it decides how numbers are stored. `endpoint` is only named in errors.
     #[must_use]
-    pub fn new(client: Client, name: &str, dial_plan: DialPlan, endpoint: Option<&str>) -> Self {
-        Self { client, name: name.to_owned(), dial_plan, endpoint: endpoint.map(str::to_owned) }
+    pub fn new(client: Client, name: &str, phone_region: Option<PhoneRegion>, endpoint: Option<&str>) -> Self {
+        Self { client, name: name.to_owned(), phone_region, endpoint: endpoint.map(str::to_owned) }
     }
 
     /// The table's name.
@@ -47,10 +47,10 @@ impl Table {
         &self.client
     }
 
-    /// The dial plan, which completes numbers.
+    /// The region whose dialling habits complete numbers.
     #[must_use]
-    pub fn dial_plan(&self) -> &DialPlan {
-        &self.dial_plan
+    pub fn phone_region(&self) -> Option<PhoneRegion> {
+        self.phone_region
     }
 
     /// Parses an app's key as a person typed it.
@@ -69,7 +69,8 @@ impl Table {
         if text.trim().is_empty() {
             return Err(Error::InvalidInput("a party is empty; write `anonymous` for a withheld number".to_owned()));
         }
-        PartyId::new(text, &self.dial_plan).map_err(|error| Error::InvalidInput(format!("the party `{text}` {error}")))
+        PartyId::required(text, self.phone_region)
+            .map_err(|error| Error::InvalidInput(format!("the party `{text}` {error}")))
     }
 
     /// Parses a pattern as a person typed it.
@@ -82,7 +83,7 @@ impl Table {
                 "a pattern is empty; write `*` for everyone and `anonymous` for withheld callers".to_owned(),
             ));
         }
-        Pattern::new(text, &self.dial_plan)
+        Pattern::new(text, self.phone_region)
             .map_err(|error| Error::InvalidInput(format!("the pattern `{text}` {error}")))
     }
 

@@ -15,7 +15,7 @@ use aws_types::os_shim_internal::{Env, Fs};
 use callgate::config::is_http_url;
 use callgate::store::client;
 use callgate_admin::{Author, Table};
-use callgate_core::DialPlan;
+use callgate_core::PhoneRegion;
 use clap::Args;
 
 use crate::exit::usage;
@@ -47,15 +47,9 @@ pub(crate) struct GlobalArgs {
     /// The output format: text for people, JSON for programs
     #[arg(long, global = true, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
     pub(crate) output: Output,
-    /// Dial plan: the country code that replaces the trunk prefix, such as 7
-    #[arg(long, global = true, env = "COUNTRY_CODE", value_name = "DIGITS", hide_env_values = true)]
-    pub(crate) country_code: Option<String>,
-    /// Dial plan: the prefix of national numbers, such as 8
-    #[arg(long, global = true, env = "TRUNK_PREFIX", value_name = "DIGITS", hide_env_values = true)]
-    pub(crate) trunk_prefix: Option<String>,
-    /// Dial plan: the prefix of international numbers in place of +, such as 810
-    #[arg(long, global = true, env = "INTERNATIONAL_PREFIX", value_name = "DIGITS", hide_env_values = true)]
-    pub(crate) international_prefix: Option<String>,
+    /// The country whose dialling habits complete national numbers, such as US or DE; the function must have the same
+    #[arg(long, global = true, env = "PHONE_REGION", value_name = "COUNTRY", hide_env_values = true)]
+    phone_region: Option<String>,
 }
 
 /// The permission table, and the format of the output.
@@ -72,7 +66,7 @@ impl GlobalArgs {
     /// Connects to the table. Nothing is sent yet.
     pub(crate) async fn open(&self) -> anyhow::Result<Connection> {
         let name = self.table_name().ok_or_else(|| usage("no table is given; name one with --table or TABLE_NAME"))?;
-        let dial_plan = self.dial_plan()?;
+        let phone_region = self.phone_region()?;
         let endpoint = self.endpoint()?;
         let config = self.load(endpoint).await;
         let client = connect(&config, DEADLINE);
@@ -84,7 +78,7 @@ impl GlobalArgs {
         }
         self.check_profile().await?;
         let is_aws = endpoint.is_none() && !is_set("AWS_ENDPOINT_URL");
-        let table = Table::new(client, name, dial_plan, endpoint);
+        let table = Table::new(client, name, phone_region, endpoint);
         Ok(Connection { table, output: self.output, config, is_aws })
     }
 
@@ -125,12 +119,17 @@ impl GlobalArgs {
         }
     }
 
-    /// The dial plan, which must be the function's too. Empty values count as not set.
-    pub(crate) fn dial_plan(&self) -> anyhow::Result<DialPlan> {
-        let [country, trunk, international] =
-            [&self.country_code, &self.trunk_prefix, &self.international_prefix].map(|part| given(part.as_deref()));
-        DialPlan::new(country, trunk, international)
-            .map_err(|error| usage(format!("{error}; check --country-code, --trunk-prefix and --international-prefix")))
+    /// The country whose dialling habits complete numbers, if one is given.
+    pub(crate) fn phone_region(&self) -> anyhow::Result<Option<PhoneRegion>> {
+        let Some(code) = given(self.phone_region.as_deref()) else { return Ok(None) };
+        let parsed =
+            code.parse().map_err(|error| usage(format!("the country `{code}` {error}; check --phone-region")))?;
+        Ok(Some(parsed))
+    }
+
+    /// The code of that country as it was given.
+    pub(crate) fn phone_region_code(&self) -> Option<&str> {
+        given(self.phone_region.as_deref())
     }
 
     async fn load(&self, endpoint: Option<&str>) -> SdkConfig {

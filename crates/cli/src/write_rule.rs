@@ -94,9 +94,9 @@ fn report(
     result: &str,
     previous: Option<Result<&Rule, &ParseError>>,
 ) -> anyhow::Result<Outcome> {
-    let RuleChange { target, rule, redundant, dial_plan_warning, .. } = change;
+    let RuleChange { target, rule, redundant, prefix_warning, .. } = change;
     let redundant = redundant.as_ref().map(|why| format!("this rule has no effect at present: {why}"));
-    let notices = [dial_plan_warning.clone(), expiry_notice(change), redundant];
+    let notices = [prefix_warning.clone(), expiry_notice(change), redundant];
     let notices: Vec<_> = notices.into_iter().flatten().collect();
     match connection.output {
         Output::Text => {

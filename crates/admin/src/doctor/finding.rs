@@ -13,7 +13,7 @@ use crate::stored_rule::{StoredRule, unusual_place};
 /// A kind of finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FindingKind {
-    /// An id or a prefix that no call has, for example because the dial plan changed.
+    /// An id or a prefix that no call has, for example because the phone region changed.
     NeverMatches,
     /// A rule that has no effect, because of the other rules.
     Shadowed,
@@ -83,7 +83,7 @@ impl FindingKind {
     #[must_use]
     pub const fn description(self) -> &'static str {
         match self {
-            Self::NeverMatches => "no call has this id or prefix, perhaps because the dial plan changed",
+            Self::NeverMatches => "no call has this id or prefix, perhaps because the phone region changed",
             Self::Shadowed => "the rule has no effect, because of the other rules",
             Self::Contradicted => "the rule allows calls, but other rules decide them, and deny some",
             Self::Expired => "the rule or the party has expired",

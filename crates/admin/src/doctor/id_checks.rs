@@ -3,13 +3,13 @@
 use std::fmt::Display;
 
 use callgate::store::item::Attributes;
-use callgate_core::{DialPlan, IdError, PartyId, Pattern, PatternError, Rule};
+use callgate_core::{IdError, PartyId, Pattern, PatternError, PhoneRegion, Rule};
 
 use super::Inspector;
 use super::commands::{delete_item_command, key_of, revoke_stored_command, show_command, write_command};
 use super::finding::{Finding, FindingKind, Location};
-use crate::dial_plan_warning::DialPlanWarning;
 use crate::item_kind::{ItemKind, canonical_id};
+use crate::prefix_warning::PrefixWarning;
 use crate::stored_rule::StoredRule;
 
 /// Why no call, or only some, can match a stored id or pattern.
@@ -27,8 +27,7 @@ const NEVER: &str = "no call can match it, so it has no effect";
 impl Unreachable {
     /// The stored text is another spelling of the canonical one. Written again, it is stored in canonical form.
     fn not_canonical(text: &str, canonical: &str) -> Self {
-        let what =
-            format!("`{text}` is not in canonical form: under this dial plan it would be stored as `{canonical}`");
+        let what = format!("`{text}` is not in canonical form: in this region it would be stored as `{canonical}`");
         Self { what, why: NEVER, replacement: Some(text.to_owned()), is_never_matched: true }
     }
 
@@ -37,23 +36,23 @@ impl Unreachable {
     }
 
     /// Checks the id of a party as it is stored. `None` when calls can have it.
-    pub(super) fn check_id(id: &str, dial_plan: &DialPlan) -> Option<Self> {
-        if canonical_id(id, dial_plan).is_some() {
+    pub(super) fn check_id(id: &str, region: Option<PhoneRegion>) -> Option<Self> {
+        if canonical_id(id, region).is_some() {
             return None;
         }
-        Some(match PartyId::new(id, dial_plan) {
+        Some(match PartyId::new(id, region) {
             Ok(canonical) => Self::not_canonical(id, canonical.as_str()),
             Err(error) => Self::invalid(id, error),
         })
     }
 
     /// Checks the entry of a list, which may be a pattern. `None` when calls can match it.
-    pub(super) fn check_entry(text: &str, dial_plan: &DialPlan) -> Option<Self> {
+    pub(super) fn check_entry(text: &str, region: Option<PhoneRegion>) -> Option<Self> {
         if !text.ends_with('*') {
-            return Self::check_id(text, dial_plan);
+            return Self::check_id(text, region);
         }
         let stored = Pattern::from_stored(text);
-        match Pattern::new(text, dial_plan) {
+        match Pattern::new(text, region) {
             Ok(canonical) if canonical == stored => {}
             Ok(canonical) => {
                 let unreachable = Self::not_canonical(text, &canonical.to_string());
@@ -71,10 +70,10 @@ impl Unreachable {
             // The tool does not write such a pattern, but ids may match it, such as `*98*`.
             Err(_) => return None,
         }
-        let warning = DialPlanWarning::for_pattern(&stored, dial_plan)?;
-        let DialPlanWarning { prefix, replacement } = &warning;
+        let warning = PrefixWarning::for_pattern(&stored, region)?;
+        let PrefixWarning { prefix, replacement, .. } = &warning;
         Some(Self {
-            what: format!("under this dial plan numbers dialled as {prefix}… start with {replacement}…"),
+            what: format!("numbers that are dialled as {prefix}… start with {replacement}… in this region"),
             why: warning.consequence(),
             replacement: Some(format!("{replacement}*")),
             is_never_matched: false,
@@ -101,7 +100,7 @@ impl Unreachable {
 impl Inspector<'_> {
     /// Checks whether a call can have the id of a party's item. If not, the item is never read.
     pub(super) fn unreachable_party(&self, kind: &ItemKind, id: &str, item: &Attributes) -> Option<Finding> {
-        let Unreachable { what, why, .. } = Unreachable::check_id(id, self.table.dial_plan())?;
+        let Unreachable { what, why, .. } = Unreachable::check_id(id, self.table.phone_region())?;
         let command = delete_item_command(self.table.name(), &key_of(item));
         Some(Finding::new(FindingKind::NeverMatches, &Location::item(kind), what, why).with_command(command))
     }

@@ -30,17 +30,15 @@ impl Inspector<'_> {
         if attributes.is_some_and(|attributes| self.check_rule_expiry(item, stored, attributes)) {
             return self.contents.add_unusable_pair(stored);
         }
-        let dial_plan = self.table.dial_plan();
+        let region = self.table.phone_region();
         // The party that a list belongs to is checked with the item.
         let (mut can_match, sides) = match door {
-            None => {
-                (true, [(true, Unreachable::check_id(from, dial_plan)), (false, Unreachable::check_id(to, dial_plan))])
-            }
-            Some(Door::App) => (true, [(true, Unreachable::check_entry(entry, dial_plan)), (false, None)]),
+            None => (true, [(true, Unreachable::check_id(from, region)), (false, Unreachable::check_id(to, region))]),
+            Some(Door::App) => (true, [(true, Unreachable::check_entry(entry, region)), (false, None)]),
             Some(door) => {
                 let is_caller = door == Door::Callee;
-                let can_match = canonical_id(owner, dial_plan).is_some();
-                (can_match, [(is_caller, Unreachable::check_entry(entry, dial_plan)), (false, None)])
+                let can_match = canonical_id(owner, region).is_some();
+                (can_match, [(is_caller, Unreachable::check_entry(entry, region)), (false, None)])
             }
         };
         for (is_caller, unreachable) in sides {

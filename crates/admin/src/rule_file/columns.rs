@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use callgate_core::{AppKey, DialPlan, Hours, Pattern, Rule};
+use callgate_core::{AppKey, Hours, Pattern, PhoneRegion, Rule};
 
 use super::{FileRule, Problem};
 use crate::rule_row::RuleRow;
@@ -51,12 +51,12 @@ impl Fields {
     }
 
     /// Parses all values.
-    pub(super) fn rule(&self, line: u64, dial_plan: &DialPlan) -> Result<FileRule, Vec<Problem>> {
+    pub(super) fn rule(&self, line: u64, region: Option<PhoneRegion>) -> Result<FileRule, Vec<Problem>> {
         let Self { app, from, to, effect, media, hours, expires_at, note } = self;
         let mut values = Values { line, problems: Vec::new() };
         let app = values.required("app", app, AppKey::new);
-        let from = values.required("from", from, |text| parse_pattern(text, dial_plan));
-        let to_pattern = values.required("to", to, |text| parse_pattern(text, dial_plan));
+        let from = values.required("from", from, |text| parse_pattern(text, region));
+        let to_pattern = values.required("to", to, |text| parse_pattern(text, region));
         let effect =
             values.required("effect", effect, |text| parse_effect(text).map_err(|_| "must be `allow` or `deny`"));
         let media = values.optional("media", media, parse_media);
@@ -127,9 +127,9 @@ impl Values {
     }
 }
 
-fn parse_pattern(text: &str, dial_plan: &DialPlan) -> Result<Pattern, String> {
+fn parse_pattern(text: &str, region: Option<PhoneRegion>) -> Result<Pattern, String> {
     if text.is_empty() {
         return Err("is empty; write `*` for everyone and `anonymous` for withheld callers".to_owned());
     }
-    Pattern::new(text, dial_plan).map_err(|error| error.to_string())
+    Pattern::new(text, region).map_err(|error| error.to_string())
 }

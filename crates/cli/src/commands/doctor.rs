@@ -17,7 +17,7 @@ use crate::time::now;
 /// The commands that it prints as fixes, and --fix, change no answer to any call. Where a change may change answers, it
 /// prints how to look at the item or rule.
 ///
-/// Use the dial plan of the function: with another one, other rules match.
+/// Use the phone region of the function: with another one, other rules match.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", kinds_help()))]
 pub(crate) struct Args {

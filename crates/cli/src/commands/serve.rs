@@ -53,9 +53,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let table = global.table_name().unwrap_or(embedded::TABLE);
     let config = Config::read(|name: &str| match name {
         "TABLE_NAME" => Some(table.into()),
-        "COUNTRY_CODE" => global.country_code.as_ref().map(Into::into),
-        "TRUNK_PREFIX" => global.trunk_prefix.as_ref().map(Into::into),
-        "INTERNATIONAL_PREFIX" => global.international_prefix.as_ref().map(Into::into),
+        "PHONE_REGION" => global.phone_region_code().map(Into::into),
         name => process_environment(name),
     })?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;

@@ -9,7 +9,6 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
 use callgate::store::client::{self, Connection};
 use callgate_admin::Table;
-use callgate_core::DialPlan;
 use dynoxide::Database;
 use dynoxide::actions::list_tables::ListTablesRequest;
 use tokio::net::TcpListener;
@@ -88,7 +87,7 @@ async fn sample_database(deadline: Duration) -> anyhow::Result<Database> {
     let (stop, stop_receiver) = watch::channel(());
     let server = dynoxide::server::serve_with_shutdown(listener, database.clone(), stopped(stop_receiver));
     let server = tokio::spawn(server);
-    Table::new(connect(&endpoint, deadline), TABLE, DialPlan::default(), Some(&endpoint)).create().await?;
+    Table::new(connect(&endpoint, deadline), TABLE, None, Some(&endpoint)).create().await?;
     samples::write(&database)?;
     drop(stop);
     server.await?.map_err(anyhow::Error::msg)?;

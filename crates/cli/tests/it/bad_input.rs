@@ -41,7 +41,11 @@ fn invalid_arguments_write_nothing() {
     check_refused("allow --app shop --from a --to b --media smell", 2, "`smell` is not a medium");
     check_refused("allow --app shop --from a", 2, "--to");
     check_refused("check --app shop --from a --to b --at someday", 2, "is not a valid time");
-    check_refused("allow --app shop --from a --to b --trunk-prefix 8", 2, "needs a country code");
+    check_refused(
+        "allow --app shop --from a --to b --phone-region Russia",
+        2,
+        "the country `Russia` is not the ISO 3166 code",
+    );
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::time::SystemTime;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use callgate_admin::{Author, Table};
-use callgate_core::DialPlan;
 use serde_json::{Value, json};
 
 use crate::support::{TABLE, TestServer, csv};
@@ -52,7 +51,7 @@ fn rules_that_never_match_are_found_with_their_fix() {
     let run = server.run("doctor").exits_with(4);
     let run = run
         .prints("never_matches: rule from `+7 495 123` to `PPP005`")
-        .prints("`+7 495 123` is not in canonical form: under this dial plan it would be stored as `+7495123`");
+        .prints("`+7 495 123` is not in canonical form: in this region it would be stored as `+7495123`");
     run.prints("revoke --exactly --app shop --from '+7 495 123' --to PPP005 && callgatectl allow --app shop --from '+7 495 123' --to PPP005");
     server.run("revoke --exactly --app shop --from '+7 495 123' --to PPP005").succeeds().prints("revoked");
     server.run("revoke --exactly --app shop --from '8-495*' --to PPP001").succeeds();
@@ -60,12 +59,12 @@ fn rules_that_never_match_are_found_with_their_fix() {
 }
 
 #[test]
-fn rules_of_another_dial_plan_are_found() {
+fn rules_of_another_region_are_found() {
     let server = TestServer::with_table();
     server.run("deny --app shop --from 84951234567 --to PPP005").succeeds();
     server.run("allow --app shop --from '8495*' --to PPP005").succeeds();
     server.run("doctor").succeeds();
-    let plan = "--country-code 7 --trunk-prefix 8";
+    let plan = "--phone-region RU";
     assert_eq!(
         findings(&server, plan),
         [
@@ -217,7 +216,7 @@ fn a_fix_repeats_the_whole_rule() {
     let run = server
         .run("doctor")
         .exits_with(4)
-        .prints("`+7 495*` is not in canonical form: under this dial plan it would be stored as `+7495*`");
+        .prints("`+7 495*` is not in canonical form: in this region it would be stored as `+7495*`");
     run.prints(&format!("revoke --exactly --app shop --from '+7 495*' --to PPP001 && {command}\n"))
         .prints("`tel:+7*` starts with a scheme, which ids do not keep")
         .prints("fix: callgatectl revoke --exactly --app shop --from 'tel:+7*' --to PPP001\n");
@@ -356,7 +355,7 @@ fn a_fix_is_not_applied_to_what_changed_since_it_was_read() {
         .credentials_provider(Credentials::new("local", "local", None, None, "test"))
         .endpoint_url(format!("http://{}", server.address))
         .http_client(callgate::store::client::https_client());
-    let table = Table::new(Client::from_conf(config.build()), TABLE, DialPlan::default(), None);
+    let table = Table::new(Client::from_conf(config.build()), TABLE, None, None);
     let author = Author { name: "operator".to_owned(), at: 1_795_500_000 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let findings = runtime.block_on(table.inspect(author.at)).unwrap().findings;

@@ -45,7 +45,7 @@ fn an_exported_file_imports_to_the_same_table() {
 fn columns_are_read_in_any_order_and_ids_in_any_spelling() {
     let server = TestServer::with_table();
     let text = "\u{feff}to,effect,app,from\nsip:PPP005@example.com,allow,shop,8 (495) 123-45-67\n\"PPP005\",deny,shop,Private\n";
-    server.pipe("import - --country-code 7 --trunk-prefix 8", text).succeeds();
+    server.pipe("import - --phone-region RU", text).succeeds();
     let out = server.run("export").succeeds().stdout;
     assert!(out.contains("shop,+74951234567,PPP005,allow,,,,\nshop,anonymous,PPP005,deny,,,,\n"), "{out}");
     let line = json!({"app": "shop", "from": "x", "to": "y", "effect": "allow", "media": ["audio"], "expires_at": 4_102_358_400_i64, "hours": null});
@@ -317,12 +317,12 @@ fn the_first_thousand_problems_are_listed_and_all_are_counted() {
 fn a_prefix_that_cannot_be_dialled_is_imported_with_a_note() {
     let server = TestServer::with_table();
     let text = "app,from,to,effect\nshop,a,b,allow\nshop,8495*,b,deny\n";
-    let plan = "--country-code 7 --trunk-prefix 8";
+    let plan = "--phone-region RU";
     server
         .pipe(&format!("import - {plan}"), text)
         .succeeds()
         .prints(
-            "notice: line 3, column `from`: `8495*` under this dial plan numbers dialled as 8495… start with +7495…",
+            "notice: line 3, column `from`: `8495*` numbers that are dialled as 8495… start with +7495… in this region",
         )
         .prints("imported: 2 rules written");
     server.pipe("import -", text).succeeds().does_not_print("dialled");

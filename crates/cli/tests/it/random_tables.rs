@@ -10,9 +10,7 @@ use std::time::SystemTime;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes, Key};
-use callgate_core::{
-    AppKey, Call, DialPlan, Effect, EpochSeconds, MediaSet, ParsedItem, Party, PartyId, Permissions, decide,
-};
+use callgate_core::{AppKey, Call, Effect, EpochSeconds, MediaSet, ParsedItem, Party, PartyId, Permissions, decide};
 use serde_json::{Value, json};
 
 use crate::support::{Run, TABLE, TestServer};
@@ -279,13 +277,12 @@ fn moments(tables: [&Items; 2], now: EpochSeconds) -> Vec<EpochSeconds> {
 
 /// The calls that are answered differently from the first table and from the second. A call whose items are equal is not.
 fn differences([before, after]: [&Items; 2], now: EpochSeconds) -> Vec<Call> {
-    let dial_plan = DialPlan::default();
     let moments = moments([before, after], now);
     let mut differences = Vec::new();
     for app in ["shop", "way#2"] {
         let app = AppKey::new(app).unwrap();
         for (caller, callee) in PARTIES.iter().flat_map(|caller| PARTIES.iter().map(move |callee| (caller, callee))) {
-            let [caller, callee] = [caller, callee].map(|id| PartyId::new(id, &dial_plan).unwrap());
+            let [caller, callee] = [caller, callee].map(|id| PartyId::new(id, None).unwrap());
             let keys = [
                 Key::app(&app),
                 Key::party(&app, &caller),

@@ -28,7 +28,7 @@ fn each_form_of_rule_is_stored_in_its_item() {
 #[test]
 fn numbers_match_in_any_spelling() {
     let server = TestServer::with_table();
-    let plan = "--country-code 7 --trunk-prefix 8 --international-prefix 810";
+    let plan = "--phone-region RU";
     server.run(&format!("allow --app shop --from '8 (495) 123-45-67' --to sip:PPP005@example.com {plan}")).succeeds();
     assert_eq!(server.items()[0]["sk"]["S"], "CALLER#+74951234567");
     server.run(&format!("check --app shop --from 'tel:+7-495-123-45-67' --to PPP005 {plan}")).succeeds();
@@ -177,14 +177,13 @@ fn show_prints_all_stored_rules_in_order() {
 #[test]
 fn a_prefix_that_cannot_be_dialled_gets_a_note() {
     let server = TestServer::with_table();
-    let plan = "--country-code 7 --trunk-prefix 8 --international-prefix 810";
+    let plan = "--phone-region RU";
     let long = format!("deny --app shop --from '84951234*' --to PPP005 {plan}");
     server.run(&long).succeeds().prints("start with +74951234…: no call can match it").prints("write `+74951234*`");
     server.run(&long).succeeds().prints("unchanged").prints("no call can match it");
-    server
-        .run(&format!("allow --app shop --from PPP005 --to '8495*' {plan}"))
-        .succeeds()
-        .prints("under this dial plan numbers dialled as 8495… start with +7495…: only numbers of fewer than 8 digits");
+    server.run(&format!("allow --app shop --from PPP005 --to '8495*' {plan}")).succeeds().prints(
+        "numbers that are dialled as 8495… start with +7495… in this region: only extensions and other short numbers",
+    );
     server.run(&format!("deny --app shop --from '8107*' --to '*' {plan}")).succeeds().prints("write `+7*`");
     server.run(&format!("deny --app shop --from '+7*' --to PPP001 {plan}")).succeeds().does_not_print("dialled");
     let written = server.json(&format!("deny --app shop --from '8495*' --to PPP005 {plan}"));

@@ -140,7 +140,7 @@ fn remove_author(value: &mut Value) {
     }
 }
 
-/// The tool without any AWS or dial plan configuration from this machine.
+/// The tool without any AWS configuration or phone region from this machine.
 pub(crate) fn tool() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callgatectl"));
     for (name, _) in std::env::vars_os() {
@@ -148,7 +148,7 @@ pub(crate) fn tool() -> Command {
             command.env_remove(name);
         }
     }
-    for name in ["TABLE_NAME", "COUNTRY_CODE", "TRUNK_PREFIX", "INTERNATIONAL_PREFIX"] {
+    for name in ["TABLE_NAME", "PHONE_REGION"] {
         command.env_remove(name);
     }
     command.env("AWS_CONFIG_FILE", "/nonexistent").env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent");
