@@ -16,6 +16,9 @@ pub enum Error {
     /// A value that a person entered is not valid. Nothing was read or written.
     #[error("{0}")]
     InvalidInput(String),
+    /// A value that a person entered is valid, but hardly meant. Nothing was read or written.
+    #[error("{0}")]
+    ProbableMistake(String),
     /// The table does not exist.
     #[error("there is no table `{0}`")]
     TableNotFound(String),

@@ -47,7 +47,7 @@ pub struct Problems {
 /// use callgate_admin::import::{Import, ImportControl};
 ///
 /// let file = std::io::Cursor::new("app,from,to,effect\nshop,PPP009,PPP005,allow\n");
-/// let Ok(mut import) = Import::check(&table, file, None, author.at).await? else { return Ok(()) };
+/// let Ok(mut import) = Import::check(&table, file, None, false, author.at).await? else { return Ok(()) };
 /// import.plan(false, &author).await?;
 /// let control = ImportControl::default();
 /// let running = control.clone();
@@ -81,7 +81,8 @@ fn lock(data: &Mutex<Data>) -> MutexGuard<'_, Data> {
 }
 
 impl Import {
-    /// Reads and checks a whole file. Without a format, the first character determines it. The table is not read.
+    /// Reads and checks a whole file. Without a format, the first character determines it. With `exactly`, ids and prefixes
+    /// that are hardly meant are accepted. The table is not read.
     ///
     /// The inner result is an import if every line is valid, otherwise the problems of the file.
     ///
@@ -91,10 +92,11 @@ impl Import {
         table: &Table,
         source: impl Read + Send + 'static,
         format: Option<Format>,
+        exactly: bool,
         now: EpochSeconds,
     ) -> Result<Result<Self, Problems>> {
         let table = table.clone();
-        let checked = tokio::task::spawn_blocking(move || check(table, source, format, now));
+        let checked = tokio::task::spawn_blocking(move || check(table, source, format, exactly, now));
         checked.await.map_err(|error| Error::Local(error.to_string()))?
     }
 
@@ -135,12 +137,13 @@ fn check(
     table: Table,
     source: impl Read,
     format: Option<Format>,
+    exactly: bool,
     now: EpochSeconds,
 ) -> Result<Result<Import, Problems>> {
     let mut rules = SortedRules::new()?;
     let mut problems = Problems { first: Vec::new(), count: 0 };
     let mut warnings = Vec::new();
-    let mut reader = Reader::new(source, format, table.phone_region())?;
+    let mut reader = Reader::new(source, format, table.phone_region())?.exactly(exactly);
     while let Some(line) = reader.next_line()? {
         let FileRule { target, location, rule } = match line.rule {
             Ok(rule) => rule,

@@ -9,6 +9,7 @@ mod error;
 pub mod export;
 pub mod import;
 pub mod item_kind;
+pub mod number_mistake;
 pub mod prefix_warning;
 pub mod redundancy;
 pub mod rule_file;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use callgate_core::{PhoneRegion, Rule};
+use encoding_rs_io::DecodeReaderBytes;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -101,8 +102,9 @@ pub struct FileRule {
 /// ```
 #[derive(Debug)]
 pub struct Reader<R> {
-    format: FormatReader<BufReader<R>>,
+    format: FormatReader<BufReader<DecodeReaderBytes<R, Vec<u8>>>>,
     region: Option<PhoneRegion>,
+    exactly: bool,
 }
 
 #[derive(Debug)]
@@ -117,12 +119,8 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// [`Error::Local`] when the file cannot be read.
     pub fn new(source: R, format: Option<Format>, region: Option<PhoneRegion>) -> Result<Self> {
-        const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
-        let mut source = BufReader::with_capacity(1 << 16, source);
-        let start = source.fill_buf().map_err(|error| unreadable(&error))?;
-        if start.starts_with(BYTE_ORDER_MARK) {
-            source.consume(BYTE_ORDER_MARK.len());
-        }
+        // Spreadsheets write UTF-16 with a byte order mark, which the decoder removes.
+        let mut source = BufReader::with_capacity(1 << 16, DecodeReaderBytes::new(source));
         let start = source.fill_buf().map_err(|error| unreadable(&error))?;
         let detected = match start.trim_ascii_start().first() {
             Some(b'{' | b'[') => Format::Ndjson,
@@ -133,7 +131,14 @@ impl<R: Read> Reader<R> {
             Format::Csv => FormatReader::Csv(csv::Reader::new(lines)),
             Format::Ndjson => FormatReader::Ndjson(ndjson::Reader::new(lines)),
         };
-        Ok(Self { format, region })
+        Ok(Self { format, region, exactly: false })
+    }
+
+    /// Also accepts ids and prefixes that are hardly meant, such as `1.5E+10`.
+    #[must_use]
+    pub fn exactly(mut self, exactly: bool) -> Self {
+        self.exactly = exactly;
+        self
     }
 
     /// Reads the next rule. `None` at the end of the file, and after a header row that is not valid.
@@ -146,7 +151,7 @@ impl<R: Read> Reader<R> {
             FormatReader::Ndjson(reader) => reader.next_fields()?,
         };
         Ok(fields.map(|NumberedFields { number, fields }| {
-            let rule = fields.and_then(|fields| fields.rule(number, self.region));
+            let rule = fields.and_then(|fields| fields.rule(number, self.region, self.exactly));
             Line { number, rule }
         }))
     }
@@ -176,7 +181,7 @@ pub(crate) fn read_back(format: Format, row: &RuleRow, region: Option<PhoneRegio
         };
         fields.map_err(|error| error.to_string())?.ok_or("the file has no such line")?
     };
-    fields.and_then(|fields| fields.rule(number, region)).map_err(|problems| {
+    fields.and_then(|fields| fields.rule(number, region, false)).map_err(|problems| {
         let problem =
             |Problem { column, value, reason, .. }: &Problem| format!("column `{column}`: `{value}` {reason}");
         problems.iter().map(problem).collect::<Vec<_>>().join("; ")

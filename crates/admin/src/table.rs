@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use callgate_core::{AppKey, PartyId, Pattern, PhoneRegion};
 
 use crate::error::{Error, Result};
+use crate::number_mistake::mistake;
 
 pub(crate) mod batch;
 pub(crate) mod items;
@@ -61,7 +62,7 @@ impl Table {
         AppKey::new(text).map_err(|error| Error::InvalidInput(format!("the app `{text}` {error}")))
     }
 
-    /// Parses a party as a person typed it, in any spelling.
+    /// Parses a party, in any spelling.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] when it is not a valid id.
@@ -73,7 +74,7 @@ impl Table {
             .map_err(|error| Error::InvalidInput(format!("the party `{text}` {error}")))
     }
 
-    /// Parses a pattern as a person typed it.
+    /// Parses a pattern.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] when it is not a valid pattern.
@@ -85,6 +86,18 @@ impl Table {
         }
         Pattern::new(text, self.phone_region)
             .map_err(|error| Error::InvalidInput(format!("the pattern `{text}` {error}")))
+    }
+
+    /// Checks an id or a pattern that a person wrote, to store it: one that looks like a number and is none, or a prefix that
+    /// no number has, is valid, but hardly meant.
+    ///
+    /// # Errors
+    /// [`Error::ProbableMistake`], which names what is wrong.
+    pub fn check_written(&self, text: &str) -> Result<()> {
+        match mistake(text, self.phone_region) {
+            Some(mistake) => Err(Error::ProbableMistake(format!("`{text}` {mistake}"))),
+            None => Ok(()),
+        }
     }
 
     /// The error of a request about this table.

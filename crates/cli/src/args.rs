@@ -2,10 +2,11 @@
 
 use callgate_admin::rule_file::Format;
 use callgate_admin::{RuleTarget, Table, time, wording};
-use callgate_core::{Door, Effect, EpochSeconds, Hours, Rule, Window};
+use callgate_core::{Door, Effect, EpochSeconds, Hours, PartyId, Pattern, Rule, Window};
 use clap::{Args, ValueEnum};
 
 use crate::exit::usage;
+use crate::output::print_note;
 
 /// An app, or one of its parties.
 #[derive(Debug, Clone, Args)]
@@ -16,6 +17,23 @@ pub(crate) struct PartyArgs {
     /// The party, in any spelling; without it, the app itself
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]
     pub(crate) party: Option<String>,
+}
+
+impl PartyArgs {
+    /// Parses the party, and prints what it is if it was written in another form.
+    pub(crate) fn parse_party(&self, table: &Table) -> anyhow::Result<Option<PartyId>> {
+        let Some(text) = self.party.as_deref() else { return Ok(None) };
+        let party = table.parse_party(text)?;
+        print_understood(text, party.as_str());
+        Ok(Some(party))
+    }
+}
+
+/// Prints the canonical form of an id or a pattern, if it differs from what was typed.
+pub(crate) fn print_understood(typed: &str, canonical: &str) {
+    if typed.trim() != canonical {
+        print_note(format!("`{}` is `{canonical}`", wording::escape(typed.trim())));
+    }
 }
 
 /// The callers and callees of a rule.
@@ -35,7 +53,18 @@ pub(crate) struct TargetArgs {
 impl TargetArgs {
     pub(crate) fn parse(&self, table: &Table) -> anyhow::Result<RuleTarget> {
         let Self { app, from, to } = self;
-        Ok(RuleTarget { app: table.parse_app(app)?, from: table.parse_pattern(from)?, to: table.parse_pattern(to)? })
+        let pattern = |text: &str| -> anyhow::Result<Pattern> {
+            let pattern = table.parse_pattern(text)?;
+            print_understood(text, &pattern.to_string());
+            Ok(pattern)
+        };
+        Ok(RuleTarget { app: table.parse_app(app)?, from: pattern(from)?, to: pattern(to)? })
+    }
+
+    /// Checks that callers and callees are not mistakes, before they are stored.
+    fn check_written(&self, table: &Table) -> anyhow::Result<()> {
+        table.check_written(&self.from)?;
+        Ok(table.check_written(&self.to)?)
     }
 }
 
@@ -60,14 +89,26 @@ pub(crate) struct RuleArgs {
     /// exception to the app's prefixes; without it, the rule is one of the caller's
     #[arg(long, value_name = "DOOR", value_enum)]
     pub(crate) door: Option<DoorArg>,
+    /// Accept an id that looks like a number and is none, or a prefix that no number has
+    #[arg(long)]
+    exactly: bool,
     /// Do not ask before writing a rule for more than one caller or callee
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
 
 impl RuleArgs {
+    /// Parses the callers and callees, which are checked for mistakes.
+    pub(crate) fn target(&self, table: &Table) -> anyhow::Result<RuleTarget> {
+        let target = self.target.parse(table)?;
+        if !self.exactly {
+            self.target.check_written(table)?;
+        }
+        Ok(target)
+    }
+
     pub(crate) fn rule(&self, effect: Effect, now: EpochSeconds) -> anyhow::Result<Rule> {
-        let Self { target: _, media, hours, until, note, door: _, yes: _ } = self;
+        let Self { target: _, media, hours, until, note, door: _, exactly: _, yes: _ } = self;
         let mut windows: Vec<Window> = Vec::new();
         for text in hours {
             windows.extend_from_slice(Hours::parse(text).map_err(|error| usage(error.to_string()))?.windows());

@@ -59,13 +59,15 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     let cause = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
     let hint = cause.and_then(hint).map(|hint| format!("; {hint}")).unwrap_or_default();
     print_error(format!("{error:#}{hint}"));
-    let is_usage = error.is::<UsageError>() || matches!(cause, Some(Error::InvalidInput(_)));
+    let is_usage =
+        error.is::<UsageError>() || matches!(cause, Some(Error::InvalidInput(_) | Error::ProbableMistake(_)));
     if is_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
 }
 
 /// How to fix the cause of an error.
 fn hint(error: &Error) -> Option<String> {
     match error {
+        Error::ProbableMistake(_) => Some("add --exactly if it is meant".to_owned()),
         Error::TableNotFound(table) => Some(format!("create it with `callgatectl table create --table {table}`")),
         Error::WrongKeys(_) => Some("`callgatectl table describe` shows how they differ".to_owned()),
         Error::NoCredentials(_) => Some(SIGN_IN.to_owned()),

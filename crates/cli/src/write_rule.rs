@@ -19,7 +19,7 @@ use crate::time::now;
 pub(crate) async fn write_rule(effect: Effect, args: &RuleArgs, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let table = &connection.table;
-    let target = args.target.parse(table)?;
+    let target = args.target(table)?;
     let rule = args.rule(effect, now())?;
     let door = args.door.map(Into::into);
     let author = OnceCell::new();

@@ -18,12 +18,16 @@ pub(crate) async fn write_status(
     status: Status,
     args: &PartyArgs,
     is_confirmed: bool,
+    exactly: bool,
     global: &GlobalArgs,
 ) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let table = &connection.table;
     let app = table.parse_app(&args.app)?;
-    let party = args.party.as_deref().map(|text| table.parse_party(text)).transpose()?;
+    let party = args.parse_party(table)?;
+    if let Some(text) = args.party.as_deref().filter(|_| !exactly) {
+        table.check_written(text)?;
+    }
     let name = match &party {
         None => format!("app `{app}`"),
         Some(id) => format!("party `{id}` of app `{app}`"),

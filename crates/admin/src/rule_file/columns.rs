@@ -5,6 +5,7 @@ use std::fmt;
 use callgate_core::{AppKey, Hours, Pattern, PhoneRegion, Rule};
 
 use super::{FileRule, Problem};
+use crate::number_mistake::mistake;
 use crate::rule_row::RuleRow;
 use crate::rule_target::RuleTarget;
 use crate::time;
@@ -51,14 +52,15 @@ impl Fields {
     }
 
     /// Parses all values.
-    pub(super) fn rule(&self, line: u64, region: Option<PhoneRegion>) -> Result<FileRule, Vec<Problem>> {
+    pub(super) fn rule(&self, line: u64, region: Option<PhoneRegion>, exactly: bool) -> Result<FileRule, Vec<Problem>> {
         let Self { app, from, to, effect, media, hours, expires_at, note } = self;
         let mut values = Values { line, problems: Vec::new() };
         let app = values.required("app", app, AppKey::new);
-        let from = values.required("from", from, |text| parse_pattern(text, region));
-        let to_pattern = values.required("to", to, |text| parse_pattern(text, region));
-        let effect =
-            values.required("effect", effect, |text| parse_effect(text).map_err(|_| "must be `allow` or `deny`"));
+        let from = values.required("from", from, |text| parse_pattern(text, region, exactly));
+        let to_pattern = values.required("to", to, |text| parse_pattern(text, region, exactly));
+        let effect = values.required("effect", effect, |text| {
+            parse_effect(&text.to_ascii_lowercase()).map_err(|_| "must be `allow` or `deny`")
+        });
         let media = values.optional("media", media, parse_media);
         let hours = values.optional("hours", hours, Hours::parse);
         let expires_at = values.optional("expires_at", expires_at, time::parse_absolute);
@@ -127,9 +129,12 @@ impl Values {
     }
 }
 
-fn parse_pattern(text: &str, region: Option<PhoneRegion>) -> Result<Pattern, String> {
+fn parse_pattern(text: &str, region: Option<PhoneRegion>, exactly: bool) -> Result<Pattern, String> {
     if text.is_empty() {
         return Err("is empty; write `*` for everyone and `anonymous` for withheld callers".to_owned());
     }
-    Pattern::new(text, region).map_err(|error| error.to_string())
+    match mistake(text, region) {
+        Some(mistake) if !exactly => Err(mistake),
+        _ => Pattern::new(text, region).map_err(|error| error.to_string()),
+    }
 }

@@ -22,6 +22,7 @@ const AFTER_QUOTE: &str = "continues after its closing quotation mark; double ea
 pub(super) struct Reader<R> {
     lines: Lines<R>,
     header: Header,
+    separator: u8,
 }
 
 #[derive(Debug)]
@@ -33,12 +34,13 @@ enum Header {
 
 impl<R: BufRead> Reader<R> {
     pub(super) fn new(lines: Lines<R>) -> Self {
-        Self { lines, header: Header::NotRead }
+        Self { lines, header: Header::NotRead, separator: b',' }
     }
 
     /// Reads the next row, after the header row. A header row that is not valid is returned as the only row.
     pub(super) fn next_fields(&mut self) -> Result<Option<NumberedFields>> {
         if matches!(self.header, Header::NotRead) {
+            self.find_separator()?;
             let (number, columns) = match self.next_record()? {
                 None => (1, Err(vec![Problem::of_line(1, "the file is empty; the first line names the columns")])),
                 Some((number, Ok(header))) => (number, parse_header(number, header.into_fields())),
@@ -61,18 +63,42 @@ impl<R: BufRead> Reader<R> {
         Ok(Some(NumberedFields { number, fields }))
     }
 
-    /// Reads the next record and the number of the line on which it starts. Blank lines are skipped.
+    /// Finds the separator in the first line that is not blank: the one of comma, semicolon and tab that occurs most often.
+    /// Spreadsheets write the one of their country, and some name it in a line of its own, `sep=;`.
+    fn find_separator(&mut self) -> Result<()> {
+        while self.lines.advance()? {
+            let line = without_mark(self.lines.parts().0);
+            if line.is_empty() {
+                continue;
+            }
+            if let [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', separator] = *line {
+                self.separator = separator;
+                return Ok(());
+            }
+            let count = |separator: &u8| line.iter().filter(|byte| *byte == separator).count();
+            // Of several with the same count, the last of these.
+            self.separator = [b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',');
+            self.lines.back();
+            return Ok(());
+        }
+        self.lines.back();
+        Ok(())
+    }
+
+    /// Reads the next record and the number of the line on which it starts. Blank lines, and lines of separators only, are
+    /// skipped.
     fn next_record(&mut self) -> Result<Option<(u64, Result<Record, Misquoted>)>> {
-        let lines = &mut self.lines;
+        let (lines, separator) = (&mut self.lines, self.separator);
         while lines.advance()? {
-            if lines.parts().0.is_empty() {
+            if without_mark(lines.parts().0).iter().all(|byte| *byte == separator || byte.is_ascii_whitespace()) {
                 continue;
             }
             let number = lines.number();
             let mut record = Record::default();
             loop {
                 let (text, end) = lines.parts();
-                let result = match record.add(text) {
+                let text = if record.is_empty() { without_mark(text) } else { text };
+                let result = match record.add(text, separator) {
                     Err(misquoted) => Err(misquoted),
                     Ok(()) if record.state != State::Quoted => Ok(record),
                     Ok(()) if record.field.len() as u64 > MAX_LINE => Err(record.misquoted(NEVER_CLOSED)),
@@ -89,6 +115,11 @@ impl<R: BufRead> Reader<R> {
         }
         Ok(None)
     }
+}
+
+/// A line without the byte order mark that some programs write in front of it, also when they append to a file.
+fn without_mark(line: &[u8]) -> &[u8] {
+    line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line)
 }
 
 /// The fields of a record, as far as it has been read.
@@ -122,14 +153,18 @@ impl Misquoted {
 }
 
 impl Record {
+    fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.field.is_empty() && self.state == State::Start
+    }
+
     /// Adds a line, without its end.
-    fn add(&mut self, line: &[u8]) -> Result<(), Misquoted> {
+    fn add(&mut self, line: &[u8], separator: u8) -> Result<(), Misquoted> {
         for &byte in line {
             self.state = match (self.state, byte) {
                 (State::Quoted, b'"') => State::Closed,
                 (State::Start, b'"') => State::Quoted,
                 (State::Plain, b'"') => return Err(self.misquoted(STRAY_QUOTE)),
-                (State::Start | State::Plain | State::Closed, b',') => {
+                (State::Start | State::Plain | State::Closed, byte) if byte == separator => {
                     self.fields.push(std::mem::take(&mut self.field));
                     State::Start
                 }
@@ -160,7 +195,7 @@ fn parse_header(line: u64, names: Vec<Vec<u8>>) -> Result<Vec<&'static str>, Vec
     let all = column_names();
     let mut problems = Vec::new();
     let mut columns = Vec::new();
-    for name in names {
+    for name in without_empty_end(names, 0) {
         let Ok(name) = std::str::from_utf8(&name) else {
             let name = String::from_utf8_lossy(&name).into_owned();
             problems.push(Problem::new(line, "", name, "is not UTF-8; save the file as UTF-8"));
@@ -186,9 +221,18 @@ fn parse_header(line: u64, names: Vec<Vec<u8>>) -> Result<Vec<&'static str>, Vec
     if problems.is_empty() { Ok(columns) } else { Err(problems) }
 }
 
+/// The fields without the empty ones after so many, which a separator at the end of a line makes.
+fn without_empty_end(mut fields: Vec<Vec<u8>>, count: usize) -> Vec<Vec<u8>> {
+    while fields.len() > count && fields.last().is_some_and(|field| field.trim_ascii().is_empty()) {
+        fields.pop();
+    }
+    fields
+}
+
 fn parse_row(line: u64, columns: &[&str], values: Vec<Vec<u8>>) -> Result<Fields, Vec<Problem>> {
     let mut fields = Fields::default();
     let mut problems = Vec::new();
+    let values = without_empty_end(values, columns.len());
     if values.len() != columns.len() {
         problems
             .push(Problem::of_line(line, format!("there are {} fields, and {} columns", values.len(), columns.len())));

@@ -15,15 +15,20 @@ pub(super) struct Lines<R> {
     number: u64,
     /// The line that was read last, with its end.
     line: Vec<u8>,
+    /// Whether the current line is read again.
+    is_back: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(source: R) -> Self {
-        Self { source, number: 0, line: Vec::new() }
+        Self { source, number: 0, line: Vec::new(), is_back: false }
     }
 
     /// Reads the next line. `false` at the end of the file.
     pub(super) fn advance(&mut self) -> Result<bool> {
+        if std::mem::take(&mut self.is_back) {
+            return Ok(!self.line.is_empty());
+        }
         self.line.clear();
         self.number += 1;
         let mut limited = self.source.by_ref().take(MAX_LINE);
@@ -35,6 +40,11 @@ impl<R: BufRead> Lines<R> {
             )));
         }
         Ok(length > 0)
+    }
+
+    /// Lets the next [`Self::advance`] return the current line again.
+    pub(super) fn back(&mut self) {
+        self.is_back = true;
     }
 
     /// The number of the current line, counted from 1.

@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow, bail};
 use callgate_admin::import::{
     Applied, ApplyError, Difference, DifferenceCounts, Import, ImportControl, OtherRules, Problems, UnconfirmedRule,
 };
+use callgate_admin::rule_file::Problem;
 use callgate_admin::wording::count;
 use callgate_admin::{Author, Error, RuleRow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -58,6 +59,9 @@ pub(crate) struct Args {
     /// Do not ask before removing rules
     #[arg(long, short)]
     yes: bool,
+    /// Accept ids that look like numbers and are none, and prefixes that no number has
+    #[arg(long)]
+    exactly: bool,
     /// The number of simultaneous requests
     #[arg(long, default_value_t = 16, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     concurrency: u16,
@@ -71,7 +75,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let Connection { table, output, .. } = &connection;
-    let mut import = match Import::check(table, args.open()?, args.format.map(Into::into), now()).await? {
+    let mut import = match Import::check(table, args.open()?, args.format.map(Into::into), args.exactly, now()).await? {
         Ok(import) => import,
         Err(problems) => return refuse(&problems, *output),
     };
@@ -195,7 +199,7 @@ fn refuse(problems: &Problems, output: Output) -> anyhow::Result<Outcome> {
             print_line(json!({"result": "refused", "written": 0, "problems": first, "count": all}))?;
         }
         Output::Text => {
-            first.iter().for_each(print_note);
+            print_problems(first);
             let more = all.saturating_sub(first.len() as u64);
             if more > 0 {
                 print_note(format!("... and {more} more"));
@@ -204,6 +208,27 @@ fn refuse(problems: &Problems, output: Output) -> anyhow::Result<Outcome> {
     }
     print_error(format!("{} in the file; nothing was written", count(*all, "problem")));
     Ok(Outcome::Failed)
+}
+
+/// How many problems of one kind are printed one by one.
+const MAX_OF_A_KIND: usize = 3;
+
+/// Prints problems. Of many with the same reason, only the first are named.
+fn print_problems(problems: &[Problem]) {
+    let mut kinds: Vec<((&str, &str), Vec<&Problem>)> = Vec::new();
+    for problem in problems {
+        let kind = (problem.column.as_str(), problem.reason.as_str());
+        match kinds.iter_mut().find(|(other, _)| *other == kind) {
+            Some((_, all)) => all.push(problem),
+            None => kinds.push((kind, vec![problem])),
+        }
+    }
+    for (_, all) in kinds {
+        all.iter().take(MAX_OF_A_KIND).for_each(print_note);
+        if let Some(more) = all.len().checked_sub(MAX_OF_A_KIND).filter(|more| *more > 0) {
+            print_note(format!("  ... the same on {}", count(more as u64, "more line")));
+        }
+    }
 }
 
 /// Prints what the import would change.

@@ -27,7 +27,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
     let app = table.parse_app(&args.party.app)?;
-    let stored = match args.party.party.as_deref().map(|text| table.parse_party(text)).transpose()? {
+    let stored = match args.party.parse_party(&table)? {
         None => match table.stored_app(&app).await? {
             Some(stored) => stored,
             None => bail!("nothing is stored for app `{app}` itself; its parties may have rules all the same"),
