@@ -80,14 +80,13 @@ impl PhoneRegion {
 
 /// A number without separators, and without the trunk zero of `+49 (0) 30`. `None` when the folded text is not a number.
 pub(crate) fn number(text: &str) -> Option<Cow<'_, str>> {
+    let text = text.trim_start_matches(is_separator);
     let (plus, digits) = text.strip_prefix('+').map_or(("", text), |digits| ("+", digits));
-    let starts = digits
-        .starts_with(|c: char| digit(c).is_some() || matches!(c, '(' | '[') || (!plus.is_empty() && is_separator(c)));
-    if !starts || !digits.chars().all(|c| c.is_ascii_digit() || is_separator(c) || digit(c).is_some()) {
-        return None;
-    }
     if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Cow::Borrowed(text));
+        return (!digits.is_empty()).then_some(Cow::Borrowed(text));
+    }
+    if !digits.chars().all(|c| is_separator(c) || digit(c).is_some()) {
+        return None;
     }
     let digits = if plus.is_empty() { Cow::Borrowed(digits) } else { without_trunk_zero(digits) };
     let digits: String = digits.chars().filter_map(digit).collect();

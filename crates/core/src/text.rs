@@ -11,7 +11,7 @@ pub(crate) fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }
-    let seen = |text: &str| -> String { text.chars().filter(|&c| !is_ignorable(c)).nfkc().map(plain_space).collect() };
+    let seen = |text: &str| -> String { text.chars().filter(|&c| !is_ignorable(c)).nfkc().map(plain_form).collect() };
     // A plain form may contain characters that the next round removes or composes.
     let mut folded = seen(text);
     loop {
@@ -23,9 +23,15 @@ pub(crate) fn fold(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The spaces that have no plain form.
-fn plain_space(c: char) -> char {
-    if c.general_category() == GeneralCategory::SpaceSeparator { ' ' } else { c }
+/// The plain form of spaces and dashes that compatibility does not give one.
+fn plain_form(c: char) -> char {
+    match c.general_category() {
+        GeneralCategory::SpaceSeparator => ' ',
+        // These are not read as a hyphen.
+        GeneralCategory::DashPunctuation if !matches!(c, '\u{301c}' | '\u{3030}' | '\u{30a0}') => '-',
+        _ if c == '\u{2212}' => '-',
+        _ => c,
+    }
 }
 
 /// Whether a character is never seen, wherever it stands (Unicode Standard Annex #44, `Default_Ignorable_Code_Point`).
@@ -101,7 +107,7 @@ pub(crate) fn is_separator(c: char) -> bool {
     match c {
         ' ' | '.' | '-' | '/' | '(' | ')' | '[' | ']' => true,
         _ if c.is_ascii() => false,
-        '\u{b7}' | '\u{2022}' | '\u{2044}' | '\u{2212}' => true,
+        '\u{b7}' | '\u{2022}' | '\u{2044}' => true,
         _ => c.is_whitespace() || c.general_category() == GeneralCategory::DashPunctuation,
     }
 }
@@ -122,6 +128,8 @@ mod tests {
             ("e\u{200d}\u{301}", "é"),
             ("a\u{fe0f}", "a"),
             ("\u{3164}a", "a"),
+            ("Anne\u{2011}Marie", "Anne-Marie"),
+            ("a\u{2212}b\u{1680}c", "a-b c"),
             ("हिन्दी", "हिन्दी"),
         ] {
             assert_eq!(fold(text), folded);
