@@ -161,6 +161,9 @@ fn check(
             let value = if side == "from" { &target.from } else { &target.to }.to_string();
             warn(side, value, reason);
         }
+        if let Some(notice) = rule.hours.as_ref().and_then(|hours| time::zone_notice(hours, now)) {
+            warn("hours", String::new(), notice);
+        }
         if let Some(over) = rule.expires_at.filter(|_| has_expired(rule.expires_at, now)) {
             let reason = "is in the past, so the rule has no effect; it is written all the same";
             warn("expires_at", time::format(over), reason.to_owned());

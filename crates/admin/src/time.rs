@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use callgate_core::EpochSeconds;
+use callgate_core::{EpochSeconds, Hours, Window};
 use jiff::civil::{Date, DateTime, Time, date};
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
@@ -206,6 +206,22 @@ pub fn describe(moment: EpochSeconds) -> String {
 #[must_use]
 pub(crate) fn format_for_file(moment: EpochSeconds) -> String {
     check(moment).map_or_else(|_| moment.to_string(), format)
+}
+
+/// A notice for hours in a zone that is only an offset from UTC, such as `EST`, although clocks in that place change.
+#[must_use]
+pub fn zone_notice(hours: &Hours, now: EpochSeconds) -> Option<String> {
+    const YEAR: EpochSeconds = 366 * 24 * 60 * 60;
+    const UTC: [&str; 4] = ["UTC", "UCT", "Universal", "Zulu"];
+    let is_offset = |window: &&Window| {
+        let zone = window.zone();
+        let (is_etc, name) = zone.strip_prefix("Etc/").map_or((false, zone), |name| (true, name));
+        let changes = Hours::new(vec![(*window).clone()])
+            .is_some_and(|it| it.clock_changes(now, now.saturating_add(YEAR)).count() > 0);
+        (is_etc || !zone.contains('/')) && !UTC.contains(&name) && !changes
+    };
+    let zone = hours.windows().iter().find(is_offset)?.zone();
+    Some(format!("`{zone}` has no summer time; name a place, such as `America/New_York`, if its clocks change"))
 }
 
 #[cfg(test)]

@@ -96,7 +96,8 @@ fn report(
 ) -> anyhow::Result<Outcome> {
     let RuleChange { target, rule, redundant, prefix_warning, .. } = change;
     let redundant = redundant.as_ref().map(|why| format!("this rule has no effect at present: {why}"));
-    let notices = [prefix_warning.clone(), expiry_notice(change), redundant];
+    let zone = rule.hours.as_ref().and_then(|hours| time::zone_notice(hours, now()));
+    let notices = [prefix_warning.clone(), zone, expiry_notice(change), redundant];
     let notices: Vec<_> = notices.into_iter().flatten().collect();
     match connection.output {
         Output::Text => {

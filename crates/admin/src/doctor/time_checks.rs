@@ -12,6 +12,9 @@ use crate::rule_target::RuleLocation;
 use crate::stored_rule::StoredRule;
 use crate::time;
 
+/// DynamoDB keeps items that expired longer ago (Amazon DynamoDB Developer Guide, "Using time to live").
+const FIVE_YEARS: EpochSeconds = 5 * 366 * 24 * 60 * 60;
+
 impl Inspector<'_> {
     /// Checks the expiry of a rule, given its stored attributes. Returns whether the rule has expired.
     pub(super) fn check_rule_expiry(
@@ -29,6 +32,9 @@ impl Inspector<'_> {
         };
         let why = match list {
             Some(_) => "it has no effect, and DynamoDB never deletes an entry of a list",
+            None if at < self.now.saturating_sub(FIVE_YEARS) => {
+                "it has no effect; DynamoDB does not delete what expired more than five years ago"
+            }
             None => "it has no effect; DynamoDB deletes it within a few days",
         };
         let show = show_command(app, from, to, stored.door());
