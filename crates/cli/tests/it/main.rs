@@ -27,6 +27,7 @@ mod random_tables;
 mod reference;
 mod rules;
 mod serve;
+mod spellings;
 mod support;
 mod table;
 #[cfg(unix)]
