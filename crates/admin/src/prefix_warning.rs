@@ -31,17 +31,25 @@ impl PrefixWarning {
         if !prefix.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
-        // The length of the numbers is not known, so most lengths decide.
-        let mut replacements: BTreeMap<String, usize> = BTreeMap::new();
+        let region = region?;
+        let mut replacements: BTreeMap<String, (usize, usize)> = BTreeMap::new();
         let mut has_short_numbers = prefix.len() < *LENGTHS.start();
-        for rest in LENGTHS.filter_map(|length| length.checked_sub(prefix.len())) {
-            let rest = "5".repeat(rest);
-            let Ok(id) = PartyId::new(&format!("{prefix}{rest}"), region) else { continue };
-            match id.as_str().strip_suffix(rest.as_str()) {
-                Some(stored) if stored.starts_with('+') => *replacements.entry(stored.to_owned()).or_default() += 1,
-                _ => has_short_numbers = true,
+        for length in LENGTHS.filter_map(|length| length.checked_sub(prefix.len())) {
+            for digit in b'0'..=b'9' {
+                let rest = char::from(digit).to_string().repeat(length);
+                let number = format!("{prefix}{rest}");
+                let Ok(id) = PartyId::new(&number, Some(region)) else { continue };
+                match id.as_str().strip_suffix(rest.as_str()) {
+                    Some(stored) if stored.starts_with('+') => {
+                        let (valid, possible) = replacements.entry(stored.to_owned()).or_default();
+                        *valid += usize::from(region.is_valid(&number));
+                        *possible += 1;
+                    }
+                    _ => has_short_numbers = true,
+                }
             }
         }
+        // How long the numbers are is not known. Most of the valid ones decide, or else most of all.
         let (replacement, _) = replacements.into_iter().max_by_key(|(_, count)| *count)?;
         Some(Self { prefix: prefix.clone(), replacement, has_short_numbers })
     }

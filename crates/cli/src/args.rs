@@ -100,11 +100,10 @@ pub(crate) struct RuleArgs {
 impl RuleArgs {
     /// Parses the callers and callees, which are checked for mistakes.
     pub(crate) fn target(&self, table: &Table) -> anyhow::Result<RuleTarget> {
-        let target = self.target.parse(table)?;
         if !self.exactly {
             self.target.check_written(table)?;
         }
-        Ok(target)
+        self.target.parse(table)
     }
 
     pub(crate) fn rule(&self, effect: Effect, now: EpochSeconds) -> anyhow::Result<Rule> {

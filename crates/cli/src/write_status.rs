@@ -24,10 +24,10 @@ pub(crate) async fn write_status(
     let connection = global.open().await?;
     let table = &connection.table;
     let app = table.parse_app(&args.app)?;
-    let party = args.parse_party(table)?;
     if let Some(text) = args.party.as_deref().filter(|_| !exactly) {
         table.check_written(text)?;
     }
+    let party = args.parse_party(table)?;
     let name = match &party {
         None => format!("app `{app}`"),
         Some(id) => format!("party `{id}` of app `{app}`"),

@@ -539,10 +539,8 @@ mod tests {
                 for at in [0, 1, 3, id.len()] {
                     let (before, after) = id.split_at(at);
                     let typed = format!("{before}{c}{after}");
-                    let mut encoded = String::new();
-                    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                        encoded.push_str(&format!("%{byte:02X}"));
-                    }
+                    let bytes: Vec<_> = c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect();
+                    let encoded = bytes.concat();
                     for text in [typed.clone(), format!("sip:{before}{encoded}{after}@carrier.example")] {
                         tried += 1;
                         let Ok(party) = PartyId::new(&text, None) else { continue };

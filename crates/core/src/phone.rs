@@ -48,6 +48,12 @@ impl fmt::Display for PhoneRegion {
 }
 
 impl PhoneRegion {
+    /// Whether a number is assigned to a country's plan, as far as is known. Shorter and longer numbers are not.
+    #[must_use]
+    pub fn is_valid(self, number: &str) -> bool {
+        PHONE_NUMBER_UTIL.parse(number, Some(self.0)).is_ok_and(|parsed| parsed.is_valid())
+    }
+
     /// The international form of a number without separators that is dialled in this region. `None` when the number stays
     /// as it is.
     ///

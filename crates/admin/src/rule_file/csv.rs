@@ -75,7 +75,7 @@ impl<R: BufRead> Reader<R> {
                 self.separator = separator;
                 return Ok(());
             }
-            let count = |separator: &u8| line.iter().filter(|byte| *byte == separator).count();
+            let count = |separator: &u8| line.split(|byte| byte == separator).count();
             // Of several with the same count, the last of these.
             self.separator = [b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',');
             self.lines.back();

@@ -11,8 +11,9 @@ use callgate_core::{
 };
 use serde_json::{Value, json};
 
+use crate::args::print_understood;
 use crate::connection::{Connection, GlobalArgs};
-use crate::exit::Outcome;
+use crate::exit::{Outcome, usage};
 use crate::output::{Line, Output, print_line};
 use crate::time::now;
 
@@ -47,11 +48,14 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let Connection { table, output, .. } = global.open().await?;
     let call = Call {
         app: table.parse_app(&args.app)?,
-        // An event without a caller has a withheld number.
-        caller: if args.from.trim().is_empty() { PartyId::anonymous() } else { table.parse_party(&args.from)? },
+        // As the hook takes it: an event without a caller has a withheld number.
+        caller: PartyId::new(&args.from, table.phone_region())
+            .map_err(|error| usage(format!("the party `{}` {error}", args.from)))?,
         callee: table.parse_party(&args.to)?,
         media: MediaSet { audio: true, video: args.video },
     };
+    print_understood(&args.from, call.caller.as_str());
+    print_understood(&args.to, call.callee.as_str());
     let at = args.at.as_deref().map(|text| time::parse(text, now())).transpose()?.unwrap_or_else(now);
     let lookup = table.look_up(&call).await?;
     let trace = trace(&call, lookup.permissions(), at);

@@ -177,10 +177,14 @@ fn show_prints_all_stored_rules_in_order() {
 #[test]
 fn a_prefix_that_cannot_be_dialled_gets_a_note() {
     let server = TestServer::with_table();
-    let plan = "--phone-region RU";
+    let plan = "--phone-region RU --exactly";
     let long = format!("deny --app shop --from '84951234*' --to PPP005 {plan}");
-    server.run(&long).succeeds().prints("start with +74951234…: no call can match it").prints("write `+74951234*`");
-    server.run(&long).succeeds().prints("unchanged").prints("no call can match it");
+    server
+        .run(&long)
+        .succeeds()
+        .prints("start with +74951234… in this region: only extensions and other short numbers can match it")
+        .prints("write `+74951234*`");
+    server.run(&long).succeeds().prints("unchanged").prints("start with +74951234…");
     server.run(&format!("allow --app shop --from PPP005 --to '8495*' {plan}")).succeeds().prints(
         "numbers that are dialled as 8495… start with +7495… in this region: only extensions and other short numbers",
     );

@@ -81,7 +81,7 @@ fn a_host_is_not_a_party() {
 const MISTAKES: [&str; 10] = [
     "1.5550100123E+10",
     "7,9E+10",
-    "''+15550100123",
+    "'+15550100123",
     "=\"+79160035333\"",
     "79160035333.0",
     "#N/A",
@@ -95,7 +95,6 @@ const MISTAKES: [&str; 10] = [
 fn what_looks_like_a_number_and_is_none_is_refused_unless_it_is_meant() {
     let server = TestServer::with_table();
     for text in MISTAKES {
-        let text = text.trim_start_matches("''");
         let run = |command: &[&str]| Run::of(server.tool().args(command));
         run(&["allow", "--app", "shop", "--to", "b", "--yes", "--from", text])
             .exits_with(2)
@@ -118,8 +117,8 @@ fn what_looks_like_a_number_and_is_none_is_refused_unless_it_is_meant() {
 #[test]
 fn a_file_with_mistakes_names_each_kind_with_its_first_lines() {
     let server = TestServer::with_table();
-    let rows = (0..624).map(|number| format!("shop,1.5550{number:03}E+10,b,allow\n")).collect::<String>();
-    let file = format!("app,from,to,effect\n{rows}shop,a,'+15550100123,allow\n");
+    let rows: Vec<_> = (0..624).map(|number| format!("shop,1.5550{number:03}E+10,b,allow")).collect();
+    let file = format!("app,from,to,effect\n{}\nshop,a,'+15550100123,allow\n", rows.join("\n"));
     let run = server.pipe("import -", &file).exits_with(1);
     let run = run.prints("line 2, column `from`: `1.5550000E+10` is how a spreadsheet shortens a number");
     let run = run
