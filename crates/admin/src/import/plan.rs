@@ -421,9 +421,7 @@ fn notice(data: &Data, group: &[Change], notices: &mut Vec<Problem>) -> Result<(
         let party = if list == "incoming" { &row.to } else { &row.from };
         let (party, text) = (escape(party), row.text());
         let reason = if has_expired(Some(at), now) {
-            format!(
-                "party `{party}` has expired; its former rules are removed when this rule is written: {text}"
-            )
+            format!("party `{party}` has expired; its former rules are removed when this rule is written: {text}")
         } else if rule.expires_at.is_some_and(|own| own <= at) {
             continue;
         } else {
