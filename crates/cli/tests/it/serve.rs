@@ -38,6 +38,15 @@ impl ServeProcess {
         Self { child, stdout, address, greeting }
     }
 
+    /// Reads the rest of the output and discards it, because a full pipe would stop the hook.
+    #[cfg(unix)]
+    pub(crate) fn discard_output(&self) {
+        use std::os::fd::AsFd as _;
+        let stdout = self.stdout.get_ref().as_fd().try_clone_to_owned().unwrap();
+        let mut stdout = std::fs::File::from(stdout);
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+    }
+
     /// Reads the next line after the greeting.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
