@@ -40,9 +40,14 @@ pub(crate) fn keys(item: &Attributes) -> Option<(&str, &str)> {
 
 /// The key of the pair item of two parties as they are stored, even if no call has such ids.
 pub(crate) fn pair_key(app: &str, caller: &str, callee: &str) -> Key {
+    Key { sk: format!("CALLER#{caller}"), ..party_key(app, callee) }
+}
+
+/// The key of a party's item as it is stored, even if no call has such an id.
+pub(crate) fn party_key(app: &str, id: &str) -> Key {
     let pk = AppKey::new(app).map(|app| Key::app(&app).pk).unwrap_or_default();
     let app = pk.strip_prefix("APP#").unwrap_or_default();
-    Key { pk: format!("PARTY#{app}#{callee}"), sk: format!("CALLER#{caller}") }
+    Key { pk: format!("PARTY#{app}#{id}"), sk: "PARTY".to_owned() }
 }
 
 /// The app's key in a partition key, if it is escaped as the function escapes it.

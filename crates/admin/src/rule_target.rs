@@ -4,6 +4,7 @@ use callgate::store::item::{Attributes, Key};
 use callgate_core::{AppKey, Door, PartyId, Pattern};
 
 use crate::error::{Error, Result};
+use crate::item_kind::{pair_key, party_key};
 
 /// The callers and callees that a rule matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,33 +127,18 @@ impl RuleLocation {
     /// rules between such texts are stored: a pair item, if neither is a pattern.
     #[must_use]
     pub fn literal(app: &AppKey, from: &str, to: &str, door: Option<Door>) -> Self {
-        let app_key = Key::app(app);
-        let party = |id: &str| {
-            let app = app_key.pk.strip_prefix("APP#").unwrap_or_default();
-            Key { pk: format!("PARTY#{app}#{id}"), sk: "PARTY".to_owned() }
-        };
-        let default = match (from.ends_with('*'), to.ends_with('*')) {
-            (true, true) => Some(Door::App),
-            (true, false) => Some(Door::Callee),
-            (false, true) => Some(Door::Caller),
-            (false, false) => None,
-        };
-        match door.or(default) {
-            Some(Door::App) => Self { key: app_key, entry: Some(("callers", from.to_owned())) },
-            Some(Door::Caller) => Self { key: party(from), entry: Some(("outgoing", to.to_owned())) },
-            Some(Door::Callee) => Self { key: party(to), entry: Some(("incoming", from.to_owned())) },
-            None => Self { key: Key { sk: format!("CALLER#{from}"), ..party(to) }, entry: None },
+        match door.or_else(|| usual_door(from, to)) {
+            Some(Door::App) => Self { key: Key::app(app), entry: Some(("callers", from.to_owned())) },
+            Some(Door::Caller) => Self { key: party_key(app.as_str(), from), entry: Some(("outgoing", to.to_owned())) },
+            Some(Door::Callee) => Self { key: party_key(app.as_str(), to), entry: Some(("incoming", from.to_owned())) },
+            None => Self { key: pair_key(app.as_str(), from, to), entry: None },
         }
     }
 
     /// The door that reads this location. `None` for a pair item, which decides at doors `caller` and `callee`.
     #[must_use]
     pub fn door(&self) -> Option<Door> {
-        self.entry.as_ref().map(|(list, _)| match *list {
-            "callers" => Door::App,
-            "outgoing" => Door::Caller,
-            _ => Door::Callee,
-        })
+        self.entry.as_ref().map(|(list, _)| door_of_list(list))
     }
 
     /// The entry at this location, in the item as it was read.
@@ -162,5 +148,24 @@ impl RuleLocation {
     ) -> Option<&'a aws_sdk_dynamodb::types::AttributeValue> {
         let (list, entry) = self.entry.as_ref()?;
         item?.get(*list)?.as_m().ok()?.get(entry)
+    }
+}
+
+/// The door that reads a list.
+pub(crate) fn door_of_list(list: &str) -> Door {
+    match list {
+        "callers" => Door::App,
+        "outgoing" => Door::Caller,
+        _ => Door::Callee,
+    }
+}
+
+/// The door whose list holds a rule between these texts if no door is given. `None` for a pair item.
+pub(crate) fn usual_door(from: &str, to: &str) -> Option<Door> {
+    match (from.ends_with('*'), to.ends_with('*')) {
+        (true, true) => Some(Door::App),
+        (true, false) => Some(Door::Callee),
+        (false, true) => Some(Door::Caller),
+        (false, false) => None,
     }
 }

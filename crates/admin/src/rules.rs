@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::prefix_warning::PrefixWarning;
 use crate::redundancy::{Context, why_redundant};
 use crate::rule_target::{RuleLocation, RuleOwner, RuleTarget};
+use crate::stored_rule::read_entry;
 use crate::table::Table;
 use crate::table::items::{Expression, Update};
 use crate::wording::is_same_rule;
@@ -25,6 +26,13 @@ pub struct Author {
     pub name: String,
     /// The moment of the change.
     pub at: EpochSeconds,
+}
+
+impl Author {
+    /// Adds the author to a rule.
+    pub(crate) fn sign(&self, rule: Rule) -> Rule {
+        Rule { updated_at: Some(self.at), updated_by: Some(self.name.clone()), ..rule }
+    }
 }
 
 /// A rule to write, with the rule that is stored now. [`Table::write_rule`] writes it.
@@ -106,8 +114,8 @@ impl Revocation {
 impl Table {
     /// Compares a rule with what is stored now, and checks what it would change. Writes nothing.
     ///
-    /// `door` selects the list where a rule could stand in two: with [`Door::App`], the rule of one caller to `*` is one of
-    /// the app's, not the caller's.
+    /// `door` chooses between two possible lists: with [`Door::App`], a rule from one caller to `*` goes into the app's list,
+    /// and without a door into the caller's.
     ///
     /// # Errors
     /// [`Error::InvalidInput`] when no item can hold such a rule, or why the table cannot be read.
@@ -162,12 +170,11 @@ impl Table {
     /// [`Error::InvalidItem`] when the item's list is not a list of rules, or why the table cannot be written to.
     pub async fn write_rule(&self, change: &RuleChange, author: &Author) -> Result<bool> {
         let RuleChange { rule, location, item, previous, is_party_expired, may_expire, planned_at, .. } = change;
-        let rule = Rule { updated_at: Some(author.at), updated_by: Some(author.name.clone()), ..rule.clone() };
-        let rule = item::write_rule(&rule);
+        let rule = item::write_rule(&author.sign(rule.clone()));
         let key = &location.key;
         let mut expression = Expression::default();
         let Some((list, entry)) = &location.entry else {
-            let condition = expression.unchanged(item.as_ref(), &RULE_ATTRIBUTES);
+            let condition = expression.unchanged(item.as_ref());
             return self.replace(key, rule, condition, expression).await;
         };
         if *is_party_expired {
@@ -217,7 +224,7 @@ impl Table {
         let mut expression = Expression::default();
         let Some((list, entry)) = &location.entry else {
             let stored = previous.stored.as_ref().and_then(|stored| stored.as_m().ok());
-            let condition = expression.unchanged(stored, &RULE_ATTRIBUTES);
+            let condition = expression.unchanged(stored);
             return self.delete(&location.key, condition, expression).await;
         };
         let (list, entry) = (expression.name(list), expression.name(entry));
@@ -284,10 +291,7 @@ impl PreviousRule {
                 AttributeValue::M(rule.map(|(name, value)| (name.clone(), value.clone())).collect())
             }),
         };
-        let parsed = stored.clone().map(|value| match value {
-            AttributeValue::M(map) => item::read_rule(map),
-            _ => Err(ParseError("it is not a map".to_owned())),
-        });
+        let parsed = stored.as_ref().map(read_entry);
         Self { stored, parsed }
     }
 

@@ -1,11 +1,12 @@
 //! The rules of an item, as they are stored.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use callgate::store::item::{self, Attributes};
+use callgate::store::item::{self, Attributes, EXPIRES_AT};
 use callgate_core::{Door, EpochSeconds, ParseError, Pattern, Rule};
 
 use crate::item_kind::ItemKind;
 use crate::rule_row::RuleRow;
+use crate::rule_target::{door_of_list, usual_door};
 
 /// A rule, its callers and callees as they are stored, and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,11 +29,7 @@ impl StoredRule {
     /// The door whose list holds the rule. `None` for a pair item, which decides at the doors of both parties.
     #[must_use]
     pub fn door(&self) -> Option<Door> {
-        match self.list? {
-            "callers" => Some(Door::App),
-            "outgoing" => Some(Door::Caller),
-            _ => Some(Door::Callee),
-        }
+        self.list.map(door_of_list)
     }
 
     /// The callers and callees that it matches. Only the entry of a list can be a pattern: the party that the list belongs
@@ -62,12 +59,8 @@ impl StoredRule {
 
 /// Whether a rule between these two is stored at this door (`None`: as a pair item) if no door is given.
 pub(crate) fn is_usual_door(from: &str, to: &str, door: Option<Door>) -> bool {
-    match (from.ends_with('*'), to.ends_with('*')) {
-        (true, true) => door == Some(Door::App) && to == "*",
-        (true, false) => door == Some(Door::Callee),
-        (false, true) => door == Some(Door::Caller),
-        (false, false) => door.is_none(),
-    }
+    // An app's list holds only rules to everyone.
+    usual_door(from, to) == door && (door != Some(Door::App) || to == "*")
 }
 
 /// Where a rule is stored, in words that follow its parties. Empty if it is the usual place for them.
@@ -79,9 +72,20 @@ pub(crate) fn unusual_place(from: &str, to: &str, door: Option<Door>) -> String 
     }
 }
 
-/// The rules of an item. `None` when its key is not one of callgate's.
+/// The rules of an item, which expire with their party. `None` when its key is not one of callgate's.
 #[must_use]
 pub fn rules_of(item: &Attributes) -> Option<Vec<StoredRule>> {
+    let mut rules = own_rules_of(item)?;
+    if let (Some(at), Some(ItemKind::Party(..))) = (expiry_of(item), ItemKind::of(item)) {
+        for rule in rules.iter_mut().filter_map(|stored| stored.rule.as_mut().ok()) {
+            rule.expires_at = Some(rule.expires_at.map_or(at, |own| own.min(at)));
+        }
+    }
+    Some(rules)
+}
+
+/// The rules of an item with their own conditions only. `None` when its key is not one of callgate's.
+pub(crate) fn own_rules_of(item: &Attributes) -> Option<Vec<StoredRule>> {
     Some(match ItemKind::of(item)? {
         ItemKind::Pair(app, to, from) => {
             let rule = item::read_pair(item.clone());
@@ -91,25 +95,31 @@ pub fn rules_of(item: &Attributes) -> Option<Vec<StoredRule>> {
             .map(|(from, rule)| listed(app.clone(), from.clone(), "*".to_owned(), "callers", from, rule))
             .collect(),
         ItemKind::Party(app, id) => {
-            let expires_at = item.get(item::EXPIRES_AT).and_then(|it| it.as_n().ok()).and_then(|it| it.parse().ok());
             let incoming = entries(item, "incoming")
                 .map(|(from, rule)| listed(app.clone(), from.clone(), id.clone(), "incoming", from, rule));
             let outgoing = entries(item, "outgoing")
                 .map(|(to, rule)| listed(app.clone(), id.clone(), to.clone(), "outgoing", to, rule));
-            incoming.chain(outgoing).map(|stored| expiring_with_party(stored, expires_at)).collect()
+            incoming.chain(outgoing).collect()
         }
     })
 }
 
+/// The `expires_at` of an item, if it is a number of seconds.
+pub(crate) fn expiry_of(item: &Attributes) -> Option<EpochSeconds> {
+    item.get(EXPIRES_AT)?.as_n().ok()?.parse().ok()
+}
+
+/// The rule in an entry of a list.
+pub(crate) fn read_entry(value: &AttributeValue) -> Result<Rule, ParseError> {
+    match value {
+        AttributeValue::M(map) => item::read_rule(map.clone()),
+        _ => Err(ParseError("it is not a map".to_owned())),
+    }
+}
+
 fn entries(item: &Attributes, list: &str) -> impl Iterator<Item = (String, Result<Rule, ParseError>)> {
     let map = item.get(list).and_then(|value: &AttributeValue| value.as_m().ok());
-    map.into_iter().flatten().map(|(key, value)| {
-        let rule = match value {
-            AttributeValue::M(map) => item::read_rule(map.clone()),
-            _ => Err(ParseError("it is not a map".to_owned())),
-        };
-        (key.clone(), rule)
-    })
+    map.into_iter().flatten().map(|(key, value)| (key.clone(), read_entry(value)))
 }
 
 fn listed(
@@ -121,12 +131,4 @@ fn listed(
     rule: Result<Rule, ParseError>,
 ) -> StoredRule {
     StoredRule { app, from, to, list: Some(list), entry, rule }
-}
-
-/// Limits a rule's expiry to the party's, because the rules of a party expire with it.
-fn expiring_with_party(mut stored: StoredRule, expires_at: Option<EpochSeconds>) -> StoredRule {
-    if let (Ok(rule), Some(at)) = (&mut stored.rule, expires_at) {
-        rule.expires_at = Some(rule.expires_at.map_or(at, |own| own.min(at)));
-    }
-    stored
 }

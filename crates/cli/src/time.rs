@@ -1,4 +1,4 @@
-//! The time of the command. The libraries take it as an argument.
+//! The clock of the commands. Most of the library code takes the time as an argument.
 
 use std::time::SystemTime;
 

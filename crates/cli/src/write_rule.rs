@@ -12,7 +12,7 @@ use crate::args::RuleArgs;
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
-use crate::prompt::{confirm, confirm_again};
+use crate::prompt::confirm_change;
 use crate::time::now;
 
 /// Writes a rule.
@@ -34,18 +34,8 @@ pub(crate) async fn write_rule(effect: Effect, args: &RuleArgs, global: &GlobalA
                 None => report(&connection, &change, "unchanged", None),
             };
         }
-        let is_confirmed = match &sent {
-            None if args.yes || !target.has_pattern() => true,
-            None => confirm(&consequence(&change))?,
-            Some(sent) if sent.has_same_previous(&change) => true,
-            Some(_) => {
-                let question = format!("another writer changed this rule meanwhile\n{}", consequence(&change));
-                confirm_again(&question, args.yes)?
-            }
-        };
-        if !is_confirmed {
-            bail!("nothing was written");
-        }
+        let is_same = sent.as_ref().map(|sent| sent.has_same_previous(&change));
+        confirm_change(&consequence(&change), is_same, target.has_pattern(), args.yes)?;
         let author = author.get_or_init(|| connection.author()).await;
         match table.write_rule(&change, author).await {
             Ok(true) => return report_written(&connection, &change),

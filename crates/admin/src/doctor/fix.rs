@@ -5,7 +5,6 @@ use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWrite
 use callgate::store::item::{self, Attributes, EXPIRES_AT, Key, PK};
 use callgate_core::{AppKey, Effect, EpochSeconds, ParsedItem, Party, PartyId, Rule, has_expired};
 
-use super::item_checks::KNOWN_ATTRIBUTES;
 use crate::error::{Error, Result};
 use crate::redundancy::Candidate;
 use crate::rule_target::RuleLocation;
@@ -49,7 +48,7 @@ impl Table {
         match action {
             Action::Delete(read) => {
                 let key = super::commands::key_of(read);
-                let condition = expression.unchanged(Some(read), &KNOWN_ATTRIBUTES);
+                let condition = expression.unchanged(Some(read));
                 self.delete(&key, condition, expression).await
             }
             Action::Remove(RuleLocation { key, entry }, read) => {
@@ -75,7 +74,7 @@ impl Table {
         };
         let (Some(item), None) = (item, pair) else { return Ok(false) };
         let Some(rule) = it.moved_rule(&item, other_item.as_ref(), author.at) else { return Ok(false) };
-        let rule = Rule { updated_at: Some(author.at), updated_by: Some(author.name.clone()), ..rule };
+        let rule = author.sign(rule);
 
         let mut put = Expression::default();
         let new_item = item::write_rule(&rule).into_iter().chain(keys[2].attributes());
@@ -89,7 +88,7 @@ impl Table {
         let (list, entry) = (remove.name(it.list()), remove.name(it.entry_key()));
         let same_entry = format!("{list}.{entry} = {}", remove.value(it.entry.clone()));
         // The pair item has the expiry of the party.
-        let same_expiry = same(&item, EXPIRES_AT, &mut remove);
+        let same_expiry = remove.same(&item, EXPIRES_AT);
         let remove = TransactUpdate::builder()
             .table_name(self.name())
             .set_key(Some(key.attributes()))
@@ -99,7 +98,7 @@ impl Table {
             .set_expression_attribute_values(remove.values());
 
         let mut check = Expression::default();
-        let same_list = same(&other_item.unwrap_or_default(), it.other_list(), &mut check);
+        let same_list = check.same(&other_item.unwrap_or_default(), it.other_list());
         let check = ConditionCheck::builder()
             .table_name(self.name())
             .set_key(Some(other_key.attributes()))
@@ -154,13 +153,4 @@ impl Move {
 /// the same party goes before it.
 pub(super) fn can_decide_at_both_doors(effect: Effect, others: &[Candidate<'_>]) -> bool {
     effect == Effect::Deny || others.iter().all(|other| !other.refuses() || (other.is_exact() && other.is_valid()))
-}
-
-/// The condition that an attribute still has the value that was read, or is still absent.
-fn same(read: &Attributes, name: &str, expression: &mut Expression) -> String {
-    let placeholder = expression.name(name);
-    match read.get(name) {
-        Some(value) => format!("{placeholder} = {}", expression.value(value.clone())),
-        None => format!("attribute_not_exists({placeholder})"),
-    }
 }

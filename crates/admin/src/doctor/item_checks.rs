@@ -21,21 +21,6 @@ const APP_ATTRIBUTES: [&str; 1] = ["callers"];
 /// The other attributes of a party.
 const PARTY_ATTRIBUTES: [&str; 3] = ["incoming", "outgoing", EXPIRES_AT];
 
-/// Every attribute that the function reads from an item, without its key.
-pub(super) const KNOWN_ATTRIBUTES: [&str; 11] = [
-    "status",
-    "note",
-    "callers",
-    "incoming",
-    "outgoing",
-    EXPIRES_AT,
-    "effect",
-    "media",
-    "hours",
-    "updated_at",
-    "updated_by",
-];
-
 /// An item whose key is not one of callgate's.
 pub(super) fn foreign_item(table: &Table, item: &Attributes) -> Finding {
     let text = keys(item).map_or_else(|| "an item".to_owned(), |(pk, sk)| format!("item `{pk}`, `{sk}`"));

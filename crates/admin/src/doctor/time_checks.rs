@@ -1,5 +1,6 @@
 //! Checks of expiry and hours: `expired`, `milliseconds`, `never_opens`.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{Attributes, EXPIRES_AT};
 use callgate_core::{EpochSeconds, Rule, has_expired};
 
@@ -41,7 +42,7 @@ impl Inspector<'_> {
         let finding = self.check_expiry(&Location::stored(stored), at, why, &show, || match list {
             Some(list) => {
                 let location = RuleLocation { key: key_of(item), entry: Some((list, entry.clone())) };
-                Action::Remove(location, aws_sdk_dynamodb::types::AttributeValue::M(attributes.clone()))
+                Action::Remove(location, AttributeValue::M(attributes.clone()))
             }
             None => Action::Delete(item.clone()),
         });

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use callgate::store::item::{self, Attributes, EXPIRES_AT, Key};
-use callgate_core::{Effect, EpochSeconds, ParseError, Rule, has_expired};
+use callgate::store::item::{self, Attributes, Key};
+use callgate_core::{Effect, EpochSeconds, Rule, has_expired};
 
 use super::steps::{Kind, Overrides, Phase, Step, overrides, union};
 use super::{Data, Difference, DifferenceCounts, Import, MAX_PROBLEMS};
@@ -16,7 +16,7 @@ use crate::rule_file::Problem;
 use crate::rule_row::RuleRow;
 use crate::rules::Author;
 use crate::sorted_rules::{Selection, SortedItem, SortedRule, SortedRules, merge};
-use crate::stored_rule::{StoredRule, rules_of};
+use crate::stored_rule::{StoredRule, expiry_of, own_rules_of};
 use crate::table::batch::unix_time;
 use crate::table::size::{MAX_ITEM_BYTES, size_of_entry, size_of_item};
 use crate::time;
@@ -130,13 +130,10 @@ impl Plan {
             }
             if !matches!(kind, ItemKind::Pair(..)) {
                 let bytes = u64::try_from(size_of_item(&item)).unwrap_or(u64::MAX);
-                let expires_at = match (&kind, item.get(EXPIRES_AT)) {
-                    (ItemKind::Party(..), Some(AttributeValue::N(number))) => number.parse().ok(),
-                    _ => None,
-                };
+                let expires_at = expiry_of(&item).filter(|_| matches!(kind, ItemKind::Party(..)));
                 data.stored.insert_item(pk, sk, SortedItem { bytes, expires_at })?;
             }
-            for (stored, row, value) in own_rules(&item) {
+            for (stored, row, value) in rows_of(&item) {
                 if let (ItemKind::App(_), Ok(Rule { effect, updated_at, .. })) = (&kind, &stored.rule) {
                     self.has_app_rules = true;
                     self.app_denied_at = self.app_denied_at.max(updated_at.filter(|_| *effect == Effect::Deny));
@@ -198,10 +195,6 @@ impl Plan {
             return Ok(());
         }
         // The conflicts change the phases of some steps.
-        self.counts = DifferenceCounts::default();
-        self.steps.clear();
-        self.app_refusals.clear();
-        self.notices.clear();
         self.count(data, &mut HashMap::new())
     }
 
@@ -328,25 +321,11 @@ impl Change {
     }
 }
 
-impl Author {
-    /// Adds the author to a rule.
-    pub(super) fn sign(&self, rule: Rule) -> Rule {
-        Rule { updated_at: Some(self.at), updated_by: Some(self.name.clone()), ..rule }
-    }
-}
-
 /// The rules of an item as rows, with their own conditions only, and with the value of each entry of a list.
-pub(super) fn own_rules(item: &Attributes) -> Vec<(StoredRule, RuleRow, Option<&AttributeValue>)> {
-    let rules = rules_of(item).unwrap_or_default().into_iter().map(|mut stored| {
+pub(super) fn rows_of(item: &Attributes) -> Vec<(StoredRule, RuleRow, Option<&AttributeValue>)> {
+    let rules = own_rules_of(item).unwrap_or_default().into_iter().map(|stored| {
         let list = stored.list.and_then(|list| item.get(list)?.as_m().ok());
         let value = list.and_then(|list| list.get(&stored.entry));
-        if let Some(value) = value {
-            // The rule's own expiry, not its party's.
-            stored.rule = match value {
-                AttributeValue::M(map) => item::read_rule(map.clone()),
-                _ => Err(ParseError("it is not a map".to_owned())),
-            };
-        }
         let row = stored.row();
         (stored, row, value)
     });

@@ -186,11 +186,15 @@ pub(super) fn union(one: &Rule, other: &Rule) -> Rule {
     let hours = one.hours.as_ref().zip(other.hours.as_ref());
     let media =
         |one: MediaSet, other: MediaSet| MediaSet { audio: one.audio || other.audio, video: one.video || other.video };
+    // In full, so that a new condition cannot be forgotten here.
     Rule {
+        effect: other.effect,
         media: one.media.zip(other.media).map(|(one, other)| media(one, other)),
         hours: hours.and_then(|(one, other)| Hours::new([one.windows(), other.windows()].concat())),
         expires_at: one.expires_at.zip(other.expires_at).map(|(one, other)| one.max(other)),
-        ..other.clone()
+        note: other.note.clone(),
+        updated_at: other.updated_at,
+        updated_by: other.updated_by.clone(),
     }
 }
 

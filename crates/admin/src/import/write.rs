@@ -10,14 +10,11 @@ use tokio::task::JoinError;
 
 use super::apply::{ImportControl, UnconfirmedRule};
 use super::batches::{Batch, BatchAction, PlannedRule};
-use super::plan::own_rules;
+use super::plan::rows_of;
 use crate::error::{Error, Result};
 use crate::rule_row::RuleRow;
 use crate::table::Table;
-use crate::table::batch::Unconfirmed;
-
-/// How often a removal is tried when the item changes at the same time.
-const MAX_ATTEMPTS: u32 = 12;
+use crate::table::batch::{MAX_ATTEMPTS, Unconfirmed};
 
 /// Why a batch or a phase failed.
 pub(super) struct Failure {
@@ -140,7 +137,7 @@ async fn remove_pairs<'a>(
                 control.add([rule]);
                 continue;
             };
-            match own_rules(item).into_iter().next() {
+            match rows_of(item).into_iter().next() {
                 Some((_, row, _)) if row != rule.row => changed.push(row),
                 _ if table.delete_pair(&key, item).await.map_err(|error| (Some(rule), error))? => control.add([rule]),
                 _ => again.push((rule, key)),
@@ -165,7 +162,7 @@ async fn remove_entries<'a>(
 ) -> Result<Vec<RuleRow>, Rejection<'a>> {
     for _ in 0..MAX_ATTEMPTS {
         let item = table.get(key).await.map_err(|error| (rules.first(), error))?.unwrap_or_default();
-        let mut stored: HashMap<_, _> = own_rules(&item)
+        let mut stored: HashMap<_, _> = rows_of(&item)
             .into_iter()
             .filter(|(rule, ..)| rule.list == Some(list))
             .filter_map(|(rule, row, value)| Some((rule.entry, (row, value?))))

@@ -3,13 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use callgate::handler::epoch_seconds;
 use callgate::store::item::{Attributes, EXPIRES_AT, Key};
 use callgate_core::{EpochSeconds, has_expired};
 
 use super::Table;
 use super::items::{Expression, Update};
 use crate::error::{Error, Result};
-use crate::rules::RULE_ATTRIBUTES;
 
 /// The most items that `BatchWriteItem` takes.
 pub(crate) const MAX_ITEMS: usize = 25;
@@ -17,8 +17,8 @@ pub(crate) const MAX_ITEMS: usize = 25;
 /// The most entries of a list in one request: DynamoDB takes expressions of up to 4 KB.
 pub(crate) const MAX_ENTRIES: usize = 100;
 
-/// How often a batch is sent again when nothing of it was processed.
-const MAX_ATTEMPTS: u32 = 12;
+/// How often a batch is sent again when nothing of it was processed, or the item changes at the same time.
+pub(crate) const MAX_ATTEMPTS: u32 = 12;
 
 /// A request to put an item. The attributes include its key.
 pub(crate) fn put_request(item: Attributes) -> Result<WriteRequest> {
@@ -139,7 +139,7 @@ impl Table {
     /// Deletes a pair item. `false` when it changed meanwhile; it is not deleted then.
     pub(crate) async fn delete_pair(&self, key: &Key, item: &Attributes) -> Result<bool> {
         let mut expression = Expression::default();
-        let condition = expression.unchanged(Some(item), &RULE_ATTRIBUTES);
+        let condition = expression.unchanged(Some(item));
         self.delete(key, condition, expression).await
     }
 }
@@ -151,6 +151,5 @@ fn if_not_expired(condition: String, key: &Key, now: EpochSeconds, expression: &
 
 /// Seconds since 1970.
 pub(crate) fn unix_time() -> EpochSeconds {
-    let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    EpochSeconds::try_from(elapsed.as_secs()).unwrap_or(EpochSeconds::MAX)
+    epoch_seconds(SystemTime::now())
 }

@@ -13,8 +13,20 @@ use callgate_core::EpochSeconds;
 use super::Table;
 use crate::error::{Error, Result};
 
-/// The attributes of apps and parties that mean something. A whole item is only replaced if none was added since it was read.
-const ITEM_ATTRIBUTES: [&str; 6] = ["status", "callers", "incoming", "outgoing", EXPIRES_AT, "note"];
+/// Every attribute that the function reads from an item, without its key.
+pub(crate) const KNOWN_ATTRIBUTES: [&str; 11] = [
+    "status",
+    "note",
+    "callers",
+    "incoming",
+    "outgoing",
+    EXPIRES_AT,
+    "effect",
+    "media",
+    "hours",
+    "updated_at",
+    "updated_by",
+];
 
 impl Table {
     /// Reads one item with a strongly consistent read.
@@ -118,7 +130,7 @@ impl Table {
         mut attributes: Attributes,
     ) -> Result<bool> {
         let mut expression = Expression::default();
-        let condition = expression.unchanged(item, &ITEM_ATTRIBUTES);
+        let condition = expression.unchanged(item);
         let note = item.and_then(|item| item.get("note"));
         attributes.extend(note.map(|note| ("note".to_owned(), note.clone())));
         self.replace(key, attributes, condition, expression).await
@@ -201,19 +213,24 @@ impl Expression {
         placeholder
     }
 
-    /// The condition that an item is still as it was read, `None` if it did not exist. `known` are the attributes that it
-    /// may not have got since.
-    pub(crate) fn unchanged(&mut self, item: Option<&Attributes>, known: &[&str]) -> String {
+    /// The condition that an item is still as it was read, `None` if it did not exist. Of the attributes that it did not
+    /// have, those that mean something must still be absent.
+    pub(crate) fn unchanged(&mut self, item: Option<&Attributes>) -> String {
         let pk = self.name(PK);
         let Some(item) = item else { return format!("attribute_not_exists({pk})") };
-        let mut conditions = vec![format!("attribute_exists({pk})")];
-        for (name, value) in item.iter().filter(|(name, _)| *name != PK && *name != SK) {
-            conditions.push(format!("{} = {}", self.name(name), self.value(value.clone())));
+        let stored = item.keys().map(String::as_str).filter(|name| *name != PK && *name != SK);
+        let absent = KNOWN_ATTRIBUTES.into_iter().filter(|name| !item.contains_key(*name));
+        let same = stored.chain(absent).map(|name| self.same(item, name));
+        [format!("attribute_exists({pk})")].into_iter().chain(same).collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// The condition that an attribute still has the value that was read, or is still absent.
+    pub(crate) fn same(&mut self, item: &Attributes, name: &str) -> String {
+        let placeholder = self.name(name);
+        match item.get(name) {
+            Some(value) => format!("{placeholder} = {}", self.value(value.clone())),
+            None => format!("attribute_not_exists({placeholder})"),
         }
-        for name in known.iter().filter(|name| !item.contains_key(**name)) {
-            conditions.push(format!("attribute_not_exists({})", self.name(name)));
-        }
-        conditions.join(" AND ")
     }
 
     /// The condition that a party has not expired. What is written to an expired party has no effect.

@@ -106,9 +106,9 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         match result {
             Ok(_) => break,
             Err(error) if error.changed.is_empty() => return Err(report(error)),
-            Err(ApplyError { changed, total, .. }) => {
+            Err(ApplyError { changed, total: planned, .. }) => {
                 let done = applied.written + applied.removed;
-                print_note(format!("{done} of {total} rules are written or removed"));
+                print_note(format!("{done} of {planned} rules are written or removed"));
                 let text = format!("{} changed meanwhile and were not removed:", count(changed.len() as u64, "rule"));
                 print_note(text);
                 for rule in &changed {

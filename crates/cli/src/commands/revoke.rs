@@ -11,7 +11,7 @@ use crate::args::{DoorArg, TargetArgs};
 use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
-use crate::prompt::{confirm, confirm_again};
+use crate::prompt::confirm_change;
 
 /// Delete a rule
 #[derive(Debug, Clone, clap::Args)]
@@ -88,15 +88,8 @@ impl Args {
             let rule = text(target, revocation.rule());
             let question =
                 format!("revoke {rule} in app `{}`\nthis rule matches calls: {}", target.app, target_text(target));
-            let is_confirmed = match &sent {
-                None if self.yes || !target.has_pattern() => true,
-                None => confirm(&question)?,
-                Some(sent) if sent.has_same_previous(&revocation) => true,
-                Some(_) => confirm_again(&format!("another writer changed this rule meanwhile\n{question}"), self.yes)?,
-            };
-            if !is_confirmed {
-                bail!("nothing was written");
-            }
+            let is_same = sent.as_ref().map(|sent| sent.has_same_previous(&revocation));
+            confirm_change(&question, is_same, target.has_pattern(), self.yes)?;
             match table.delete_rule(&revocation).await {
                 Ok(true) => return Ok(Some(revocation)),
                 Ok(false) => {}

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{Read as _, Write as _};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +12,8 @@ use callgate_core::{AppKey, Call, Effect, EpochSeconds, MediaSet, PartyId, Permi
 use serde_json::{Value, json};
 
 use crate::proxy::{Request, Treatment, start_proxy};
+use crate::random::Random;
+use crate::serve::{ServeProcess, status};
 use crate::support::{Run, TABLE, TestServer, tool};
 
 /// 2027-11-22, a Monday, 12:00 UTC.
@@ -28,36 +29,22 @@ const EXPIRIES: [&str; 3] = ["", "2030-01-01T00:00:00Z", "2040-01-01T00:00:00Z"]
 const IDS: [&str; 4] = ["100", "101", "110", "anonymous"];
 const PATTERNS: [&str; 4] = ["*", "1*", "10*", "11*"];
 
-/// Pseudo-random numbers (`SplitMix64`), the same in every run.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) >> 33).unwrap() % end
-    }
-
-    fn one_of<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[self.below(all.len())]
-    }
-
     /// The columns of a rule after its parties. Most rules have few conditions.
     fn rule(&mut self) -> String {
-        let effect = self.one_of(&["allow", "deny"]);
-        let media = self.one_of(&["", "", "", "audio", "video"]);
-        let hours = if self.below(3) == 0 { self.one_of(&HOURS) } else { "" };
-        let expires_at = if self.below(4) == 0 { self.one_of(&EXPIRIES) } else { "" };
+        let effect = self.one(&["allow", "deny"]);
+        let media = self.one(&["", "", "", "audio", "video"]);
+        let hours = if self.below(3) == 0 { self.one(&HOURS) } else { "" };
+        let expires_at = if self.below(4) == 0 { self.one(&EXPIRIES) } else { "" };
         format!("{effect},{media},{hours},{expires_at}")
     }
 
     fn parties(&mut self) -> (&'static str, &'static str) {
         match self.below(4) {
-            0 => (self.one_of(&PATTERNS), "*"),
-            1 => (self.one_of(&PATTERNS), self.one_of(&IDS)),
-            2 => (self.one_of(&IDS), self.one_of(&PATTERNS)),
-            _ => (self.one_of(&IDS), self.one_of(&IDS)),
+            0 => (self.one(&PATTERNS), "*"),
+            1 => (self.one(&PATTERNS), self.one(&IDS)),
+            2 => (self.one(&IDS), self.one(&PATTERNS)),
+            _ => (self.one(&IDS), self.one(&IDS)),
         }
     }
 
@@ -73,8 +60,7 @@ impl Random {
         ] {
             for (parties, effect) in [(broad, "deny"), (narrow, "allow")] {
                 for rules in [&mut old, &mut new] {
-                    let conditions =
-                        self.one_of(&[",,", ",,", ",,", "audio,,", "video,,", ",Mon-Fri 09:00-18:00 UTC,"]);
+                    let conditions = self.one(&[",,", ",,", ",,", "audio,,", "video,,", ",Mon-Fri 09:00-18:00 UTC,"]);
                     if self.below(2) == 0 {
                         rules.insert(parties, format!("{effect},{conditions}"));
                     }
@@ -269,8 +255,7 @@ fn check_every_write(seed: u64, arguments: &[&str]) {
     server.pipe("import -", &file(&old)).succeeds();
     let is_replaced = arguments.contains(&"--replace");
     for app in old.keys() {
-        let (caller, callee) =
-            if random.below(2) == 0 { ("100", "101") } else { (random.one_of(&IDS), random.one_of(&IDS)) };
+        let (caller, callee) = if random.below(2) == 0 { ("100", "101") } else { (random.one(&IDS), random.one(&IDS)) };
         if random.below(4) > 0 || !(is_replaced || new[app].contains_key(&(caller, callee))) {
             continue;
         }
@@ -340,65 +325,21 @@ shop,9*,20,deny
 ";
 const REFUSED: [&str; 7] = ["100", "300", "60", "42", "80", "21", "90"];
 
-/// The hook of `callgatectl serve`.
-struct Hook {
-    serve: Child,
-    address: String,
-}
-
-impl Hook {
-    fn start(server: &TestServer, app_cache_seconds: &str) -> Self {
-        let mut serve = server
-            .tool()
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .env("APP_CACHE_SECONDS", app_cache_seconds)
-            .env("STORE_DEADLINE_MS", "10000")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(serve.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let address = lines.find_map(|line| Some(line.split_once("http://")?.1.split_once('/')?.0.to_owned())).unwrap();
-        // The log is not read, but the hook must be able to write it.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { serve, address }
-    }
-
-    fn is_permitted(&self, caller: &str) -> bool {
-        is_permitted(&self.address, caller)
-    }
-
-    #[track_caller]
-    fn check(&self, moment: &str) {
-        for caller in REFUSED {
-            assert!(!self.is_permitted(caller), "{caller} to 20 was permitted {moment}");
-        }
-    }
-}
-
-impl Drop for Hook {
-    fn drop(&mut self) {
-        self.serve.kill().unwrap();
-        self.serve.wait().unwrap();
-    }
-}
-
-/// Asks the hook at an address about a call to 20.
-fn is_permitted(address: &str, caller: &str) -> bool {
+/// Asks the hook about a call to 20.
+fn is_permitted(hook: &ServeProcess, caller: &str) -> bool {
     let body = json!({"appKey": "shop", "caller": caller, "callee": "20"}).to_string();
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(
-        stream,
-        "POST /OnCallEvent HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    match response.split(' ').nth(1) {
-        Some("200") => true,
-        Some("403") => false,
-        _ => panic!("{response}"),
+    let answer = hook.post("/OnCallEvent", &body);
+    match status(&answer) {
+        "200" => true,
+        "403" => false,
+        _ => panic!("{answer}"),
+    }
+}
+
+#[track_caller]
+fn check_refused(hook: &ServeProcess, moment: &str) {
+    for caller in REFUSED {
+        assert!(!is_permitted(hook, caller), "{caller} to 20 was permitted {moment}");
     }
 }
 
@@ -418,7 +359,7 @@ enum Trouble {
 /// An import of [`NEW`] over [`OLD`] with trouble, during which the hook is asked before and after every write.
 struct Import {
     server: TestServer,
-    hook: Hook,
+    hook: Arc<ServeProcess>,
     app_cache_seconds: &'static str,
 }
 
@@ -446,13 +387,13 @@ impl Import {
     fn new(app_cache_seconds: &'static str) -> Self {
         let server = TestServer::with_table();
         server.pipe("import -", OLD).succeeds();
-        let hook = Hook::start(&server, app_cache_seconds);
+        let hook = Arc::new(ServeProcess::over(&server, app_cache_seconds));
         Self { server, hook, app_cache_seconds }
     }
 
     fn run(&self, trouble: Trouble) -> Outcome {
         let watched = Arc::new(Mutex::new(Watched::default()));
-        let hook = self.hook.address.clone();
+        let hook = Arc::clone(&self.hook);
         let import: Arc<Mutex<Option<Child>>> = Arc::default();
         let (in_proxy, child) = (Arc::clone(&watched), Arc::clone(&import));
         let url = start_proxy(self.server.address, move |request| {
@@ -521,7 +462,7 @@ impl Import {
         let code = import.lock().unwrap().take().unwrap().wait().unwrap().code();
         let Watched { writes, removed: removed_after_trouble, wrong, .. } = watched.lock().unwrap().clone();
         assert_eq!(wrong, None, "{trouble:?}: a call was permitted that both refuse");
-        self.hook.check(&format!("after {trouble:?}"));
+        check_refused(&self.hook, &format!("after {trouble:?}"));
         Outcome { code, stderr, writes, removed_after_trouble }
     }
 
@@ -537,10 +478,10 @@ impl Import {
 #[test]
 fn a_hook_never_permits_what_both_refuse_while_an_import_runs() {
     let import = Import::new("0");
-    assert!(import.hook.is_permitted("50") && !import.hook.is_permitted("70"));
+    assert!(is_permitted(&import.hook, "50") && !is_permitted(&import.hook, "70"));
     let Outcome { code, writes, stderr, .. } = import.run(Trouble::None);
     assert!(code == Some(0) && writes >= 8, "{code:?}, {writes}: {stderr}");
-    assert!(import.hook.is_permitted("70") && !import.hook.is_permitted("50"));
+    assert!(is_permitted(&import.hook, "70") && !is_permitted(&import.hook, "50"));
     import.check_result(Trouble::None);
 }
 
@@ -583,7 +524,7 @@ fn an_import_waits_until_no_function_uses_the_old_rules_of_the_app() {
     // The deny of the app's list, which is the first write, is stored, but the hook still has the list without it.
     let import = Import::new("1");
     assert_eq!(import.run(Trouble::KilledAfter(1)).code, None);
-    import.hook.check("before the second run");
+    check_refused(&import.hook, "before the second run");
     let Outcome { code, stderr, .. } = import.run(Trouble::None);
     assert!(code == Some(0) && stderr.contains("waiting"), "{stderr}");
     import.check_result(Trouble::None);

@@ -21,6 +21,7 @@ mod load;
 mod million;
 mod moments;
 mod proxy;
+mod random;
 #[cfg(unix)]
 mod random_operations;
 mod random_tables;

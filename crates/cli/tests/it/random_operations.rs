@@ -14,35 +14,12 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::proxy::{Treatment, start_proxy};
-use crate::serve::ServeProcess;
-use crate::support::{Run, TABLE, TestServer, split_words, tool_at};
+use crate::random::Random;
+use crate::serve::{ServeProcess, status};
+use crate::support::{Run, TestServer, split_words, tool_at};
 
 /// The number of writers.
 const WRITERS: u64 = 4;
-
-/// Splitmix64, which is enough to choose commands.
-struct Random(u64);
-
-impl Random {
-    fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.number() % u64::try_from(end).unwrap()).unwrap()
-    }
-
-    fn one_in(&mut self, number: usize) -> bool {
-        self.below(number) == 0
-    }
-
-    fn choose<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
-}
 
 /// A rule of app `shop` that may be written, and a condition.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,10 +38,10 @@ const CALLEE_PATTERNS: [&str; 4] = ["b*", "c*", "b1*", "c2*"];
 impl Rule {
     fn random(random: &mut Random, is_allow: bool) -> Self {
         let (from, to) = match random.below(4) {
-            0 => (*random.choose(&CALLERS), *random.choose(&CALLEES)),
-            1 => (*random.choose(&CALLER_PATTERNS), *random.choose(&CALLEES)),
-            2 => (*random.choose(&CALLERS), *random.choose(&CALLEE_PATTERNS)),
-            _ => (*random.choose(&CALLER_PATTERNS), "*"),
+            0 => (random.one(&CALLERS), random.one(&CALLEES)),
+            1 => (random.one(&CALLER_PATTERNS), random.one(&CALLEES)),
+            2 => (random.one(&CALLERS), random.one(&CALLEE_PATTERNS)),
+            _ => (random.one(&CALLER_PATTERNS), "*"),
         };
         Self { is_allow, from, to, is_video_only: is_allow && random.one_in(4) }
     }
@@ -262,7 +239,7 @@ impl Writer {
     }
 
     fn operate(&mut self, plan: &Plan) {
-        let rule = self.random.choose(&plan.written).clone();
+        let rule = self.random.one(&plan.written);
         let run = match self.random.below(12) {
             0..=2 => {
                 let media = if rule.is_video_only { " --media video" } else { "" };
@@ -279,7 +256,7 @@ impl Writer {
             }
             7 => self.run("doctor --fix"),
             8 => {
-                let (command, id) = (*self.random.choose(&["suspend", "resume"]), *self.random.choose(&CALLEES));
+                let (command, id) = (self.random.one(&["suspend", "resume"]), self.random.one(&CALLEES));
                 self.run(&format!("{command} --app shop {id}"))
             }
             9 => {
@@ -298,8 +275,8 @@ impl Writer {
                 self.run(&format!("import {} --yes", self.file("odd.ndjson", &exported.stdout)))
             }
             _ => {
-                let id = *self.random.choose(&["expired", "suspended", "invalid", "in-list", "other"]);
-                let from = *self.random.choose(&["+2*", "+3*", "anonymous"]);
+                let id = self.random.one(&["expired", "suspended", "invalid", "in-list", "other"]);
+                let from = self.random.one(&["+2*", "+3*", "anonymous"]);
                 self.run(&format!("allow --app odd --from '{from}' --to {id} --yes"))
             }
         };
@@ -320,21 +297,12 @@ fn no_call_is_permitted_that_no_rule_allowed() {
     for rule in &plan.kept {
         server.run(&format!("deny {} --yes", rule.parties())).succeeds();
     }
-    let hook = ServeProcess::start(
-        &["--table", TABLE, "--endpoint-url", &format!("http://{}", server.address), "--region", "local"],
-        &[
-            ("APP_CACHE_SECONDS", "0"),
-            ("STORE_DEADLINE_MS", "10000"),
-            ("AWS_ACCESS_KEY_ID", "a"),
-            ("AWS_SECRET_ACCESS_KEY", "a"),
-        ],
-    );
-    hook.discard_output();
+    let hook = ServeProcess::over(&server, "0");
     let permits = |(app, caller, callee): (&str, &str, &str)| {
         let body = json!({"appKey": app, "caller": caller, "callee": callee, "hasAudio": true}).to_string();
         let answer = hook.post("/OnCallEvent", &body);
-        assert!(answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 403"), "{answer}");
-        answer.starts_with("HTTP/1.1 200")
+        assert!(["200", "403"].contains(&status(&answer)), "{answer}");
+        status(&answer) == "200"
     };
     let log: Arc<Mutex<Vec<String>>> = Arc::default();
     let (is_done, asked) = (AtomicBool::new(false), AtomicUsize::new(0));

@@ -13,6 +13,7 @@ use callgate::store::item::{self, Attributes, Key};
 use callgate_core::{AppKey, Call, Effect, EpochSeconds, MediaSet, ParsedItem, Party, PartyId, Permissions, decide};
 use serde_json::{Value, json};
 
+use crate::random::Random;
 use crate::support::{Run, TABLE, TestServer};
 
 /// How many tables are tried, and the seed of the first.
@@ -20,30 +21,6 @@ fn seeds() -> std::ops::Range<u64> {
     let number = |name, default| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let first = number("CALLGATE_RANDOM_SEED", 1);
     first..first + number("CALLGATE_RANDOM_TABLES", 6)
-}
-
-/// A small generator of pseudo-random numbers (splitmix64), so that a seed always gives the same table.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn percent(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-
-    fn one<T: Clone>(&mut self, of: &[T]) -> T {
-        of[usize::try_from(self.below(of.len() as u64)).unwrap()].clone()
-    }
 }
 
 /// Ids that calls can have.
@@ -420,7 +397,7 @@ fn no_fix_of_doctor_changes_an_answer() {
         // Some of the fixes, in any order.
         restore(&server, &items);
         let mut some: Vec<_> = offered.iter().filter(|_| random_tables.random.percent(50)).cloned().collect();
-        some.sort_by_cached_key(|_| random_tables.random.next());
+        some.sort_by_cached_key(|_| random_tables.random.number());
         for command in &some {
             let run = type_command(&server, command);
             assert!([0, 4].contains(&run.code) || run.stderr.contains("there is no rule"), "{command}: {run:?}");

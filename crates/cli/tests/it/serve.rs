@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use crate::support::{Run, TempFolder, split_words, tool};
+use crate::support::{Run, TABLE, TempFolder, TestServer, split_words, tool};
 
 /// The built tool with an empty environment.
 pub(crate) fn callgatectl(arguments: &[&str]) -> Command {
@@ -16,7 +16,8 @@ pub(crate) fn callgatectl(arguments: &[&str]) -> Command {
 /// A running `callgatectl serve`. Killed when dropped.
 pub(crate) struct ServeProcess {
     child: Child,
-    stdout: BufReader<ChildStdout>,
+    /// What it prints after the greeting, unless that is discarded.
+    stdout: Option<BufReader<ChildStdout>>,
     pub(crate) address: SocketAddr,
     /// The output up to the examples, which are printed once it listens.
     pub(crate) greeting: String,
@@ -35,22 +36,27 @@ impl ServeProcess {
         }
         let (_, address) = greeting.split_once("http://").unwrap();
         let address = address.split('/').next().unwrap().parse().unwrap();
-        Self { child, stdout, address, greeting }
+        Self { child, stdout: Some(stdout), address, greeting }
     }
 
-    /// Reads the rest of the output and discards it, because a full pipe would stop the hook.
-    #[cfg(unix)]
-    pub(crate) fn discard_output(&self) {
-        use std::os::fd::AsFd as _;
-        let stdout = self.stdout.get_ref().as_fd().try_clone_to_owned().unwrap();
-        let mut stdout = std::fs::File::from(stdout);
+    /// Starts the hook over the table of a server. Its log is discarded.
+    pub(crate) fn over(server: &TestServer, app_cache_seconds: &str) -> Self {
+        let endpoint = format!("http://{}", server.address);
+        let mut serve = Self::start(
+            &["--table", TABLE, "--endpoint-url", &endpoint],
+            // The default deadline of the store may be too short on a busy machine.
+            &[("APP_CACHE_SECONDS", app_cache_seconds), ("STORE_DEADLINE_MS", "10000")],
+        );
+        // A full pipe would stop the hook.
+        let mut stdout = serve.stdout.take().unwrap();
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        serve
     }
 
     /// Reads the next line after the greeting.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "it exited");
+        assert_ne!(self.stdout.as_mut().unwrap().read_line(&mut line).unwrap(), 0, "it exited");
         line.trim().to_owned()
     }
 
@@ -90,7 +96,7 @@ impl ServeProcess {
         let interrupted = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
         assert!(interrupted.success());
         let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
+        self.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(0), "{rest}");
         rest
     }
@@ -103,7 +109,8 @@ impl Drop for ServeProcess {
     }
 }
 
-fn status(answer: &str) -> &str {
+/// The status in a whole response.
+pub(crate) fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap()
 }
 

@@ -1,0 +1,96 @@
+//! Finds the rules of a list that overlap with a pattern, without reading all of them.
+
+use callgate_core::{ParseError, Pattern, Rule, Rules};
+
+use super::MAX_RELATED;
+use super::patterns::{literal, overlap};
+use super::related::Candidate;
+
+/// A list of rules, sorted by their texts, so that the rules that overlap with a pattern are found without reading all of
+/// them.
+#[derive(Debug, Default)]
+pub(crate) struct RuleIndex(Vec<IndexedRule>);
+
+#[derive(Debug, Clone)]
+struct IndexedRule {
+    pattern: Pattern,
+    rule: Result<Rule, ParseError>,
+    is_removable: bool,
+}
+
+impl RuleIndex {
+    pub(crate) fn new(rules: &Rules) -> Self {
+        let rules = rules.iter().map(|(pattern, rule)| IndexedRule {
+            pattern: pattern.clone(),
+            rule: rule.cloned().map_err(Clone::clone),
+            is_removable: false,
+        });
+        let mut rules: Vec<_> = rules.collect();
+        rules.sort_by(|one, other| literal(&one.pattern).cmp(literal(&other.pattern)));
+        Self(rules)
+    }
+
+    /// Marks a rule as one that may be removed.
+    pub(crate) fn set_removable(&mut self, pattern: &Pattern) {
+        let start = self.0.partition_point(|it| literal(&it.pattern) < literal(pattern));
+        let from = self.0.get_mut(start..).unwrap_or_default();
+        if let Some(found) = from.iter_mut().take(2).find(|it| it.pattern == *pattern) {
+            found.is_removable = true;
+        }
+    }
+
+    /// The rules that match some id that the pattern matches too, at most one more than [`check`](super::check) takes into account.
+    pub(crate) fn overlapping(&self, side: &Pattern) -> Vec<Candidate<'_>> {
+        let text = literal(side);
+        // A wider pattern has a shorter text. The same text may be an id or a prefix.
+        let shorter = text.char_indices().filter_map(|(end, _)| text.get(..end));
+        let wider = shorter.flat_map(|text| self.starting_at(text).take_while(move |it| literal(&it.pattern) == text));
+        let is_exact = matches!(side, Pattern::Exact(_));
+        let narrower = self.starting_at(text).take_while(move |indexed| {
+            let it = literal(&indexed.pattern);
+            if is_exact { it == text } else { it.starts_with(text) }
+        });
+        let overlapping = wider.chain(narrower).filter(|it| overlap(&it.pattern, side)).take(MAX_RELATED + 1);
+        overlapping
+            .map(|IndexedRule { pattern, rule, is_removable }| {
+                Candidate::new(pattern, rule.as_ref()).removable(*is_removable)
+            })
+            .collect()
+    }
+
+    /// The rules from this text on, in the order of their texts.
+    fn starting_at(&self, text: &str) -> impl Iterator<Item = &IndexedRule> {
+        let start = self.0.partition_point(|it| literal(&it.pattern) < text);
+        self.0.get(start..).unwrap_or_default().iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use callgate_core::Effect;
+
+    use super::*;
+    use crate::redundancy::patterns::covers;
+
+    #[test]
+    fn overlapping_rules_are_those_that_match_a_common_id() {
+        let texts = ["*", "+*", "+7*", "+7", "+74*", "+74", "+749*", "+75*", "+8*", "a*", "a", "ab", "é*", "éa*", "ß"];
+        let patterns = texts.map(Pattern::from_stored);
+        let rules = || patterns.iter().map(|pattern| (pattern.clone(), Ok(Rule::new(Effect::Allow))));
+        let index = RuleIndex::new(&rules().collect());
+        let texts_of = |patterns: &mut dyn Iterator<Item = &Pattern>| -> BTreeSet<String> {
+            patterns.map(ToString::to_string).collect()
+        };
+        for side in &patterns {
+            let overlapping = index.overlapping(side);
+            assert_eq!(
+                texts_of(&mut overlapping.iter().map(|it| it.pattern)),
+                texts_of(&mut patterns.iter().filter(|it| covers(it, side) || covers(side, it))),
+                "{side}"
+            );
+            assert_eq!(overlapping.len(), texts_of(&mut overlapping.iter().map(|it| it.pattern)).len(), "{side}");
+        }
+    }
+}
