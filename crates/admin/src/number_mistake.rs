@@ -1,5 +1,6 @@
 //! Texts that look like numbers and are none: what spreadsheets, address books and web pages make of a number.
 
+use callgate_core::text::{fold, is_separator};
 use callgate_core::{Pattern, PhoneRegion};
 
 use crate::prefix_warning::PrefixWarning;
@@ -25,23 +26,22 @@ pub fn mistake(text: &str, region: Option<PhoneRegion>) -> Option<String> {
 /// prefixes. A calling side may have such an id, but a person who writes it means something else.
 #[must_use]
 pub fn number_mistake(text: &str) -> Option<String> {
+    let text = fold(text);
     let text = text.trim();
     let literal = text.strip_suffix('*').unwrap_or(text);
     if let Some(formula) = literal.strip_prefix('=') {
-        let inside = formula.trim_matches(['"', '+']);
-        return looks_like_number(inside).then(|| "is a spreadsheet's formula; write only the number".to_owned());
+        return starts_a_number(formula.trim_matches(['"', '+']))
+            .then(|| "is a spreadsheet's formula; write only the number".to_owned());
     }
     if let Some(quoted) = literal.strip_prefix(['\'', '’', '‘', '`', '´']) {
-        let is_number = looks_like_number(quoted);
-        return is_number.then(|| "begins with an apostrophe, as in a spreadsheet; write only the number".to_owned());
+        return starts_a_number(quoted)
+            .then(|| "begins with an apostrophe, as in a spreadsheet; write only the number".to_owned());
     }
-    if literal.starts_with('#') && !literal.contains(|c: char| c.is_ascii_digit()) {
+    let is_error_value = literal.starts_with("#DIV/0") || !literal.contains(|c: char| c.is_ascii_digit());
+    if literal.starts_with('#') && is_error_value {
         return Some(
             "is what a spreadsheet shows in place of a value; widen the column or correct the formula".to_owned(),
         );
-    }
-    if literal.starts_with("#DIV/0") || literal.starts_with("#N/A") {
-        return Some("is what a spreadsheet shows in place of a value; correct the formula".to_owned());
     }
     if is_scientific(literal) {
         return Some(
@@ -65,46 +65,44 @@ fn mistaken_character(text: &str) -> Option<char> {
     let digits = text.chars().filter(|c| c.is_numeric()).count();
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
     let starts = text.starts_with(|c: char| c.is_numeric() || matches!(c, '+' | '('));
-    let has_plus = text.starts_with('+') && digits > 0;
     // A URI has a user part of its own, and a feature code its own signs.
-    if !starts || text.contains(['@', ':', '*', '#']) || !(has_plus || digits >= MIN_DIGITS && letters <= MAX_LETTERS) {
+    if !starts || digits == 0 || text.contains(['@', ':', '*', '#']) {
+        return None;
+    }
+    let is_long = digits >= MIN_DIGITS && letters <= MAX_LETTERS;
+    // Some spreadsheets write a comma between thousands.
+    let has_commas = text.contains(',') && letters == 0;
+    if !text.starts_with('+') && !is_long && !has_commas {
         return None;
     }
     let rest = text.strip_prefix('+').unwrap_or(text);
     rest.chars().find(|&c| !c.is_numeric() && !is_separator(c))
 }
 
-/// A character that separates groups of digits, or is not seen.
-fn is_separator(c: char) -> bool {
-    let is_dash = matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}');
-    let is_unseen = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    is_dash
-        || is_unseen
-        || c.is_whitespace()
-        || matches!(c, '.' | '-' | '/' | '(' | ')' | '[' | ']' | '\u{b7}' | '\u{2022}' | '\u{2044}')
-}
-
-fn looks_like_number(text: &str) -> bool {
+fn starts_a_number(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '('))
         && text.chars().filter(char::is_ascii_digit).count() >= 3
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// `1.5550100123E+10`, or `7,9E+10` with a decimal comma.
 fn is_scientific(text: &str) -> bool {
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return false };
     let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-    let mantissa = mantissa.strip_prefix('+').unwrap_or(mantissa);
-    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mantissa = mantissa.strip_prefix(['+', '-']).unwrap_or(mantissa);
     let (whole, fraction) = mantissa.split_once(['.', ',']).unwrap_or((mantissa, "0"));
     is_digits(exponent) && exponent.len() <= 2 && is_digits(whole) && is_digits(fraction)
 }
 
-/// `79160035333.0`: many digits, and one or two after the only dot or comma.
+/// `79160035333.0` or `1001,00`: digits, and one or two after the only dot or comma. Parsed as a number, it would have them at
+/// its end.
 fn is_decimal(text: &str) -> bool {
     let Some((whole, fraction)) = text.split_once(['.', ',']) else { return false };
-    let whole = whole.strip_prefix('+').unwrap_or(whole);
-    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_digits(whole) && whole.len() >= MIN_DIGITS && is_digits(fraction) && fraction.len() <= 2
+    let whole = whole.strip_prefix(['+', '-']).unwrap_or(whole);
+    is_digits(whole) && is_digits(fraction) && fraction.len() <= 2
 }
 
 #[cfg(test)]
@@ -123,8 +121,15 @@ mod tests {
             "=+15550100123",
             "79160035333.0",
             "79160035333,00",
+            "1001.0",
+            "1,001",
+            "15,550,100,123",
+            "1.5550100123E+10*",
+            "１.５５５E+10",
+            "\u{2068}'+15550100123\u{2069}",
             "#N/A",
             "#REF!",
+            "#ССЫЛКА!",
             "#DIV/0!",
             "########",
             "+1 555 010 0123 ext. 12",
@@ -145,6 +150,9 @@ mod tests {
             "+1 (555) 010-0123",
             "030/23125012",
             "8.800.555.35.35",
+            "01.23.45.67.89",
+            "555.0100",
+            "03ー1234ー5678",
             "+49 (0) 30*",
             "+7495*",
             "*",

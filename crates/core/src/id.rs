@@ -14,28 +14,33 @@ const MAX_BYTES: usize = 128;
 /// The id of callers that withhold their number.
 const ANONYMOUS: &str = "anonymous";
 
-/// The words that gateways and phones send for a withheld number, in lower case.
-const WITHHELD: [&str; 20] = [
+/// The words that gateways and phones send for a withheld number, in lower case and without the characters between words.
+const WITHHELD: [&str; 25] = [
     ANONYMOUS,
+    "anonymouscaller",
     "blocked",
-    "caller id withheld",
-    "no caller id",
-    "no number",
-    "not available",
-    "number withheld",
-    "out of area",
+    "blockedcaller",
+    "blockednumber",
+    "calleridwithheld",
+    "hiddennumber",
+    "nocallerid",
+    "nonumber",
+    "notavailable",
+    "numberunavailable",
+    "numberwithheld",
+    "outofarea",
     "private",
-    "private caller",
-    "private number",
+    "privatecaller",
+    "privatenumber",
     "restricted",
+    "restrictednumber",
     "unavailable",
     "undisclosed",
     "unknown",
-    "unknown caller",
-    "unknown number",
+    "unknowncaller",
+    "unknownnumber",
     "withheld",
-    "withheld number",
-    "number unavailable",
+    "withheldnumber",
 ];
 
 /// The host of callers who withhold their number (RFC 3323 §4.1.1.3).
@@ -191,11 +196,19 @@ fn canonical(text: &str, region: Option<PhoneRegion>) -> Result<Canonical<'_>, I
         check_digits(&id)?;
         return Ok(Canonical::Number(id));
     }
-    if WITHHELD.iter().any(|word| id.eq_ignore_ascii_case(word)) {
+    if is_withheld(&id) {
         return Ok(Canonical::Withheld);
     }
     check(&id)?;
     Ok(Canonical::Name(id))
+}
+
+/// Whether an id is a word for a withheld number, in any case and with any characters between its words: `Out of area`,
+/// `out-of-area`, `OUT_OF_AREA`.
+fn is_withheld(id: &str) -> bool {
+    let letters =
+        || id.bytes().filter(|byte| !matches!(byte, b' ' | b'-' | b'_' | b'.')).map(|byte| byte.to_ascii_lowercase());
+    WITHHELD.iter().any(|word| letters().eq(word.bytes()))
 }
 
 /// The URI of `"Name" <uri>;parameters`, or else the whole text (RFC 3261 §20.10, `name-addr`).
@@ -230,7 +243,7 @@ fn user_part(address: &str) -> Result<Option<Cow<'_, str>>, IdError> {
     }
 
     let is_anonymous = |host: &str| {
-        let host = host.split([':', ';', '?', '>']).next().unwrap_or_default().trim();
+        let host = host.split([':', ';', '?', '>']).next().unwrap_or_default().trim().trim_end_matches('.');
         host.eq_ignore_ascii_case(ANONYMOUS_HOST)
     };
     let bare = |text| before(before(text, ';'), '?');
@@ -346,6 +359,7 @@ mod tests {
         check("12-", "12");
         check("030/23125012", "03023125012");
         check("+1 [555] 010·0123", "+15550100123");
+        check("+81 3ー1234〜5678~9", "+813123456789");
         check("+1\u{2011}555\u{2011}010\u{2013}0123", "+15550100123");
         check("+1 555\u{a0}010\u{a0}0123", "+15550100123");
         check("＋１５５５０１００１２３", "+15550100123");
@@ -385,8 +399,11 @@ mod tests {
         for text in WITHHELD {
             check(text, "anonymous");
             check(&text.to_uppercase(), "anonymous");
-            check(&format!("  {}\u{a0}", text.replace(' ', "\u{a0}")), "anonymous");
         }
+        for text in ["Out of area", "out-of-area", "OUT_OF_AREA", "OutOfArea", " Out\u{a0}of  area. ", "No Caller ID"] {
+            check(text, "anonymous");
+        }
+        check("privateer", "privateer");
         for text in ["", "  ", "\u{200b}", "sip:@example.com", "sip:%61nonymous@example.com", "sip:Private%20Number@a"]
         {
             check(text, "anonymous");
@@ -395,6 +412,7 @@ mod tests {
         check("sip:+15550100@anonymous.invalid", "anonymous");
         check("<sips:alice:x@Anonymous.Invalid:5061;transport=tls>", "anonymous");
         check("+15550100@anonymous.invalid", "anonymous");
+        check("sip:+15550100@anonymous.invalid.", "anonymous");
         check("sip:+15550100@anonymous.invalid.example", "+15550100");
     }
 

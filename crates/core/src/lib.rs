@@ -10,7 +10,7 @@ mod id;
 mod pattern;
 mod permissions;
 mod phone;
-mod text;
+pub mod text;
 mod trace;
 
 pub use decide::{Applicability, Decision, Door, InvalidRecord, RecordLocation, RuleKey, decide};

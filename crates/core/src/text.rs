@@ -1,4 +1,4 @@
-//! Texts as people see them: what looks the same becomes the same.
+//! Texts as people see them: texts that look the same become the same.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,8 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 /// Removes characters that are never seen, and turns compatibility characters into their plain form (Unicode Standard Annex
 /// #15, NFKC): full-width letters, no-break spaces, composed and decomposed accents. Most texts are ASCII and stay as they are.
-pub(crate) fn fold(text: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }
@@ -34,7 +35,7 @@ fn plain_form(c: char) -> char {
     }
 }
 
-/// Whether a character is never seen, wherever it stands (Unicode Standard Annex #44, `Default_Ignorable_Code_Point`).
+/// Whether a character is never seen, wherever it is (Unicode Standard Annex #44, `Default_Ignorable_Code_Point`).
 fn is_ignorable(c: char) -> bool {
     !c.is_ascii()
         && (c.general_category() == GeneralCategory::Format
@@ -101,13 +102,16 @@ pub(crate) fn digit(c: char) -> Option<char> {
     char::from_digit(u32::try_from(before.count()).ok()? % 10, 10)
 }
 
-/// Whether a character only separates groups of digits in a number (RFC 3966 §5.1.1, and what people type): a space, a dot, a
-/// slash, a bracket or a dash.
-pub(crate) fn is_separator(c: char) -> bool {
+/// Whether a character only separates groups of digits in a folded number (RFC 3966 §5.1.1, and what people type): a space, a
+/// dot, a slash, a bracket or a dash.
+#[must_use]
+pub fn is_separator(c: char) -> bool {
     match c {
-        ' ' | '.' | '-' | '/' | '(' | ')' | '[' | ']' => true,
+        ' ' | '.' | '-' | '/' | '(' | ')' | '[' | ']' | '~' => true,
         _ if c.is_ascii() => false,
-        '\u{b7}' | '\u{2022}' | '\u{2044}' => true,
+        // Dots and strokes that Unicode does not count among the dashes. Numbers in Japan are written with the last two.
+        '\u{b7}' | '\u{2022}' | '\u{2027}' | '\u{2043}' | '\u{2044}' | '\u{2053}' | '\u{2219}' | '\u{2215}'
+        | '\u{223c}' | '\u{22c5}' | '\u{30fb}' | '\u{30fc}' => true,
         _ => c.is_whitespace() || c.general_category() == GeneralCategory::DashPunctuation,
     }
 }
