@@ -17,7 +17,9 @@ MISSING = {
     "base64-simd": ["licences/nugine-simd.txt"],
     "http-serde": ["LICENSE-APACHE"],
     **dict.fromkeys(["lambda_http", "lambda_runtime", "lambda_runtime_api_client"], LAMBDA),
+    "rlibphonenumber": ["LICENSE-APACHE", "licences/rlibphonenumber.txt"],
     "vsimd": ["licences/nugine-simd.txt"],
+    "zeroes_itoa": ["LICENSE-APACHE"],
 }
 TEXT = re.compile(r"(un)?licen[cs]e|copying|copyright|notice", re.IGNORECASE)
 

@@ -24,6 +24,7 @@ mod memory;
 mod odd_events;
 mod proxy;
 mod soak;
+mod spellings;
 mod start;
 mod store;
 mod template;

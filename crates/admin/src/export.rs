@@ -20,6 +20,7 @@ use crate::wording::{escape, is_same_rule, rule_text};
 pub struct Export {
     rules: SortedRules,
     left_out: Vec<LeftOut>,
+    expired: u64,
 }
 
 /// An item or a rule that cannot be exported.
@@ -75,13 +76,13 @@ impl fmt::Display for LeftOut {
 }
 
 impl Table {
-    /// Reads all rules, or those of some apps, with several scans at once. Leaves out the rules that an import of a file in
-    /// this format would store in another place, or read differently.
+    /// Reads all rules, or those of some apps, with several scans at once. Leaves out the rules that have expired, and those
+    /// that an import of a file in this format would store in another place, or read differently.
     ///
     /// # Errors
     /// Why the table cannot be read, or [`Error::Local`] when the temporary file cannot be written.
     pub async fn export(&self, apps: &[AppKey], format: Format, segments: u16, now: EpochSeconds) -> Result<Export> {
-        let mut export = Export { rules: SortedRules::new()?, left_out: Vec::new() };
+        let mut export = Export { rules: SortedRules::new()?, left_out: Vec::new(), expired: 0 };
         let mut pages = self.scan(segments);
         while let Some(page) = pages.recv().await {
             for item in page? {
@@ -99,7 +100,7 @@ impl Table {
                 let is_invalid = refusal.as_ref().is_some_and(|(_, is_invalid)| *is_invalid);
                 let key = Key { pk: pk.to_owned(), sk: sk.to_owned() };
                 for stored in rules.into_iter().filter(|_| !is_invalid) {
-                    export.add(stored, &key, format, self.phone_region())?;
+                    export.add(stored, &key, format, self.phone_region(), now)?;
                 }
                 if let Some((reason, _)) = refusal {
                     let (app, party) = match kind {
@@ -130,8 +131,25 @@ impl Export {
         &self.left_out
     }
 
-    fn add(&mut self, stored: StoredRule, key: &Key, format: Format, region: Option<PhoneRegion>) -> Result<()> {
+    /// The number of rules that have expired, and so are left out without changing any decision.
+    #[must_use]
+    pub fn expired(&self) -> u64 {
+        self.expired
+    }
+
+    fn add(
+        &mut self,
+        stored: StoredRule,
+        key: &Key,
+        format: Format,
+        region: Option<PhoneRegion>,
+        now: EpochSeconds,
+    ) -> Result<()> {
         let reason = match exported_row(&stored, key, format, region) {
+            Ok(_) if stored.rule.as_ref().is_ok_and(|rule| has_expired(rule.expires_at, now)) => {
+                self.expired += 1;
+                return Ok(());
+            }
             Ok(row) => {
                 let key = [stored.app.as_str(), stored.from.as_str(), stored.to.as_str(), ""];
                 match self.rules.insert(key, &row, 0)? {

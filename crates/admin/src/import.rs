@@ -8,7 +8,7 @@ use callgate_core::{EpochSeconds, has_expired};
 
 use crate::error::{Error, Result};
 use crate::prefix_warning::PrefixWarning;
-use crate::rule_file::{FileRule, Format, Problem, Reader};
+use crate::rule_file::{FileRule, Format, Problem, Problems, Reader};
 use crate::rule_row::RuleRow;
 use crate::sorted_rules::{Insertion, SortedRules};
 use crate::table::Table;
@@ -25,18 +25,6 @@ use plan::Plan;
 
 pub use apply::{Applied, ApplyError, ImportControl, UnconfirmedRule};
 pub use difference::{Difference, DifferenceCounts, OtherRules};
-
-/// How many problems of a file are kept. Further ones are only counted.
-const MAX_PROBLEMS: usize = 1_000;
-
-/// What is wrong with a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems {
-    /// The first 1,000 problems.
-    pub first: Vec<Problem>,
-    /// The number of all problems.
-    pub count: u64,
-}
 
 /// A valid file of rules, sorted and ready to be written to the table. Its rules are in a temporary file.
 ///
@@ -63,7 +51,7 @@ pub struct Problems {
 pub struct Import {
     table: Table,
     data: Arc<Mutex<Data>>,
-    warnings: Vec<Problem>,
+    warnings: Problems,
     plan: Option<Arc<Plan>>,
 }
 
@@ -81,8 +69,8 @@ fn lock(data: &Mutex<Data>) -> MutexGuard<'_, Data> {
 }
 
 impl Import {
-    /// Reads and checks a whole file. Without a format, the first character determines it. With `exactly`, ids and prefixes
-    /// that are hardly meant are accepted. The table is not read.
+    /// Reads and checks a whole file. Without a format, the first character determines it. With `exactly`, ids, prefixes
+    /// and times that are hardly meant are accepted. The table is not read.
     ///
     /// The inner result is an import if every line is valid, otherwise the problems of the file.
     ///
@@ -100,17 +88,17 @@ impl Import {
         checked.await.map_err(|error| Error::Local(error.to_string()))?
     }
 
-    /// The first 1,000 lines that are valid, but may have another meaning than intended.
+    /// The lines that are valid, but may have another meaning than intended.
     #[must_use]
-    pub fn warnings(&self) -> &[Problem] {
+    pub fn warnings(&self) -> &Problems {
         &self.warnings
     }
 
-    /// The lines whose rule ends with its party, or replaces what is stored for a party that has expired. Empty before
+    /// The lines whose rule ends with its party, or replaces what is stored for a party that has expired. `None` before
     /// [`Self::plan`].
     #[must_use]
-    pub fn notices(&self) -> &[Problem] {
-        self.plan.as_ref().map_or(&[], |plan| &plan.notices)
+    pub fn notices(&self) -> Option<&Problems> {
+        self.plan.as_ref().map(|plan| &plan.notices)
     }
 
     /// How many rules the import changes. All counts are 0 before [`Self::plan`].
@@ -141,8 +129,8 @@ fn check(
     now: EpochSeconds,
 ) -> Result<Result<Import, Problems>> {
     let mut rules = SortedRules::new()?;
-    let mut problems = Problems { first: Vec::new(), count: 0 };
-    let mut warnings = Vec::new();
+    let mut problems = Problems::default();
+    let mut warnings = Problems::default();
     let mut reader = Reader::new(source, format, table.phone_region())?.exactly(exactly);
     while let Some(line) = reader.next_line()? {
         let FileRule { target, location, rule } = match line.rule {
@@ -152,32 +140,28 @@ fn check(
                 continue;
             }
         };
-        let mut warn = |column: &str, value: String, reason: String| {
-            if warnings.len() < MAX_PROBLEMS {
-                warnings.push(Problem { line: line.number, column: column.to_owned(), value, reason });
-            }
-        };
         if let Some((side, reason)) = PrefixWarning::for_target(&target, table.phone_region()) {
             let value = if side == "from" { &target.from } else { &target.to }.to_string();
-            warn(side, value, reason);
+            warnings.add(Problem::new(line.number, side, value, reason));
         }
         if let Some(notice) = rule.hours.as_ref().and_then(|hours| time::zone_notice(hours, now)) {
-            warn("hours", String::new(), notice);
+            warnings.add(Problem::new(line.number, "hours", "", notice));
         }
         if let Some(over) = rule.expires_at.filter(|_| has_expired(rule.expires_at, now)) {
-            let reason = "is in the past, so the rule has no effect; it is written all the same";
-            warn("expires_at", time::format(over), reason.to_owned());
+            let over = |reason| Problem::new(line.number, "expires_at", time::format(over), reason);
+            if exactly {
+                warnings.add(over("is in the past, so the rule has no effect; it is written all the same"));
+            } else {
+                problems.add(over("is in the past, so the rule would have no effect; remove it, or correct the time"));
+            }
         }
         let (list, entry) = location.entry.as_ref().map_or(("", ""), |(list, entry)| (*list, entry.as_str()));
         let Key { pk, sk } = &location.key;
         let insertion = rules.insert([pk, sk, list, entry], &RuleRow::new(&target, &rule), line.number)?;
         if let Insertion::Conflict(other) = insertion {
-            problems.extend([Problem {
-                line: line.number,
-                column: "from,to".to_owned(),
-                value: format!("{},{}", target.from, target.to),
-                reason: format!("differs from the rule for the same parties on line {other}"),
-            }]);
+            let parties = format!("{},{}", target.from, target.to);
+            let reason = format!("differs from the rule for the same parties on line {other}");
+            problems.add(Problem::new(line.number, "from,to", parties, reason));
         }
     }
     if problems.count > 0 {
@@ -185,15 +169,4 @@ fn check(
     }
     let data = Data { rules, stored: SortedRules::new()? };
     Ok(Ok(Import { table, data: Arc::new(Mutex::new(data)), warnings, plan: None }))
-}
-
-impl Problems {
-    fn extend(&mut self, problems: impl IntoIterator<Item = Problem>) {
-        for problem in problems {
-            self.count += 1;
-            if self.first.len() < MAX_PROBLEMS {
-                self.first.push(problem);
-            }
-        }
-    }
 }

@@ -1,24 +1,23 @@
 //! Files of rules: CSV with a header row, and NDJSON with one object per line.
 
-use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use callgate_core::{PhoneRegion, Rule};
 use encoding_rs_io::DecodeReaderBytes;
-use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::rule_row::RuleRow;
 use crate::rule_target::{RuleLocation, RuleTarget};
-use crate::wording::escape;
 
 mod columns;
 mod csv;
 mod lines;
 mod ndjson;
+mod problem;
 
 use columns::Fields;
 use lines::Lines;
+pub use problem::{Problem, ProblemKind, Problems};
 
 /// How rules are written as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,45 +26,6 @@ pub enum Format {
     Csv,
     /// One JSON object per line.
     Ndjson,
-}
-
-/// What is wrong with a line of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// The line on which the rule starts, counted from 1.
-    pub line: u64,
-    /// The column. Empty when the problem is not in one column.
-    pub column: String,
-    /// The value as it is in the file.
-    pub value: String,
-    /// What is wrong with the value.
-    pub reason: String,
-}
-
-impl Problem {
-    fn new(line: u64, column: &str, value: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { line, column: column.to_owned(), value: value.into(), reason: reason.into() }
-    }
-
-    fn of_line(line: u64, reason: impl Into<String>) -> Self {
-        Self::new(line, "", "", reason)
-    }
-}
-
-/// The problem on one line, for people.
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { line, column, value, reason } = self;
-        write!(f, "line {line}")?;
-        if !column.is_empty() {
-            write!(f, ", column `{}`", escape(column))?;
-        }
-        f.write_str(":")?;
-        if !value.is_empty() {
-            write!(f, " `{}`", escape(value))?;
-        }
-        write!(f, " {}", escape(reason))
-    }
 }
 
 /// A line of a file, parsed.

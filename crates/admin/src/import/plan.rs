@@ -9,10 +9,10 @@ use callgate::store::item::{self, Attributes, Key};
 use callgate_core::{Effect, EpochSeconds, Rule, has_expired};
 
 use super::steps::{Kind, Overrides, Phase, Step, overrides, union};
-use super::{Data, Difference, DifferenceCounts, Import, MAX_PROBLEMS};
+use super::{Data, Difference, DifferenceCounts, Import};
 use crate::error::{Error, Result};
 use crate::item_kind::{ItemKind, keys};
-use crate::rule_file::Problem;
+use crate::rule_file::{Problem, Problems};
 use crate::rule_row::RuleRow;
 use crate::rules::Author;
 use crate::sorted_rules::{Selection, SortedItem, SortedRule, SortedRules, merge};
@@ -45,7 +45,7 @@ pub(super) struct Plan {
     /// The phases in which an app's item refuses more than before. Functions notice it late, because they keep the item.
     pub(super) app_refusals: HashSet<Phase>,
     /// Lines whose rule will not last, or ends what is stored for a party that has expired.
-    pub(super) notices: Vec<Problem>,
+    pub(super) notices: Problems,
     pub(super) read_at: Instant,
     /// Whether an app had rules, which another import may have changed a moment ago.
     pub(super) has_app_rules: bool,
@@ -84,7 +84,7 @@ impl Import {
             conflicts: HashSet::new(),
             steps: HashMap::new(),
             app_refusals: HashSet::new(),
-            notices: Vec::new(),
+            notices: Problems::default(),
             read_at: Instant::now(),
             has_app_rules: false,
             app_denied_at: None,
@@ -200,7 +200,7 @@ impl Plan {
 
     fn count(&mut self, data: &Data, apps: &mut HashMap<String, Overrides>) -> Result<()> {
         let (mut counts, mut steps, mut refusals) = (DifferenceCounts::default(), HashMap::new(), HashSet::new());
-        let mut notices = Vec::new();
+        let mut notices = Problems::default();
         self.for_each_group(data, |group| {
             find_overrides(&group, self.is_replaced, apps);
             notice(data, &group, &mut notices)?;
@@ -388,7 +388,7 @@ fn find_overrides(group: &[Change], is_replaced: bool, apps: &mut HashMap<String
 }
 
 /// Adds notices about rules of a party that expires later, or that has expired.
-fn notice(data: &Data, group: &[Change], notices: &mut Vec<Problem>) -> Result<()> {
+fn notice(data: &Data, group: &[Change], notices: &mut Problems) -> Result<()> {
     let Some([pk, sk, list, _]) = group.first().map(|first| &first.key) else { return Ok(()) };
     if list.is_empty() {
         return Ok(());
@@ -406,9 +406,7 @@ fn notice(data: &Data, group: &[Change], notices: &mut Vec<Problem>) -> Result<(
         } else {
             format!("party `{party}` expires at {}, and this rule with it: {text}", time::format(at))
         };
-        if notices.len() < MAX_PROBLEMS {
-            notices.push(Problem { line: *number, column: String::new(), value: String::new(), reason });
-        }
+        notices.add(Problem::of_line(*number, reason));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use callgate_admin::Error;
 use callgate_admin::rule_file::{Format, Writer};
+use callgate_admin::wording::count;
 
 use crate::args::FormatArg;
 use crate::connection::{Connection, GlobalArgs};
@@ -11,7 +12,7 @@ use crate::time::now;
 
 /// Write the rules of the table to standard output, as import reads them
 ///
-/// The rules are sorted by app, caller and callee. The status and notes of apps and parties are not rules, so they are
+/// The rules are sorted by app, caller and callee. Rules that have expired are left out. The status and notes of apps and parties are not rules, so they are
 /// not exported. The exit code is 1 if the file does not decide every call as the table does: suspended apps and
 /// parties, and rules that import would refuse, read differently or store in another place, are listed on standard error.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,6 +44,9 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let mut writer = Writer::new(format, file_output())?;
     export.for_each(|rule| anyhow::Ok(writer.write(&rule)?))?;
     writer.finish()?;
+    if export.expired() > 0 {
+        print_note(format!("not exported, because they have no effect: {}", count(export.expired(), "expired rule")));
+    }
     let left_out = export.left_out();
     if left_out.is_empty() {
         return Ok(Outcome::Done);

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use callgate_admin::import::{
-    Applied, ApplyError, Difference, DifferenceCounts, Import, ImportControl, OtherRules, Problems, UnconfirmedRule,
+    Applied, ApplyError, Difference, DifferenceCounts, Import, ImportControl, OtherRules, UnconfirmedRule,
 };
-use callgate_admin::rule_file::Problem;
+use callgate_admin::rule_file::Problems;
 use callgate_admin::wording::count;
 use callgate_admin::{Author, Error, RuleRow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -60,7 +60,7 @@ pub(crate) struct Args {
     /// Do not ask before removing rules
     #[arg(long, short)]
     yes: bool,
-    /// Accept ids that look like numbers and are none, and prefixes that no number has
+    /// Accept ids that look like numbers and are none, prefixes that no number has, and rules that have expired
     #[arg(long)]
     exactly: bool,
     /// The number of simultaneous requests
@@ -80,19 +80,17 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         Ok(import) => import,
         Err(problems) => return refuse(&problems, *output),
     };
-    for warning in import.warnings() {
-        print_note(format!("notice: {warning}"));
-    }
+    print_kinds(import.warnings(), 0, "notice: ");
     table.check_keys().await?;
     let author = connection.author().await;
     let mut total = Applied::default();
     let mut noted = 0;
     loop {
         import.plan(args.replace, &author).await?;
-        for notice in import.notices().get(noted..).unwrap_or_default() {
-            print_note(format!("notice: {notice}"));
+        if let Some(notices) = import.notices() {
+            print_kinds(notices, noted, "notice: ");
+            noted = notices.kinds.len();
         }
-        noted = import.notices().len();
         if args.dry_run {
             return print_difference(&import, *output);
         }
@@ -192,44 +190,29 @@ impl Args {
     }
 }
 
+/// Prints one line for each kind of problem, without the first few.
+fn print_kinds(problems: &Problems, skip: usize, label: &str) {
+    for kind in problems.kinds.iter().skip(skip) {
+        print_note(format!("{label}{kind}"));
+    }
+    if problems.other_count() > 0 {
+        print_note(format!("{label}... and {} more of other kinds", problems.other_count()));
+    }
+}
+
 /// Prints what is wrong with the file.
 fn refuse(problems: &Problems, output: Output) -> anyhow::Result<Outcome> {
-    let Problems { first, count: all } = problems;
+    let Problems { first, count: all, .. } = problems;
     match output {
         Output::Json => {
             print_line(json!({"result": "refused", "written": 0, "problems": first, "count": all}))?;
         }
         Output::Text => {
-            print_problems(first);
-            let more = all.saturating_sub(first.len() as u64);
-            if more > 0 {
-                print_note(format!("... and {more} more"));
-            }
+            print_kinds(problems, 0, "");
         }
     }
     print_error(format!("{} in the file; nothing was written", count(*all, "problem")));
     Ok(Outcome::Failed)
-}
-
-/// How many problems of one kind are printed one by one.
-const MAX_OF_A_KIND: usize = 3;
-
-/// Prints problems. Of many with the same reason, only the first are named.
-fn print_problems(problems: &[Problem]) {
-    let mut kinds: Vec<((&str, &str), Vec<&Problem>)> = Vec::new();
-    for problem in problems {
-        let kind = (problem.column.as_str(), problem.reason.as_str());
-        match kinds.iter_mut().find(|(other, _)| *other == kind) {
-            Some((_, all)) => all.push(problem),
-            None => kinds.push((kind, vec![problem])),
-        }
-    }
-    for (_, all) in kinds {
-        all.iter().take(MAX_OF_A_KIND).for_each(print_note);
-        if let Some(more) = all.len().checked_sub(MAX_OF_A_KIND).filter(|more| *more > 0) {
-            print_note(format!("  ... the same on {}", count(more as u64, "more line")));
-        }
-    }
 }
 
 /// Prints what the import would change.

@@ -59,19 +59,23 @@ fn a_mistake_is_refused_with_what_was_probably_meant() {
 }
 
 #[test]
-fn a_rule_that_is_over_when_it_is_imported_is_named() {
+fn a_rule_that_is_over_when_it_is_imported_is_refused_unless_it_is_meant() {
     let server = TestServer::with_table();
     let file = "app,from,to,effect,expires_at\nshop,a,b,allow,2020-01-01\nshop,c,d,allow,2099-01-01\nshop,e,f,deny,1577836800\n";
-    for arguments in ["import - --dry-run", "import -"] {
-        let run = server.pipe(arguments, file).succeeds();
-        let over = "column `expires_at`: `2020-01-01T00:00:00Z` is in the past, so the rule has no effect";
-        let notices: Vec<_> = run.stderr.lines().filter(|line| line.starts_with("notice: ")).collect();
-        assert_eq!(notices.len(), 2, "{run:?}");
-        for (notice, line) in notices.iter().zip([2, 4]) {
-            assert!(notice.starts_with(&format!("notice: line {line}, {over}")), "{notice}");
-        }
-    }
+    let over = "line 2, column `expires_at`: `2020-01-01T00:00:00Z` is in the past, so the rule";
+    server
+        .pipe("import -", file)
+        .exits_with(1)
+        .prints(&format!("{over} would have no effect; remove it, or correct the time (the same on 1 more line: 4)"))
+        .prints("2 problems in the file; nothing was written");
+    assert!(server.items().is_empty());
+    let notice = format!("notice: {over} has no effect; it is written all the same (the same on 1 more line: 4)");
+    server.pipe("import - --exactly --dry-run", file).succeeds().prints(&notice);
+    server.pipe("import - --exactly", file).succeeds().prints(&notice);
     assert_eq!(server.items().len(), 3);
+    let run = server.run("export").succeeds().prints("not exported, because they have no effect: 2 expired rules");
+    assert_eq!(run.stdout.lines().count(), 2, "{run:?}");
+    server.pipe("import - --dry-run", &run.stdout).succeeds().prints("1 stay");
 }
 
 /// Whatever number is stored, every command that reads it ends as it should, and names it.
