@@ -1,5 +1,5 @@
 """Writes numbers in many spellings with the id that each must get, for the test `phone_numbers` of callgate-core. What is
-expected comes from PyPI's port of libphonenumber, and the rules of docs/src/concepts/ids.md written down a second time.
+expected comes from PyPI's port of libphonenumber, and the rules of docs/src/reference/ids.md written down a second time.
 
     phone_numbers.py FILE
 """

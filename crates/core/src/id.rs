@@ -404,6 +404,11 @@ mod tests {
             check(text, "anonymous");
         }
         check("privateer", "privateer");
+        let page = include_str!("../../../docs/src/reference/ids.md");
+        let (_, listed) = page.split_once("or without:").unwrap();
+        let (listed, _) = listed.split_once("So does").unwrap();
+        let listed: Vec<_> = listed.split('`').skip(1).step_by(2).map(|word| word.replace([' ', '\n'], "")).collect();
+        assert_eq!(listed, WITHHELD);
         for text in ["", "  ", "\u{200b}", "sip:@example.com", "sip:%61nonymous@example.com", "sip:Private%20Number@a"]
         {
             check(text, "anonymous");
