@@ -48,8 +48,8 @@ fn spelling(c: char, before: &str, after: &str, is_encoded: bool) -> String {
     if !is_encoded {
         return format!("{before}{c}{after}");
     }
-    let encoded: String = c.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
-    format!("sip:{before}{encoded}{after}@carrier.example")
+    let encoded: Vec<_> = c.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect();
+    format!("sip:{before}{}{after}@carrier.example", encoded.concat())
 }
 
 /// A table in which everyone may call everyone, but these parties are suspended.

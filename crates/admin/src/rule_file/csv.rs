@@ -193,6 +193,15 @@ impl Record {
 /// Parses the names in the header row.
 fn parse_header(line: u64, names: Vec<Vec<u8>>) -> Result<Vec<&'static str>, Vec<Problem>> {
     let all = column_names();
+    let unreadable = [
+        (b'\r', "its lines end with a carriage return alone; save the file as CSV in UTF-8"),
+        (b'\0', "it is in UTF-16 without a byte order mark; save the file as CSV in UTF-8"),
+    ];
+    for (byte, reason) in unreadable {
+        if names.iter().any(|name| name.contains(&byte)) {
+            return Err(vec![Problem::of_line(line, format!("the file cannot be read: {reason}"))]);
+        }
+    }
     let mut problems = Vec::new();
     let mut columns = Vec::new();
     for name in without_empty_end(names, 0) {
@@ -208,7 +217,10 @@ fn parse_header(line: u64, names: Vec<Vec<u8>>) -> Result<Vec<&'static str>, Vec
             }
             Some(column) => columns.push(column),
             None => {
-                let reason = format!("is not a column; the columns are {}, separated by commas", all.join(","));
+                let reason = format!(
+                    "is not a column; the columns are {}, separated by commas, semicolons or tabs",
+                    all.join(",")
+                );
                 problems.push(Problem::new(line, "", name, reason));
             }
         }

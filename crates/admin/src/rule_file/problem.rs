@@ -81,6 +81,8 @@ pub struct ProblemKind {
     pub first: Problem,
     /// The first few lines after that one.
     pub lines: Vec<u64>,
+    /// The last line with the problem.
+    pub last_line: u64,
     /// The number of all problems of the kind.
     pub count: u64,
 }
@@ -88,13 +90,17 @@ pub struct ProblemKind {
 impl Problems {
     pub(crate) fn add(&mut self, problem: Problem) {
         self.count += 1;
-        if let Some(kind) = self.kinds.iter_mut().find(|kind| kind.first.is_same_kind(&problem)) {
+        // Two problems of one line are both printed.
+        let is_same = |kind: &&mut ProblemKind| kind.first.is_same_kind(&problem) && kind.last_line != problem.line;
+        if let Some(kind) = self.kinds.iter_mut().find(is_same) {
             kind.count += 1;
+            kind.last_line = problem.line;
             if kind.lines.len() < MAX_LINES {
                 kind.lines.push(problem.line);
             }
         } else if self.kinds.len() < MAX_KINDS {
-            self.kinds.push(ProblemKind { first: problem.clone(), lines: Vec::new(), count: 1 });
+            let (first, last_line) = (problem.clone(), problem.line);
+            self.kinds.push(ProblemKind { first, lines: Vec::new(), last_line, count: 1 });
         }
         if self.first.len() < MAX_PROBLEMS {
             self.first.push(problem);
@@ -117,7 +123,7 @@ impl Problems {
 /// The first problem, and the lines with the same one, for people.
 impl fmt::Display for ProblemKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { first, lines, count: all } = self;
+        let Self { first, lines, last_line: _, count: all } = self;
         write!(f, "{first}")?;
         let more = all.saturating_sub(1);
         if more == 0 {

@@ -171,6 +171,23 @@ fn files_of_spreadsheets_are_understood() {
 }
 
 #[test]
+fn files_that_no_spreadsheet_should_write_are_refused_with_one_problem() {
+    let text = "app,from,to,effect\na,b,c,allow\n";
+    let utf16: String = text.chars().flat_map(|c| [c, '\0']).collect();
+    for (name, text, problem) in [
+        ("Macintosh", text.replace('\n', "\r"), "its lines end with a carriage return alone"),
+        ("UTF-16", utf16, "it is in UTF-16 without a byte order mark"),
+        ("bars", text.replace(',', "|"), "separated by commas, semicolons or tabs"),
+    ] {
+        let run = TestServer::with_table().pipe("import -", &text).exits_with(1).prints(problem);
+        assert!(run.prints("1 problem in the file").stderr.lines().count() == 2, "{name}");
+    }
+    let header = "app,from,to,effect,colour,size\n";
+    let run = TestServer::with_table().pipe("import -", header).exits_with(1);
+    run.prints("line 1: `colour` is not a column").prints("line 1: `size` is not a column");
+}
+
+#[test]
 fn a_zone_without_summer_time_gets_a_notice() {
     let server = TestServer::with_table();
     for (zone, has_notice) in
