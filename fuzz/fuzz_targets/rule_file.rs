@@ -3,13 +3,11 @@
 
 use callgate_admin::RuleRow;
 use callgate_admin::rule_file::{FileRule, Format, Reader, Writer};
-use callgate_core::PhoneRegion;
 use libfuzzer_sys::fuzz_target;
 
 /// The rules of a file. `None` when it has problems.
 fn read(source: &[u8], format: Option<Format>) -> Option<Vec<FileRule>> {
-    let region = None;
-    let mut reader = Reader::new(source, format, &region).ok()?;
+    let mut reader = Reader::new(source, format, None).ok()?.exactly(true);
     let mut rules = Vec::new();
     while let Some(line) = reader.next_line().ok()? {
         rules.push(line.rule.ok()?);

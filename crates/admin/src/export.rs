@@ -7,6 +7,7 @@ use callgate_core::{AppKey, EpochSeconds, PhoneRegion, Rule, Status, has_expired
 
 use crate::error::{Error, Result};
 use crate::item_kind::{ItemKind, keys};
+use crate::number_mistake::mistake;
 use crate::rule_file::{Format, read_back};
 use crate::rule_row::RuleRow;
 use crate::rule_target::RuleLocation;
@@ -21,6 +22,7 @@ pub struct Export {
     rules: SortedRules,
     left_out: Vec<LeftOut>,
     expired: u64,
+    unusual: u64,
 }
 
 /// An item or a rule that cannot be exported.
@@ -82,7 +84,7 @@ impl Table {
     /// # Errors
     /// Why the table cannot be read, or [`Error::Local`] when the temporary file cannot be written.
     pub async fn export(&self, apps: &[AppKey], format: Format, segments: u16, now: EpochSeconds) -> Result<Export> {
-        let mut export = Export { rules: SortedRules::new()?, left_out: Vec::new(), expired: 0 };
+        let mut export = Export { rules: SortedRules::new()?, left_out: Vec::new(), expired: 0, unusual: 0 };
         let mut pages = self.scan(segments);
         while let Some(page) = pages.recv().await {
             for item in page? {
@@ -137,6 +139,13 @@ impl Export {
         self.expired
     }
 
+    /// The number of rules that an import accepts only if it is told that they are meant: ids that look like numbers and are
+    /// none, and prefixes that no number has.
+    #[must_use]
+    pub fn unusual(&self) -> u64 {
+        self.unusual
+    }
+
     fn add(
         &mut self,
         stored: StoredRule,
@@ -151,6 +160,8 @@ impl Export {
                 return Ok(());
             }
             Ok(row) => {
+                let is_unusual = [&stored.from, &stored.to].into_iter().any(|text| mistake(text, region).is_some());
+                self.unusual += u64::from(is_unusual);
                 let key = [stored.app.as_str(), stored.from.as_str(), stored.to.as_str(), ""];
                 match self.rules.insert(key, &row, 0)? {
                     Insertion::New | Insertion::Duplicate => return Ok(()),

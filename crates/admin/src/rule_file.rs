@@ -141,7 +141,7 @@ pub(crate) fn read_back(format: Format, row: &RuleRow, region: Option<PhoneRegio
         };
         fields.map_err(|error| error.to_string())?.ok_or("the file has no such line")?
     };
-    fields.and_then(|fields| fields.rule(number, region, false)).map_err(|problems| {
+    fields.and_then(|fields| fields.rule(number, region, true)).map_err(|problems| {
         let problem =
             |Problem { column, value, reason, .. }: &Problem| format!("column `{column}`: `{value}` {reason}");
         problems.iter().map(problem).collect::<Vec<_>>().join("; ")

@@ -47,6 +47,12 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     if export.expired() > 0 {
         print_note(format!("not exported, because they have no effect: {}", count(export.expired(), "expired rule")));
     }
+    if export.unusual() > 0 {
+        print_note(format!(
+            "import this file with --exactly: {} an id that looks like a number and is none, or a prefix that no number has",
+            if export.unusual() == 1 { "one rule has".to_owned() } else { format!("{} rules have", export.unusual()) },
+        ));
+    }
     let left_out = export.left_out();
     if left_out.is_empty() {
         return Ok(Outcome::Done);

@@ -472,11 +472,11 @@ fn an_export_decides_as_the_table_does_or_lists_what_it_leaves_out() {
             };
             *(if export.code == 0 { &mut complete } else { &mut incomplete }) += 1;
             restore(&other, &[]);
-            other.pipe(&format!("import - --format {format}"), &export.stdout).succeeds();
+            other.pipe(&format!("import - --exactly --format {format}"), &export.stdout).succeeds();
             let imported = stored(&other).1;
             let differing = differences([&expected, &imported], now);
             assert!(differing.is_empty(), "seed {seed}, {format}: {:#?}\n{export:?}\n{items:#?}", differing[0]);
-            server.pipe(&format!("import - --format {format}"), &export.stdout).succeeds();
+            server.pipe(&format!("import - --exactly --format {format}"), &export.stdout).succeeds();
             let differing = differences([&before, &stored(&server).1], now);
             assert!(differing.is_empty(), "seed {seed}, {format}: {:#?}\n{export:?}\n{items:#?}", differing[0]);
         }

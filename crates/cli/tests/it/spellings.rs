@@ -109,6 +109,9 @@ fn what_looks_like_a_number_and_is_none_is_refused_unless_it_is_meant() {
     }
     server.run("deny --app shop --from '8495*' --to b --yes --phone-region RU --exactly").succeeds();
     server.run("allow --app shop --from '1.5E+10' --to b --exactly").succeeds();
+    let export = server.run("export").succeeds().prints("import this file with --exactly: one rule has an id");
+    server.pipe("import - --dry-run", &export.stdout).exits_with(1);
+    server.pipe("import - --dry-run --exactly", &export.stdout).succeeds().prints("2 stay");
     // What calls may have can be looked at.
     server.run("check --app shop --from '1.5E+10' --to b").succeeds();
     server.run("revoke --app shop --from '1.5E+10' --to b").succeeds();
