@@ -7,6 +7,7 @@ use callgate_core::{Door, Hours, Rule};
 use serde_json::json;
 
 use crate::item_kind::{ItemKind, keys, pair_key};
+use crate::number_mistake::number_mistake;
 use crate::stored_rule::{StoredRule, is_usual_door};
 use crate::time;
 use crate::wording::{escape, media_words};
@@ -67,6 +68,10 @@ pub(super) fn write_command(rule: &Rule, app: &str, from: &str, to: &str) -> Str
     }
     if let Some(note) = note {
         add("--note", note);
+    }
+    // The tool refuses to write these otherwise.
+    if [from, to].into_iter().any(|text| number_mistake(text).is_some()) {
+        words.push("--exactly".to_owned());
     }
     words.join(" ")
 }

@@ -9,6 +9,7 @@ use super::Inspector;
 use super::commands::{delete_item_command, key_of, revoke_stored_command, show_command, write_command};
 use super::finding::{Finding, FindingKind, Location};
 use crate::item_kind::{ItemKind, canonical_id};
+use crate::number_mistake::number_mistake;
 use crate::prefix_warning::PrefixWarning;
 use crate::stored_rule::StoredRule;
 
@@ -25,10 +26,13 @@ pub(super) struct Unreachable {
 const NEVER: &str = "no call can match it, so it has no effect";
 
 impl Unreachable {
-    /// The stored text is another spelling of the canonical one. Written again, it is stored in canonical form.
+    /// The stored text is another spelling of the canonical one, or what a spreadsheet made of a number.
     fn not_canonical(text: &str, canonical: &str) -> Self {
+        if let Some(mistake) = number_mistake(text) {
+            return Self::invalid(text, mistake);
+        }
         let what = format!("`{text}` is not in canonical form: in this region it would be stored as `{canonical}`");
-        Self { what, why: NEVER, replacement: Some(text.to_owned()), is_never_matched: true }
+        Self { what, why: NEVER, replacement: Some(canonical.to_owned()), is_never_matched: true }
     }
 
     fn invalid(text: &str, error: impl Display) -> Self {

@@ -52,7 +52,7 @@ fn rules_that_never_match_are_found_with_their_fix() {
     let run = run
         .prints("never_matches: rule from `+7 495 123` to `PPP005`")
         .prints("`+7 495 123` is not in canonical form: in this region it would be stored as `+7495123`");
-    run.prints("revoke --exactly --app shop --from '+7 495 123' --to PPP005 && callgatectl allow --app shop --from '+7 495 123' --to PPP005");
+    run.prints("revoke --exactly --app shop --from '+7 495 123' --to PPP005 && callgatectl allow --app shop --from +7495123 --to PPP005");
     server.run("revoke --exactly --app shop --from '+7 495 123' --to PPP005").succeeds().prints("revoked");
     server.run("revoke --exactly --app shop --from '8-495*' --to PPP001").succeeds();
     assert!(findings(&server, "").is_empty());
@@ -211,7 +211,7 @@ fn a_fix_repeats_the_whole_rule() {
     let rule = json!({"effect": {"S": "allow"}, "media": {"SS": ["audio"]}, "expires_at": {"N": "4102358400"}, "note": {"S": "it's"},
         "hours": {"L": [{"S": "Mon-Fri 09:00-18:00 Europe/Moscow"}, {"S": "Sat 10:00-14:00 UTC"}]}});
     server.put(&party("PPP001", &json!({"+7 495*": {"M": rule}, "tel:+7*": {"M": {"effect": {"S": "deny"}}}})));
-    let command = "callgatectl allow --app shop --from '+7 495*' --to PPP001 --media audio --hours 'Mon-Fri 09:00-18:00 Europe/Moscow' \
+    let command = "callgatectl allow --app shop --from '+7495*' --to PPP001 --media audio --hours 'Mon-Fri 09:00-18:00 Europe/Moscow' \
                 --hours 'Sat 10:00-14:00 UTC' --until 2099-12-31T00:00:00Z --note 'it'\\''s'";
     let run = server
         .run("doctor")

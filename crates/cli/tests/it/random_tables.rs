@@ -298,7 +298,7 @@ fn differences([before, after]: [&Items; 2], now: EpochSeconds) -> Vec<Call> {
 }
 
 /// Types a command into a shell, and confirms it. `aws` is played by this test.
-fn type_command(server: &TestServer, command: &str) -> Run {
+pub(crate) fn type_command(server: &TestServer, command: &str) -> Run {
     let tool = server.tool();
     let command = &command.replacen("callgatectl revoke", "callgatectl revoke --yes", 1);
     let mut shell = Command::new("bash");

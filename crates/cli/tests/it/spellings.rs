@@ -1,5 +1,8 @@
 //! Parties in the spellings of people, phones and spreadsheets, typed and in files.
 
+use serde_json::json;
+
+use crate::random_tables::type_command;
 use crate::support::{Run, TestServer, split_words};
 
 /// Writes a rule from a caller, and returns the stored pattern.
@@ -90,6 +93,41 @@ const MISTAKES: [&str; 10] = [
     "+44-20-7946-0100,1234",
     "+15550100123x*",
 ];
+
+/// Rules that another program stored as people wrote them, and the commands that `doctor` names.
+#[test]
+fn doctor_finds_ids_that_are_not_canonical_in_this_region() {
+    let server = TestServer::with_table();
+    let written =
+        ["8 916 123-45-67", "9161234567", "Jose\u{301}", "\u{202a}+8815550100\u{202c}", "+49 (0) 30 23125012"];
+    let canonical = ["+79161234567", "+79161234567", "José", "+8815550100", "+493023125012"];
+    for (number, caller) in written.iter().enumerate() {
+        server.put(&json!({"pk": {"S": format!("PARTY#shop#b{number}")}, "sk": {"S": format!("CALLER#{caller}")},
+            "effect": {"S": "deny"}, "note": {"S": "x y"}}));
+    }
+    let found = server.json("doctor --phone-region RU");
+    let found = found["findings"].as_array().unwrap();
+    assert_eq!(found.len(), written.len());
+    for finding in found {
+        let advice = finding["advice"].as_str().unwrap();
+        let (_, commands) = advice.split_once("write it again: ").unwrap();
+        // They do not need the region.
+        type_command(&server, commands).succeeds();
+    }
+    server.run("doctor --phone-region RU").succeeds();
+    for (number, caller) in canonical.iter().enumerate() {
+        server
+            .run(&format!("show --app shop b{number}"))
+            .succeeds()
+            .prints(&format!("deny {caller} to b{number} (x y)"));
+    }
+    server.put(&json!({"pk": {"S": "PARTY#shop#c"}, "sk": {"S": "CALLER#1001.0"}, "effect": {"S": "allow"}}));
+    server
+        .run("doctor")
+        .exits_with(4)
+        .prints("`1001.0` is a decimal number")
+        .prints("fix: callgatectl revoke --exactly");
+}
 
 #[test]
 fn what_looks_like_a_number_and_is_none_is_refused_unless_it_is_meant() {
