@@ -59,10 +59,7 @@ def spellings(number, region):
         significant[:-1],
         significant[:4],
     ]
-    # Some regions write more than digits and separators, such as `~`.
-    for text in plain:
-        if all(c.isdigit() or c in "+ .-/()\u00a0\u2011" for c in text):
-            yield text, bare(text)
+    yield from ((text, bare(text)) for text in plain)
     yield f"+{country} (0) {significant}", e164
     yield f"\u2068{e164}\u2069", e164
     yield e164.translate(FULL_WIDTH), e164

@@ -15,6 +15,13 @@ fn main() {
     divan::main();
 }
 
+/// Parses some spellings of a party as a region dials them.
+#[divan::bench(args = ["PPP009", "1001", "+7 (495) 123-45-67", "8 495 123-45-67", "810 1 555 010 0123"])]
+fn parse_party_id_in_region(bencher: Bencher<'_, '_>, text: &str) {
+    let region = "RU".parse().ok();
+    bencher.bench(|| PartyId::new(black_box(text), region));
+}
+
 /// Parses some spellings of a party.
 #[divan::bench(args = ["PPP009", "+7 (495) 123-45-67", "8 495 123-45-67", "\"Ivan\" <sip:%2B74951234567@example.com;user=phone>"])]
 fn parse_party_id(bencher: Bencher<'_, '_>, text: &str) {

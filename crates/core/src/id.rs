@@ -138,6 +138,7 @@ impl PartyId {
             Canonical::NoUser => None,
             Canonical::Withheld => Some(Self::anonymous()),
             Canonical::Number(id) => Some(Self(id)),
+            Canonical::Name(id) if id == text => Some(Self(id.into_owned())),
             Canonical::Name(id) => match canonical(&id, region)? {
                 Canonical::Name(again) if again == id => Some(Self(id.into_owned())),
                 _ => return Err(IdError::Ambiguous),
@@ -208,7 +209,8 @@ fn canonical(text: &str, region: Option<PhoneRegion>) -> Result<Canonical<'_>, I
 fn is_withheld(id: &str) -> bool {
     let letters =
         || id.bytes().filter(|byte| !matches!(byte, b' ' | b'-' | b'_' | b'.')).map(|byte| byte.to_ascii_lowercase());
-    WITHHELD.iter().any(|word| letters().eq(word.bytes()))
+    // Most names have a digit.
+    !id.bytes().any(|byte| byte.is_ascii_digit()) && WITHHELD.iter().any(|word| letters().eq(word.bytes()))
 }
 
 /// The URI of `"Name" <uri>;parameters`, or else the whole text (RFC 3261 §20.10, `name-addr`).
