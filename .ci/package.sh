@@ -19,7 +19,7 @@ out=$(realpath --canonicalize-missing "${1:-target/package}")
 mkdir -p "$out"
 
 # A cold start loads these bytes. Raising a limit is a decision.
-readonly binary_limit=5800000 zip_limit=2600000
+readonly binary_limit=6200000 zip_limit=2800000
 
 # The second build must not find the first.
 unset CARGO_TARGET_DIR CARGO_BUILD_TARGET_DIR

@@ -76,8 +76,8 @@ pub(crate) fn unseen(text: &str) -> Option<char> {
             }
             _ => {
                 takes_mark = false;
-                // Braille without dots.
-                c == '\u{2800}'
+                // Braille without dots, and a note without a head.
+                matches!(c, '\u{2800}' | '\u{1d159}')
             }
         }
     })
@@ -152,6 +152,8 @@ mod tests {
             "a\u{378}",
             "a\u{20dd}",
             "a\u{2028}b",
+            "a\u{2800}",
+            "\u{1d159}a",
             "\u{7}",
         ] {
             assert!(unseen(&fold(text)).is_some(), "{text:?}");
