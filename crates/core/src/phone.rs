@@ -5,7 +5,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use rlibphonenumber::enums::Region;
-use rlibphonenumber::{PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, ValidationError};
+use rlibphonenumber::{
+    PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, ValidationError, get_national_significant_number_owned,
+};
 
 use crate::id::IdError;
 use crate::text::{digit, is_separator};
@@ -34,9 +36,12 @@ impl FromStr for PhoneRegion {
     /// Parses an ISO 3166-1 alpha-2 code, in any case.
     fn from_str(code: &str) -> Result<Self, Self::Err> {
         let region = Region::from_code(&code.to_ascii_uppercase()).map_err(|_| PhoneRegionError)?;
-        // Any two letters are a `Region`.
-        let is_known = PHONE_NUMBER_UTIL.get_country_code_for_region(region).is_some();
-        if is_known { Ok(Self(region)) } else { Err(PhoneRegionError) }
+        // Any two letters are a `Region`, but not all have numbers.
+        let example = PHONE_NUMBER_UTIL.get_example_number(region).map_err(|_| PhoneRegionError)?;
+        let region = Self(region);
+        // Compiles the expressions for numbers of this region now, rather than during the first call.
+        let _ = region.is_valid(&get_national_significant_number_owned(&example));
+        Ok(region)
     }
 }
 
@@ -65,9 +70,12 @@ impl PhoneRegion {
             Err(ParseError::TooLongNsn) => return Err(IdError::TooManyDigits(number.trim_start_matches('+').len())),
             Err(_) => return Ok(None),
         };
-        let e164 = || parsed.format_as(PhoneNumberFormat::E164).into_owned();
+        let e164 = parsed.format_as(PhoneNumberFormat::E164).into_owned();
+        if e164 == number {
+            return Ok(None);
+        }
         if parsed.is_valid() {
-            return Ok(Some(e164()));
+            return Ok(Some(e164));
         }
         // Reading it again could remove digits after the country code, and with them the start that a rule is about.
         if number.starts_with('+') || number.len() < MIN_DIGITS {
@@ -76,7 +84,6 @@ impl PhoneRegion {
         match parsed.is_possible_with_reason() {
             // A length between those that are possible is one with added digits, too.
             Ok(_) | Err(ValidationError::TooLong | ValidationError::InvalidLength) => {
-                let e164 = e164();
                 Ok(Some(self.international(&e164)?.unwrap_or(e164)))
             }
             Err(ValidationError::InvalidCountryCode | ValidationError::TooShort) => Ok(None),
