@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use rlibphonenumber::enums::Region;
 use rlibphonenumber::{
-    PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, ValidationError, get_national_significant_number_owned,
+    PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberFormat, ValidationError,
+    get_national_significant_number_owned,
 };
 
 use crate::id::IdError;
@@ -21,9 +22,26 @@ const MAX_DIGITS: usize = 18;
 /// The most digits of a country code (ITU-T E.164).
 const MAX_COUNTRY_CODE: usize = 3;
 
+/// How many digits libphonenumber accepts after the country code.
+const MIN_SIGNIFICANT: usize = 2;
+const MAX_SIGNIFICANT: usize = 17;
+
 /// A country or territory, whose dialling habits complete national numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PhoneRegion(Region);
+pub struct PhoneRegion {
+    region: Region,
+    country_code: i32,
+    trunk_prefix: TrunkPrefix,
+}
+
+/// What is dialled in front of a national number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TrunkPrefix {
+    Nothing,
+    Digit(char),
+    /// Several digits, or one that also starts international prefixes: parsing needs all habits of the region.
+    Complex,
+}
 
 /// The text is not the code of a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,9 +56,19 @@ impl FromStr for PhoneRegion {
         let region = Region::from_code(&code.to_ascii_uppercase()).map_err(|_| PhoneRegionError)?;
         // Any two letters are a `Region`, but not all have numbers.
         let example = PHONE_NUMBER_UTIL.get_example_number(region).map_err(|_| PhoneRegionError)?;
-        let region = Self(region);
+        let significant = get_national_significant_number_owned(&example);
+        let national = example.format_as(PhoneNumberFormat::National);
+        let national: String = national.chars().filter(char::is_ascii_digit).collect();
+        let trunk_prefix = match national.strip_suffix(&significant).map(str::parse) {
+            // Israel: `019…` is dialled to other countries.
+            _ if region == Region::IL => TrunkPrefix::Complex,
+            Some(Ok(digit)) => TrunkPrefix::Digit(digit),
+            _ if national == significant => TrunkPrefix::Nothing,
+            _ => TrunkPrefix::Complex,
+        };
+        let region = Self { region, country_code: example.country_code, trunk_prefix };
         // Compiles the expressions for numbers of this region now, rather than during the first call.
-        let _ = region.is_valid(&get_national_significant_number_owned(&example));
+        let _ = region.is_valid(&significant);
         Ok(region)
     }
 }
@@ -48,7 +76,7 @@ impl FromStr for PhoneRegion {
 /// The ISO 3166-1 alpha-2 code.
 impl fmt::Display for PhoneRegion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.as_region_str())
+        f.write_str(&self.region.as_region_str())
     }
 }
 
@@ -56,7 +84,7 @@ impl PhoneRegion {
     /// Whether a number is assigned to a country's plan, as far as is known. Shorter and longer numbers are not.
     #[must_use]
     pub fn is_valid(self, number: &str) -> bool {
-        PHONE_NUMBER_UTIL.parse(number, Some(self.0)).is_ok_and(|parsed| parsed.is_valid())
+        PHONE_NUMBER_UTIL.parse(number, Some(self.region)).is_ok_and(|parsed| parsed.is_valid())
     }
 
     /// The international form of a number without separators that is dialled in this region. `None` when the number stays
@@ -65,7 +93,15 @@ impl PhoneRegion {
     /// # Errors
     /// [`IdError::TooManyDigits`] when no number can be so long. Digits added at the end must not make it another party.
     pub(crate) fn international(self, number: &str) -> Result<Option<String>, IdError> {
-        let parsed = match PHONE_NUMBER_UTIL.parse(number, Some(self.0)) {
+        if let Some(e164) = self.valid_form(number) {
+            return Ok((e164 != number).then_some(e164));
+        }
+        self.parsed_form(number)
+    }
+
+    /// As [`Self::international`], with all habits of the region.
+    fn parsed_form(self, number: &str) -> Result<Option<String>, IdError> {
+        let parsed = match PHONE_NUMBER_UTIL.parse(number, Some(self.region)) {
             Ok(parsed) => parsed,
             Err(ParseError::TooLongNsn) => return Err(IdError::TooManyDigits(number.trim_start_matches('+').len())),
             Err(_) => return Ok(None),
@@ -89,6 +125,46 @@ impl PhoneRegion {
             Err(ValidationError::InvalidCountryCode | ValidationError::TooShort) => Ok(None),
         }
     }
+
+    /// The international form of a number that is valid without any conversion: after its country code, or as a national number
+    /// with or without its trunk prefix. Most numbers are, and parsing them takes three times as long.
+    fn valid_form(self, number: &str) -> Option<String> {
+        let Some(digits) = number.strip_prefix('+') else {
+            let significant = match self.trunk_prefix {
+                TrunkPrefix::Nothing => number,
+                TrunkPrefix::Digit(digit) => number.strip_prefix(digit).unwrap_or(number),
+                TrunkPrefix::Complex => return None,
+            };
+            // Other regions with this country code may have other habits.
+            let is_valid = |number: &PhoneNumber| PHONE_NUMBER_UTIL.is_valid_number_for_region(number, self.region);
+            return valid_number(self.country_code, significant, is_valid);
+        };
+        // No country code starts with 0, but it would be parsed as a number.
+        let digits = Some(digits).filter(|digits| !digits.starts_with('0'))?;
+        let (country_code, significant) = (1..=MAX_COUNTRY_CODE).find_map(|length| {
+            let (code, significant) = digits.split_at_checked(length)?;
+            let code = code.parse().ok()?;
+            PHONE_NUMBER_UTIL.get_region_for_country_code(code).map(|_| (code, significant))
+        })?;
+        valid_number(country_code, significant, PhoneNumber::is_valid)
+    }
+}
+
+/// The international form of a number, if it is valid.
+fn valid_number(country_code: i32, significant: &str, is_valid: impl Fn(&PhoneNumber) -> bool) -> Option<String> {
+    if !(MIN_SIGNIFICANT..=MAX_SIGNIFICANT).contains(&significant.len()) {
+        return None;
+    }
+    // As a number it has no leading zeros. If it has no other digits, its last one counts.
+    let zeros = significant.bytes().take_while(|byte| *byte == b'0').count().min(significant.len() - 1);
+    let number = PhoneNumber {
+        country_code,
+        national_number: significant.parse().ok()?,
+        italian_leading_zero: (zeros > 0).then_some(true),
+        number_of_leading_zeros: i32::try_from(zeros).ok().filter(|zeros| *zeros > 1),
+        ..PhoneNumber::default()
+    };
+    is_valid(&number).then(|| format!("+{country_code}{significant}"))
 }
 
 /// A number without separators, and without the trunk zero of `+49 (0) 30`. `None` when the folded text is not a number.
@@ -123,5 +199,67 @@ fn without_trunk_zero(digits: &str) -> Cow<'_, str> {
             Cow::Owned(format!("{code} {rest}"))
         }
         _ => Cow::Borrowed(digits),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+    use rlibphonenumber::PhoneNumberType as Type;
+
+    use super::*;
+
+    const TYPES: [Type; 8] = [
+        Type::FixedLine,
+        Type::Mobile,
+        Type::TollFree,
+        Type::PremiumRate,
+        Type::SharedCost,
+        Type::VoIP,
+        Type::PersonalNumber,
+        Type::UAN,
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(80 * ProptestConfig::default().cases))]
+
+        /// Numbers of every region, with some digits changed, added or missing, as they are dialled there and elsewhere.
+        #[test]
+        fn a_number_that_is_valid_as_it_is_is_parsed_to_the_same(
+            region: Index, other: Index, kind in 0..TYPES.len(), form in 0..6, edits: Vec<(Index, u8)>,
+        ) {
+            let regions: Vec<_> = PHONE_NUMBER_UTIL.get_supported_regions().collect();
+            let (region, other) = (*region.get(&regions), *other.get(&regions));
+            let example = PHONE_NUMBER_UTIL.get_example_number_for_type_and_region(region, TYPES[kind]);
+            let Ok(example) = example else { return Ok(()) };
+            let mut digits = get_national_significant_number_owned(&example).into_bytes();
+            for (at, edit) in edits.into_iter().take(4) {
+                let (at, digit) = (at.index(digits.len()), b'0' + edit % 10);
+                match edit / 10 {
+                    0 => digits.insert(at, digit),
+                    1 if digits.len() > 3 => _ = digits.remove(at),
+                    _ => digits[at] = digit,
+                }
+            }
+            let digits = String::from_utf8(digits).unwrap();
+            let region = if form == 0 { other } else { region };
+            let region: PhoneRegion = region.as_region_str().parse().unwrap();
+            let code = example.country_code;
+            let trunk = match region.trunk_prefix {
+                TrunkPrefix::Digit(digit) => String::from(digit),
+                _ => String::new(),
+            };
+            let number = match form {
+                0 | 1 => format!("+{code}{digits}"),
+                2 => digits,
+                3 => format!("{trunk}{digits}"),
+                4 => format!("{code}{digits}"),
+                _ => format!("+{code}{trunk}{digits}"),
+            };
+            if let Some(valid) = region.valid_form(&number) {
+                prop_assert_eq!(region.parsed_form(&number), Ok(Some(valid).filter(|valid| *valid != number)));
+            }
+        }
     }
 }
