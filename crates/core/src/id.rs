@@ -506,6 +506,7 @@ mod tests {
         check_error("sip:%FF@x", &IdError::NotUtf8);
         check_error("sip:sip:alice@x", &IdError::Ambiguous);
         check_error("sip:sip%3Aalice@x", &IdError::Ambiguous);
+        check_error("sip:tel%3Aalice@x", &IdError::Ambiguous);
         check_error(&"x".repeat(129), &IdError::TooLong(129));
         check(&"x".repeat(128), &"x".repeat(128));
     }

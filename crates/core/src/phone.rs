@@ -22,10 +22,6 @@ const MAX_DIGITS: usize = 18;
 /// The most digits of a country code (ITU-T E.164).
 const MAX_COUNTRY_CODE: usize = 3;
 
-/// How many digits libphonenumber accepts after the country code.
-const MIN_SIGNIFICANT: usize = 2;
-const MAX_SIGNIFICANT: usize = 17;
-
 /// A country or territory, whose dialling habits complete national numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PhoneRegion {
@@ -152,16 +148,13 @@ impl PhoneRegion {
 
 /// The international form of a number, if it is valid.
 fn valid_number(country_code: i32, significant: &str, is_valid: impl Fn(&PhoneNumber) -> bool) -> Option<String> {
-    if !(MIN_SIGNIFICANT..=MAX_SIGNIFICANT).contains(&significant.len()) {
-        return None;
-    }
-    // As a number it has no leading zeros. If it has no other digits, its last one counts.
-    let zeros = significant.bytes().take_while(|byte| *byte == b'0').count().min(significant.len() - 1);
+    let zeros = significant.bytes().take_while(|byte| *byte == b'0').count();
     let number = PhoneNumber {
         country_code,
         national_number: significant.parse().ok()?,
-        italian_leading_zero: (zeros > 0).then_some(true),
-        number_of_leading_zeros: i32::try_from(zeros).ok().filter(|zeros| *zeros > 1),
+        // A number has none, so they are counted.
+        italian_leading_zero: Some(zeros > 0),
+        number_of_leading_zeros: i32::try_from(zeros).ok(),
         ..PhoneNumber::default()
     };
     is_valid(&number).then(|| format!("+{country_code}{significant}"))
@@ -220,6 +213,42 @@ mod tests {
         Type::PersonalNumber,
         Type::UAN,
     ];
+
+    #[track_caller]
+    fn check_valid_form(region: &str, number: &str, e164: Option<&str>) {
+        let region: PhoneRegion = region.parse().unwrap();
+        assert_eq!(region.valid_form(number).as_deref(), e164, "{number}");
+        if let Some(e164) = e164 {
+            assert!(region.is_valid(number));
+            assert_eq!(region.international(number).unwrap().as_deref().unwrap_or(number), e164);
+        }
+    }
+
+    #[test]
+    fn usual_numbers_are_valid_as_they_are() {
+        check_valid_form("US", "2125550123", Some("+12125550123"));
+        check_valid_form("US", "+442079460018", Some("+442079460018"));
+        check_valid_form("RU", "4951234567", Some("+74951234567"));
+        check_valid_form("RU", "84951234567", Some("+74951234567"));
+        check_valid_form("DE", "03023125012", Some("+493023125012"));
+        check_valid_form("DE", "+3780549886377", Some("+3780549886377"));
+        check_valid_form("IT", "0655500100", Some("+390655500100"));
+        // These are parsed.
+        check_valid_form("IT", "00655500100", None);
+        check_valid_form("RU", "+784951234567", None);
+        check_valid_form("RU", "+04951234567", None);
+        check_valid_form("IL", "0312345678", None);
+        check_valid_form("HU", "0612345678", None);
+        check_valid_form("US", "5550100", None);
+        assert!(!"US".parse::<PhoneRegion>().unwrap().is_valid("5550100"));
+    }
+
+    #[test]
+    fn only_valid_numbers_of_less_than_eight_digits_change() {
+        let in_germany = |number| "DE".parse::<PhoneRegion>().unwrap().international(number).unwrap();
+        assert_eq!(in_germany("9999999"), None);
+        assert_eq!(in_germany("99999999").as_deref(), Some("+4999999999"));
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(80 * ProptestConfig::default().cases))]

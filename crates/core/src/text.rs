@@ -12,16 +12,8 @@ pub fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
     }
-    let seen = |text: &str| -> String { text.chars().filter(|&c| !is_ignorable(c)).nfkc().map(plain_form).collect() };
-    // A plain form may contain characters that the next round removes or composes.
-    let mut folded = seen(text);
-    loop {
-        let again = seen(&folded);
-        if again == folded {
-            return Cow::Owned(folded);
-        }
-        folded = again;
-    }
+    // Nothing that is made plain is ignorable, or composes with a dash or a space, so once is enough.
+    Cow::Owned(text.chars().filter(|&c| !is_ignorable(c)).nfkc().map(plain_form).collect())
 }
 
 /// The plain form of spaces and dashes that compatibility does not give one.
@@ -138,6 +130,16 @@ mod tests {
         ] {
             assert_eq!(fold(text), folded);
             assert_eq!(unseen(folded), None, "{folded}");
+        }
+    }
+
+    #[test]
+    fn a_folded_text_does_not_change() {
+        for c in '\0'..=char::MAX {
+            for text in [format!("{c}"), format!("-{c}"), format!(" {c}\u{301}")] {
+                let folded = fold(&text);
+                assert_eq!(fold(&folded), folded, "{text:?}");
+            }
         }
     }
 
