@@ -30,10 +30,10 @@ pub enum EventError {
         column: usize,
     },
     /// The body is JSON, but not an object.
-    #[error("the body is no JSON object")]
+    #[error("the body is not a JSON object")]
     NotAnObject,
     /// A field that decides appears twice.
-    #[error("the field `{0}` stands twice")]
+    #[error("the field `{0}` appears twice")]
     Twice(&'static str),
     /// A required field is missing.
     #[error("the field `{0}` is missing or empty")]
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_field_is_the_same_however_it_is_spelled() {
         parses_as(r#"{"app\u004bey":"\u0061","callee":"\u0062"}"#, "anonymous", "b", true, false);
-        refuses(r#"{"appKey":"a","callee":"b","c\u0061llee":"c"}"#, "the field `callee` stands twice");
+        refuses(r#"{"appKey":"a","callee":"b","c\u0061llee":"c"}"#, "the field `callee` appears twice");
     }
 
     #[test]
@@ -229,20 +229,23 @@ mod tests {
         refuses(r#"{"appKey":" ","callee":"b"}"#, "the field `appKey` is missing or empty");
         refuses(r#"{"appKey":"a"}"#, "the field `callee` is missing or empty");
         refuses(r#"{"appKey":"a","callee":null}"#, "the field `callee` is missing or empty");
-        refuses(r#"{"appKey":"a","callee":"sip:@host"}"#, "the field `callee` is empty");
+        refuses(r#"{"appKey":"a","callee":"sip:@host"}"#, "the field `callee` names a host, not a party");
         refuses(r#"{"appKey":"a","callee":5}"#, "the field `callee` must be a string");
         refuses(r#"{"appKey":"a","callee":"\ud800"}"#, "the field `callee` must be a string");
         refuses(r#"{"appKey":"a","callee":"b","caller":["c"]}"#, "the field `caller` must be a string");
         refuses(r#"{"appKey":"a","callee":"b","hasVideo":1}"#, "the field `hasVideo` must be true or false");
         refuses(r#"{"appKey":"a","callee":"b","hasAudio":"true"}"#, "the field `hasAudio` must be true or false");
-        refuses(r#"{"appKey":"a","appKey":"a","callee":"b"}"#, "the field `appKey` stands twice");
-        refuses(r#"{"appKey":"a","callee":"b;c"}"#, "the field `callee` holds the character ';', which no id may hold");
+        refuses(r#"{"appKey":"a","appKey":"a","callee":"b"}"#, "the field `appKey` appears twice");
+        refuses(
+            r#"{"appKey":"a","callee":"b;c"}"#,
+            "the field `callee` contains the character ';', which is not allowed in an id",
+        );
     }
 
     #[test]
     fn what_is_no_json_object_is_refused() {
         for body in [r#"["a","b"]"#, r#""secret""#, "7", "null"] {
-            refuses(body, "the body is no JSON object");
+            refuses(body, "the body is not a JSON object");
         }
         refuses("", "the body is not JSON: line 1, column 0");
         refuses("{\n\"a\":}", "the body is not JSON: line 2, column 5");

@@ -114,14 +114,23 @@ async fn odd_ids_give_one_valid_line() {
     sandbox.log().await;
     let multibyte = "\u{1f600}".repeat(32);
     // An id may hold these,
-    let odd = ["a'b`c", "a\\b", "{}", "a\u{2028}b", "\u{202e}drow", "[31mred", "%s${x}", multibyte.as_str()];
+    let odd = ["a'b`c", "a\\b", "{}", "[31mred", "%s${x}", multibyte.as_str()];
     // and may not hold these.
-    let forbidden =
-        ["a\"b", "a\nb", "a\r\nb", "\u{1b}[31mred", "\u{9b}31mred", "a\0b", "\u{7f}", &format!("{multibyte}x")];
+    let forbidden = [
+        "a\"b",
+        "a\nb",
+        "a\r\nb",
+        "a\u{2028}b",
+        "\u{1b}[31mred",
+        "\u{9b}31mred",
+        "a\0b",
+        "\u{7f}",
+        &format!("{multibyte}x"),
+    ];
     for (id, status) in odd.iter().map(|id| (*id, 403)).chain(forbidden.iter().map(|id| (*id, 400))) {
         for field in ["appKey", "caller", "callee"] {
             let mut body = json!({ "appKey": "defaultApp", "caller": "PPP009", "callee": "PPP005" });
-            body["callId"] = json!(format!("\u{1b}[0m\u{9b}2J\n\"{id}"));
+            body["callId"] = json!(format!("\u{1b}[0m\u{9b}2J\n\"\u{202e}{id}"));
             // Not at its ends, where white space is trimmed.
             body[field] = json!(id);
             assert_eq!(sandbox.invoke(&on_call(body.to_string()).v2()).await.status, status, "{field} {id:?}");
@@ -196,7 +205,9 @@ async fn what_is_secret_is_in_no_line_at_any_level_whatever_fails() {
             let lines = sandbox.stop().await;
             if level == "debug" {
                 assert!(!lines.is_empty());
-                assert_eq!(failing, lines.iter().any(|line| line.contains("not opened during the start")), "{lines:?}");
+                // On a busy machine, the deadline may pass without a failure, too.
+                let is_not_opened = lines.iter().any(|line| line.contains("not opened during the start"));
+                assert!(is_not_opened || !failing, "{lines:?}");
             }
             for line in lines {
                 let found = planted.iter().find(|secret| line.contains(secret.as_str()));

@@ -56,7 +56,7 @@ pub enum IdError {
     #[error("names a host, not a party")]
     NoUser,
     /// One of `@ ; ? < > "`, or a character that a reader would not see as one of its own.
-    #[error("holds the character {0:?}, which no id may hold")]
+    #[error("contains the character {0:?}, which is not allowed in an id")]
     Forbidden(char),
     /// More digits than any number has.
     #[error("has {0} digits, more than any number")]

@@ -152,8 +152,8 @@ fn valid_number(country_code: i32, significant: &str, is_valid: impl Fn(&PhoneNu
     let number = PhoneNumber {
         country_code,
         national_number: significant.parse().ok()?,
-        // A number has none, so they are counted.
-        italian_leading_zero: Some(zeros > 0),
+        // An integer has no leading zeros, so they are counted.
+        italian_leading_zero: Some(true),
         number_of_leading_zeros: i32::try_from(zeros).ok(),
         ..PhoneNumber::default()
     };

@@ -126,6 +126,7 @@ mod tests {
             ("\u{3164}a", "a"),
             ("Anne\u{2011}Marie", "Anne-Marie"),
             ("a\u{2212}b\u{1680}c", "a-b c"),
+            ("a〜b〰c゠d", "a〜b〰c゠d"),
             ("हिन्दी", "हिन्दी"),
         ] {
             assert_eq!(fold(text), folded);

@@ -28,7 +28,7 @@ fn invalid_arguments_write_nothing() {
     check_refused("show --app shop ' '", 2, "a party is empty");
     check_refused("allow --app '' --from a --to b", 2, "is empty");
     check_refused("allow --app shop --from '' --to b", 2, "is empty");
-    check_refused("allow --app shop --from 'a;b' --to b", 2, "no id may hold");
+    check_refused("allow --app shop --from 'a;b' --to b", 2, "not allowed in an id");
     check_refused(
         "allow --app shop --from a --to b --hours 'Mon-Fri 09:00-18:00 Mars/Olympus'",
         2,

@@ -42,7 +42,7 @@ fn exchange(connection: u64, n: u64) -> Exchange {
         7 => refused(call("+8815550100", "PPP004")),
         8 => refused(call(&format!("party-{connection}-{n}"), "PPP005")),
         9 => post("OnCallEvent", r#"{"appKey":"#.to_owned(), 400, error("the body is not JSON: line 1, column 10")),
-        10 => post("OnCallEvent", format!(r#"["{connection}-{n}"]"#), 400, error("the body is no JSON object")),
+        10 => post("OnCallEvent", format!(r#"["{connection}-{n}"]"#), 400, error("the body is not a JSON object")),
         11 => post(
             "OnCallEvent",
             r#"{"appKey":"defaultApp","caller":"PPP009"}"#.to_owned(),
@@ -53,7 +53,7 @@ fn exchange(connection: u64, n: u64) -> Exchange {
             "OnCallEvent",
             call("PPP009", "PPP005;x"),
             400,
-            error("the field `callee` holds the character ';', which no id may hold"),
+            error("the field `callee` contains the character ';', which is not allowed in an id"),
         ),
         13 => post("CallStatusEvent", "{}".to_owned(), 404, error("the path must end in `OnCallEvent` or `connect`")),
         14 => {
