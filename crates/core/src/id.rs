@@ -496,6 +496,7 @@ mod tests {
         check_error("sip:a@b@c", &IdError::Forbidden('@'));
         check_error("sip:a%40b@c", &IdError::Forbidden('@'));
         check_error("a\u{0}b", &IdError::Forbidden('\0'));
+        check_error("1\t2", &IdError::Forbidden('\t'));
         check_error("5\u{301}", &IdError::Forbidden('\u{301}'));
         check_error("a\u{e000}", &IdError::Forbidden('\u{e000}'));
         check_error("sip:a%EE%80%80@x", &IdError::Forbidden('\u{e000}'));
