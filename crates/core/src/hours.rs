@@ -1,10 +1,10 @@
-//! Weekly hours in which a rule applies, in the local time of a time zone.
+//! Hours in which a rule applies, by days of the week or by dates, in the local time of a time zone.
 
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::{EpochSeconds, excerpt};
@@ -22,12 +22,14 @@ const TWO_DAYS: EpochSeconds = 172_800;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hours(Vec<Window>);
 
-/// `DAYS HH:MM-HH:MM ZONE`: open while the local time in the zone is between these times on one of these days. A window
-/// whose end is not after its start continues into the next day, and belongs to the day on which it starts.
+/// `DAYS HH:MM-HH:MM ZONE`, perhaps with ` except DATES`: open while the local time in the zone is between these times on one
+/// of these days. A window whose end is not after its start continues into the next day, and belongs to the day on which it
+/// starts. It does not start on the excepted dates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
-    /// Monday first.
-    days: [bool; 7],
+    days: Days,
+    /// Sorted, without overlaps.
+    except: Vec<DateRange>,
     /// Minutes since midnight.
     start: u16,
     /// Minutes since midnight; exclusive.
@@ -35,15 +37,38 @@ pub struct Window {
     zone: TimeZone,
 }
 
+/// The days on which a window starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Days {
+    /// Monday first.
+    OfTheWeek([bool; 7]),
+    /// Sorted, without overlaps.
+    Dates(Vec<DateRange>),
+}
+
+/// Dates of a calendar, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct DateRange {
+    first: Date,
+    last: Date,
+}
+
 /// Why a text is not a valid window.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HoursError {
-    /// Not three words.
-    #[error("`{0}` is not a window; expected `DAYS HH:MM-HH:MM ZONE`, such as `Mon-Fri 09:00-18:00 Europe/Moscow`")]
+    /// Not three words, or something else than `except` after them.
+    #[error(
+        "`{0}` is not a window; expected `DAYS HH:MM-HH:MM ZONE`, such as `Mon-Fri 09:00-18:00 Europe/Moscow`, perhaps with \
+         holidays, such as `except 2026-12-31,2027-01-01..2027-01-08`"
+    )]
     Shape(String),
+    /// Not a date, or not a range of dates.
+    #[error("`{0}` is not a date; expected a date such as `2026-12-31`, or a range such as `2027-01-01..2027-01-08`")]
+    Date(String),
     /// Not a day, a list or a range of days.
     #[error(
-        "`{0}` is not a day; expected `Mon`, `Tue`, `Wed`, `Thu`, `Fri`, `Sat` or `Sun`, as in `Mon-Fri` or `Sat,Sun`"
+        "`{0}` is not a day; expected `Mon`, `Tue`, `Wed`, `Thu`, `Fri`, `Sat` or `Sun`, as in `Mon-Fri` or `Sat,Sun`, or \
+         dates such as `2026-12-31`"
     )]
     Day(String),
     /// Not a time of day.
@@ -129,17 +154,23 @@ impl Window {
         // Local time only: an hour that a clock change skips never comes, and an hour that it repeats comes twice.
         let local = self.zone.to_datetime(now);
         let minute = minute_of(local);
-        let today = self.is_day(local);
+        let today = self.starts_on(local.date());
         if self.start < self.end {
             return today && (self.start..self.end).contains(&minute);
         }
-        let yesterday = || local.yesterday().is_ok_and(|yesterday| self.is_day(yesterday));
+        let yesterday = || local.date().yesterday().is_ok_and(|yesterday| self.starts_on(yesterday));
         (today && minute >= self.start) || (minute < self.end && yesterday())
     }
 
-    fn is_day(&self, local: DateTime) -> bool {
-        let index = usize::try_from(local.weekday().to_monday_zero_offset());
-        index.is_ok_and(|index| self.days.get(index) == Some(&true))
+    fn starts_on(&self, day: Date) -> bool {
+        let is_included = match &self.days {
+            Days::OfTheWeek(days) => {
+                let index = usize::try_from(day.weekday().to_monday_zero_offset());
+                index.is_ok_and(|index| days.get(index) == Some(&true))
+            }
+            Days::Dates(dates) => includes(dates, day),
+        };
+        is_included && !includes(&self.except, day)
     }
 
     fn transitions(&self, from: EpochSeconds, to: EpochSeconds) -> impl Iterator<Item = EpochSeconds> + use<'_> {
@@ -167,14 +198,20 @@ impl FromStr for Window {
     fn from_str(text: &str) -> Result<Self, HoursError> {
         let shape = || HoursError::Shape(excerpt(text.trim()));
         let mut words = text.split_whitespace();
-        let (Some(days), Some(times), Some(zone), None) = (words.next(), words.next(), words.next(), words.next())
-        else {
+        let (Some(days), Some(times), Some(zone)) = (words.next(), words.next(), words.next()) else {
             return Err(shape());
         };
+        let except = match words.next() {
+            None => Vec::new(),
+            // A list of dates may have spaces after its commas.
+            Some(word) if word.eq_ignore_ascii_case("except") => dates_of(&words.collect::<String>())?,
+            Some(_) => return Err(shape()),
+        };
         let (start, end) = times.split_once('-').ok_or_else(shape)?;
-        let window = Self { days: days_of(days)?, start: time_of(start)?, end: time_of(end)?, zone: zone_of(zone)? };
+        let (start, end, zone) = (time_of(start)?, time_of(end)?, zone_of(zone)?);
+        let window = Self { days: days_of(days)?, except, start, end, zone };
         if window.start == MIDNIGHT {
-            return Err(HoursError::Time(excerpt(start)));
+            return Err(HoursError::Time("24:00".to_owned()));
         }
         if window.start == window.end {
             return Err(HoursError::NoLength(excerpt(times)));
@@ -186,15 +223,75 @@ impl FromStr for Window {
 /// The window as it is stored: days as ranges from three days on, times with five characters, the zone's own spelling.
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_days(self.days, f)?;
-        let Self { start, end, .. } = *self;
+        let Self { days, except, start, end, zone: _ } = self;
+        match days {
+            Days::OfTheWeek(days) => write_days(*days, f)?,
+            Days::Dates(dates) => write_dates(dates, f)?,
+        }
+        let [start, end] = [*start, *end];
         write!(f, " {:02}:{:02}-{:02}:{:02} ", hour(start), minute(start), hour(end), minute(end))?;
-        f.write_str(self.zone())
+        f.write_str(self.zone())?;
+        if !except.is_empty() {
+            f.write_str(" except ")?;
+            write_dates(except, f)?;
+        }
+        Ok(())
     }
 }
 
+/// Days of the week, or dates.
+fn days_of(text: &str) -> Result<Days, HoursError> {
+    if text.starts_with(|c: char| c.is_ascii_digit()) && text.matches('-').count() > 1 {
+        return dates_of(text).map(Days::Dates);
+    }
+    weekdays_of(text).map(Days::OfTheWeek)
+}
+
+/// `2026-12-31`, `2027-01-01..2027-01-08`, and lists of these.
+fn dates_of(text: &str) -> Result<Vec<DateRange>, HoursError> {
+    let date = |text: &str| {
+        // The parser accepts other forms of ISO 8601, too.
+        let date = text.parse::<Date>().ok().filter(|date| date.to_string() == text);
+        date.ok_or_else(|| HoursError::Date(excerpt(text)))
+    };
+    let range = |part: &str| {
+        let (first, last) = part.split_once("..").unwrap_or((part, part));
+        let range = DateRange { first: date(first)?, last: date(last)? };
+        if range.first <= range.last { Ok(range) } else { Err(HoursError::Date(excerpt(part))) }
+    };
+    let mut ranges = text.split(',').map(range).collect::<Result<Vec<_>, _>>()?;
+    ranges.sort_by_key(|range| range.first);
+    let mut merged: Vec<DateRange> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            // Overlapping, or the next day.
+            Some(before) if before.last.tomorrow().is_ok_and(|next| range.first <= next) => {
+                before.last = before.last.max(range.last);
+            }
+            _ => merged.push(range),
+        }
+    }
+    Ok(merged)
+}
+
+fn includes(ranges: &[DateRange], day: Date) -> bool {
+    ranges.iter().any(|range| (range.first..=range.last).contains(&day))
+}
+
+fn write_dates(ranges: &[DateRange], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut separator = "";
+    for DateRange { first, last } in ranges {
+        write!(f, "{separator}{first}")?;
+        if first < last {
+            write!(f, "..{last}")?;
+        }
+        separator = ",";
+    }
+    Ok(())
+}
+
 /// `Mon-Fri`, `Sat,Sun`, `Fri-Mon`, and lists of these.
-fn days_of(text: &str) -> Result<[bool; 7], HoursError> {
+fn weekdays_of(text: &str) -> Result<[bool; 7], HoursError> {
     let mut days = [false; 7];
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -292,6 +389,13 @@ mod tests {
         assert_eq!(stored("Fri-Mon 22:00-06:00 Asia/Tokyo"), "Fri-Mon 22:00-06:00 Asia/Tokyo");
         assert_eq!(stored("Fri-Mon,Wed 01:02-03:04 UTC"), "Wed,Fri-Mon 01:02-03:04 UTC");
         assert_eq!(stored("Tue-Mon 01:00-02:00 UTC"), "Mon-Sun 01:00-02:00 UTC");
+        assert_eq!(
+            stored(
+                "Mon 1:00-2:00 UTC  EXCEPT 2027-01-02..2027-01-05, 2026-12-31,2027-01-01,2027-01-04..2027-01-08, 2027-03-01"
+            ),
+            "Mon 01:00-02:00 UTC except 2026-12-31..2027-01-08,2027-03-01"
+        );
+        assert_eq!(stored("2027-01-02,2026-01-01 1:00-2:00 UTC"), "2026-01-01,2027-01-02 01:00-02:00 UTC");
         assert_eq!(stored("Mon 1:00-2:00 UTC;Tue 3:00-4:00 UTC"), "Mon 01:00-02:00 UTC; Tue 03:00-04:00 UTC");
     }
 
@@ -308,6 +412,25 @@ mod tests {
             assert!(error(&format!("Mon {bad} UTC")).contains("is not a time of day"), "{bad}");
         }
         assert!(error("Mon 09:00-09:00 UTC").contains("00:00-24:00"));
+        for bad in [
+            "",
+            "31.12.2026",
+            "2026-13-01",
+            "2026-02-29",
+            "20261231",
+            "2027-01-08..2027-01-01",
+            "2026-12-31..",
+            "2026-1-1",
+            "Mon",
+            "2026-12-31,",
+            "2026-12-31 2027-01-01",
+            "2026-12-31T00:00",
+            "2026-W01-1",
+        ] {
+            assert!(error(&format!("Mon 09:00-18:00 UTC except {bad}")).contains("is not a date"), "{bad}");
+        }
+        assert!(error("2026-02-30 09:00-18:00 UTC").contains("is not a date"));
+        assert!(error("Mon 09:00-18:00 UTC without 2026-12-31").contains("is not a window"));
         for bad in ["Mars/Olympus", "+03:00", "MSK", "Etc/Unknown"] {
             assert!(error(&format!("Mon 09:00-18:00 {bad}")).contains("is not a time zone"), "{bad}");
         }
@@ -336,6 +459,37 @@ mod tests {
         check("Sun 22:00-06:00 UTC", "2026-11-23T03:00:00Z", true);
         check("Fri 22:00-00:00 UTC", "2026-11-20T23:59:59Z", true);
         check("Fri 22:00-00:00 UTC", "2026-11-21T00:00:00Z", false);
+    }
+
+    #[test]
+    fn a_window_does_not_start_on_an_excepted_date() {
+        let office_hours = "Mon-Fri 09:00-18:00 UTC except 2026-12-31,2027-01-01..2027-01-08";
+        check(office_hours, "2026-12-30T12:00:00Z", true);
+        check(office_hours, "2026-12-31T12:00:00Z", false);
+        check(office_hours, "2027-01-01T12:00:00Z", false);
+        check(office_hours, "2027-01-08T12:00:00Z", false);
+        check(office_hours, "2027-01-11T12:00:00Z", true);
+        check(office_hours, "2027-12-31T12:00:00Z", true);
+        // The night that starts on the day before goes on into the holiday, and the one of the holiday does not start.
+        let night_shift = "Mon-Sun 22:00-06:00 UTC except 2026-12-25";
+        check(night_shift, "2026-12-25T05:59:59Z", true);
+        check(night_shift, "2026-12-25T22:00:00Z", false);
+        check(night_shift, "2026-12-26T05:59:59Z", false);
+        check(night_shift, "2026-12-26T22:00:00Z", true);
+        // The date is that of the zone.
+        check("Mon-Sun 00:00-24:00 Asia/Tokyo except 2027-01-01", "2026-12-31T15:00:00Z", false);
+        check("Mon-Sun 00:00-24:00 Asia/Tokyo except 2027-01-01", "2027-01-01T15:00:00Z", true);
+    }
+
+    #[test]
+    fn a_window_may_be_limited_to_dates() {
+        let christmas = "2026-12-24..2026-12-26,2028-02-29 22:00-02:00 UTC except 2026-12-25";
+        check(christmas, "2026-12-24T21:59:59Z", false);
+        check(christmas, "2026-12-25T01:59:59Z", true);
+        check(christmas, "2026-12-25T22:00:00Z", false);
+        check(christmas, "2026-12-27T01:59:59Z", true);
+        check(christmas, "2027-12-24T22:00:00Z", false);
+        check(christmas, "2028-02-29T23:00:00Z", true);
     }
 
     #[test]
