@@ -1,10 +1,10 @@
-//! The decision: three doors, each with a list of rules.
+//! The decision: four doors, each with a list of rules.
 
 use std::fmt;
 
 use crate::pattern::EXACT;
 use crate::permissions::{
-    App, Effect, MediaSet, ParseError, ParsedItem, Party, Permissions, Rule, Rules, Status, has_expired,
+    App, Block, Effect, Groups, MediaSet, ParseError, ParsedItem, Party, Permissions, Rule, Rules, Status, has_expired,
 };
 use crate::{Call, EpochSeconds, Hours, PartyId, Pattern};
 
@@ -13,6 +13,8 @@ use crate::{Call, EpochSeconds, Hours, PartyId, Pattern};
 pub enum Door {
     /// The app's list, matched against the caller: who may call anyone in this app.
     App,
+    /// The app's other list, matched against the callee: whom everyone in this app may call.
+    Destination,
     /// The caller's list, matched against the callee: whom this caller may call.
     Caller,
     /// The callee's list, matched against the caller: who may call this callee.
@@ -21,13 +23,14 @@ pub enum Door {
 
 impl Door {
     /// All doors, in the order in which they are checked.
-    pub const ALL: [Self; 3] = [Self::App, Self::Caller, Self::Callee];
+    pub const ALL: [Self; 4] = [Self::App, Self::Destination, Self::Caller, Self::Callee];
 
     /// The stable name used in logs and JSON output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::App => "app",
+            Self::Destination => "destination",
             Self::Caller => "caller",
             Self::Callee => "callee",
         }
@@ -97,6 +100,8 @@ pub enum Decision<'a> {
     },
     /// The app, the callee or the caller is suspended.
     Suspended(Door),
+    /// The caller is blocked.
+    Blocked(&'a Block),
     /// No rule applied at any door.
     NoRule,
     /// An item or a matching rule could not be parsed.
@@ -109,7 +114,7 @@ impl Decision<'_> {
     pub const fn effect(&self) -> Effect {
         match self {
             Self::Rule { effect, .. } => *effect,
-            Self::Suspended(_) | Self::NoRule | Self::InvalidRecord(_) => Effect::Deny,
+            Self::Suspended(_) | Self::Blocked(_) | Self::NoRule | Self::InvalidRecord(_) => Effect::Deny,
         }
     }
 
@@ -119,11 +124,13 @@ impl Decision<'_> {
         match self {
             Self::Rule { key: RuleKey::Pair(_), .. } => "pair_rule",
             Self::Rule { door: Door::App, .. } => "app_rule",
+            Self::Rule { door: Door::Destination, .. } => "destination_rule",
             Self::Rule { door: Door::Caller, .. } => "caller_rule",
             Self::Rule { door: Door::Callee, .. } => "callee_rule",
-            Self::Suspended(Door::App) => "app_suspended",
+            Self::Suspended(Door::App | Door::Destination) => "app_suspended",
             Self::Suspended(Door::Caller) => "caller_suspended",
             Self::Suspended(Door::Callee) => "callee_suspended",
+            Self::Blocked(_) => "caller_blocked",
             Self::NoRule => "no_rule",
             Self::InvalidRecord(_) => "invalid_record",
         }
@@ -139,6 +146,9 @@ pub fn decide<'a>(call: &'a Call, permissions: Permissions<'a>, now: EpochSecond
     };
     if let Some(door) = rules.suspended() {
         return Decision::Suspended(door);
+    }
+    if let Some(block) = rules.blocked(now) {
+        return Decision::Blocked(block);
     }
     let (mut denied, mut allowed) = (None, None);
     for door in Door::ALL {
@@ -203,16 +213,51 @@ impl<'a> CallRules<'a> {
         .find_map(|(door, status)| (status == Some(Status::Suspended)).then_some(door))
     }
 
+    fn blocked(&self, now: EpochSeconds) -> Option<&'a Block> {
+        let block = self.caller.and_then(|party| party.blocked.as_ref());
+        block.filter(|block| !has_expired(block.expires_at, now))
+    }
+
     /// Every rule of a door, in no particular order.
     pub(crate) fn at(&self, door: Door) -> impl Iterator<Item = KeyedRule<'a>> + use<'a> {
-        let (list, pair) = match door {
-            Door::App => (self.app.map(|app| &app.callers), None),
-            Door::Caller => (self.caller.map(|party| &party.outgoing), Some(&self.call.callee)),
-            Door::Callee => (self.callee.map(|party| &party.incoming), Some(&self.call.caller)),
+        let entries = self.list(door).into_iter().flat_map(Rules::iter);
+        entries.map(|(pattern, rule)| (RuleKey::Entry(pattern), rule)).chain(self.pair_rule(door))
+    }
+
+    /// The rules of a door that match the call, in no particular order.
+    fn matching(&self, door: Door) -> impl Iterator<Item = KeyedRule<'a>> + use<'a> {
+        let (id, groups) = self.other_party(door);
+        let entries = self.list(door).into_iter().flat_map(move |list| list.matching(id, groups));
+        entries.map(|(pattern, rule)| (RuleKey::Entry(pattern), rule)).chain(self.pair_rule(door))
+    }
+
+    fn list(&self, door: Door) -> Option<&'a Rules> {
+        match door {
+            Door::App => self.app.map(|app| &app.callers),
+            Door::Destination => self.app.map(|app| &app.destinations),
+            Door::Caller => self.caller.map(|party| &party.outgoing),
+            Door::Callee => self.callee.map(|party| &party.incoming),
+        }
+    }
+
+    /// The pair item, which is a rule of the caller's and of the callee's door.
+    fn pair_rule(&self, door: Door) -> Option<KeyedRule<'a>> {
+        let id = match door {
+            Door::App | Door::Destination => return None,
+            Door::Caller => &self.call.callee,
+            Door::Callee => &self.call.caller,
         };
-        let pair = pair.and_then(|id| self.pair.map(|rule| (RuleKey::Pair(id), Ok(rule))));
-        let entries = list.into_iter().flat_map(Rules::iter).map(|(pattern, rule)| (RuleKey::Entry(pattern), rule));
-        entries.chain(pair)
+        self.pair.map(|rule| (RuleKey::Pair(id), Ok(rule)))
+    }
+
+    /// The party that the patterns of a door are matched against, and its groups.
+    fn other_party(&self, door: Door) -> (&'a PartyId, &'a Groups) {
+        static NONE: Groups = Groups::new();
+        let (id, party) = match door {
+            Door::App | Door::Callee => (&self.call.caller, self.caller),
+            Door::Destination | Door::Caller => (&self.call.callee, self.callee),
+        };
+        (id, party.map_or(&NONE, |party| &party.groups))
     }
 
     /// The most specific rule of a door that applies.
@@ -222,7 +267,7 @@ impl<'a> CallRules<'a> {
         now: EpochSeconds,
     ) -> Result<Option<(RuleKey<'a>, &'a Rule)>, InvalidRecord<'a>> {
         let mut deciding = None;
-        for (key, rule) in self.at(door) {
+        for (key, rule) in self.matching(door) {
             match self.applicability(door, key, rule, now) {
                 Applicability::Applies(rule) if deciding.is_none_or(|other| precedes((key, rule), other)) => {
                     deciding = Some((key, rule));
@@ -248,12 +293,9 @@ impl<'a> CallRules<'a> {
         rule: Result<&'a Rule, &'a ParseError>,
         now: EpochSeconds,
     ) -> Applicability<'a> {
-        let other_party = match door {
-            Door::App | Door::Callee => &self.call.caller,
-            Door::Caller => &self.call.callee,
-        };
+        let (id, groups) = self.other_party(door);
         // An invalid rule only harms the calls that its pattern matches.
-        if matches!(key, RuleKey::Entry(pattern) if !pattern.matches(other_party)) {
+        if matches!(key, RuleKey::Entry(pattern) if !pattern.matches(id, groups)) {
             return Applicability::DoesNotMatch;
         }
         let rule = match rule {
@@ -261,7 +303,10 @@ impl<'a> CallRules<'a> {
             Err(error) => return Applicability::Invalid(error),
         };
         // Destructured in full, so that a new condition cannot be forgotten here.
-        let Rule { effect, media, hours, expires_at, note: _, updated_at: _, updated_by: _ } = rule;
+        let Rule { effect, media, hours, expires_at, disabled, list: _, note: _, updated_at: _, updated_by: _ } = rule;
+        if *disabled {
+            return Applicability::Disabled;
+        }
         if let Some(at) = expires_at.filter(|_| has_expired(*expires_at, now)) {
             return Applicability::Expired(at);
         }
@@ -296,6 +341,8 @@ pub enum Applicability<'a> {
     Applies(&'a Rule),
     /// The pattern does not match.
     DoesNotMatch,
+    /// The rule is switched off.
+    Disabled,
     /// The rule expired at this moment.
     Expired(EpochSeconds),
     /// The call's media are not those of the rule.

@@ -11,12 +11,9 @@ use crate::text::{fold, is_plain, unseen};
 /// The longest id or app key, in bytes.
 const MAX_BYTES: usize = 128;
 
-/// The id of callers that withhold their number.
-const ANONYMOUS: &str = "anonymous";
-
 /// The words that gateways and phones send for a withheld number, in lower case and without the characters between words.
 const WITHHELD: [&str; 25] = [
-    ANONYMOUS,
+    PartyId::ANONYMOUS,
     "anonymouscaller",
     "blocked",
     "blockedcaller",
@@ -112,6 +109,9 @@ impl fmt::Display for AppKey {
 pub struct PartyId(String);
 
 impl PartyId {
+    /// The id of callers that withhold their number.
+    pub const ANONYMOUS: &str = "anonymous";
+
     /// Parses any spelling of a party into its canonical form: SIP and `tel` URIs lose scheme, password, parameters,
     /// headers and host (RFC 3261 §19.1, RFC 3966), numbers their visual separators. With a region, numbers take the form
     /// `+COUNTRYCODE…` that they have when they are dialled there. Every word for a withheld number becomes `anonymous`.
@@ -149,13 +149,13 @@ impl PartyId {
     /// The party of callers that withhold their number.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self(ANONYMOUS.to_owned())
+        Self(Self::ANONYMOUS.to_owned())
     }
 
     /// Whether the number is withheld.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
-        self.0 == ANONYMOUS
+        self.0 == Self::ANONYMOUS
     }
 
     /// The canonical form.

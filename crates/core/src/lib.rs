@@ -1,6 +1,6 @@
 //! callgate's decision: may this caller call this callee?
 //!
-//! A call is checked at three doors: the app's, the caller's and the callee's. It goes through if no door denies it and at
+//! A call is checked at four doors: the app's two, the caller's and the callee's. It goes through if no door denies it and at
 //! least one allows it. [`decide`] computes this from the call, the permissions and the time; [`trace`] explains it rule by
 //! rule. This crate does no I/O, writes no log and reads no clock.
 
@@ -16,9 +16,10 @@ mod trace;
 pub use decide::{Applicability, Decision, Door, InvalidRecord, RecordLocation, RuleKey, decide};
 pub use hours::{Hours, HoursError, Window};
 pub use id::{AppKey, IdError, PartyId};
-pub use pattern::{Pattern, PatternError};
+pub use pattern::{Pattern, PatternError, is_group_name};
 pub use permissions::{
-    App, Effect, MediaSet, ParseError, ParsedItem, Party, Permissions, Rule, Rules, Status, excerpt, has_expired,
+    App, Block, Effect, Groups, MediaSet, ParseError, ParsedItem, Party, Permissions, Rule, Rules, Status, excerpt,
+    has_expired,
 };
 pub use phone::{PhoneRegion, PhoneRegionError};
 pub use trace::{EvaluatedRule, Trace, trace};

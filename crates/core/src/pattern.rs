@@ -2,22 +2,40 @@
 
 use std::fmt;
 
+use crate::Groups;
 use crate::id::{self, IdError, PartyId};
 use crate::phone::{PhoneRegion, check_digits, number};
 use crate::text::fold;
 
-/// The specificity of an id: more than any prefix.
+/// The specificity of an id: more than any group.
 pub(crate) const EXACT: usize = usize::MAX;
 
-/// An id, a literal prefix followed by `*`, or `*` alone.
+/// The specificity of a group: more than any prefix.
+const GROUP: usize = EXACT - 1;
+
+/// The longest name of a group, in bytes.
+const MAX_GROUP: usize = 64;
+
+/// An id, a group, a literal prefix followed by `*`, or `*` alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Pattern {
     /// `*`: everyone, withheld callers included.
     Everyone,
     /// `+7495*`: every id that starts with the text before the `*`. Never empty.
     Prefix(String),
+    /// `@sales`: every party of this group, named without the `@`.
+    Group(String),
     /// Exactly this id.
     Exact(String),
+}
+
+/// The kinds of patterns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Everyone,
+    Prefix,
+    Group,
+    Exact,
 }
 
 /// Why a text is not a valid pattern.
@@ -29,6 +47,9 @@ pub enum PatternError {
     /// A prefix with the scheme of a URI, which ids do not have.
     #[error("starts with a scheme, which ids do not keep; leave it out, as in `+7495*`")]
     Scheme,
+    /// Not the name of a group.
+    #[error("is not the name of a group: `@` and 1 to 64 of the characters a-z, 0-9, `_` and `-`")]
+    Group,
     /// The text, or the part before the `*`, is not a valid id.
     #[error(transparent)]
     Id(#[from] IdError),
@@ -42,6 +63,9 @@ impl Pattern {
     pub fn new(text: &str, region: Option<PhoneRegion>) -> Result<Self, PatternError> {
         let text = fold(text);
         let text = text.trim();
+        if let Some(name) = text.strip_prefix('@') {
+            return if is_group_name(name) { Ok(Self::Group(name.to_owned())) } else { Err(PatternError::Group) };
+        }
         let literal = text.strip_suffix('*').unwrap_or(text);
         if is_feature_code(text) || literal.len() == text.len() {
             let id = PartyId::required(text, region)?;
@@ -75,6 +99,9 @@ impl Pattern {
     #[must_use]
     pub fn from_stored(key: impl Into<String>) -> Self {
         let mut key = key.into();
+        if let Some(name) = key.strip_prefix('@').filter(|name| is_group_name(name)) {
+            return Self::Group(name.to_owned());
+        }
         if !key.ends_with('*') || is_feature_code(&key) {
             return Self::Exact(key);
         }
@@ -82,14 +109,25 @@ impl Pattern {
         if key.is_empty() { Self::Everyone } else { Self::Prefix(key) }
     }
 
-    /// Whether the pattern matches this party.
+    /// Whether the pattern matches a party of these groups.
     #[must_use]
-    pub fn matches(&self, id: &PartyId) -> bool {
+    pub fn matches(&self, id: &PartyId, groups: &Groups) -> bool {
         match self {
             Self::Everyone => true,
             // A withheld number has no digits or letters to start with.
             Self::Prefix(prefix) => id.as_str().starts_with(prefix.as_str()) && !id.is_anonymous(),
+            Self::Group(name) => groups.contains(name),
             Self::Exact(exact) => id.as_str() == exact,
+        }
+    }
+
+    /// The kind and the text of the pattern, which no other has.
+    pub(crate) fn sort_key(&self) -> (Kind, &str) {
+        match self {
+            Self::Everyone => (Kind::Everyone, ""),
+            Self::Prefix(prefix) => (Kind::Prefix, prefix),
+            Self::Group(name) => (Kind::Group, name),
+            Self::Exact(id) => (Kind::Exact, id),
         }
     }
 
@@ -99,9 +137,17 @@ impl Pattern {
         match self {
             Self::Everyone => 0,
             Self::Prefix(prefix) => prefix.len(),
+            Self::Group(_) => GROUP,
             Self::Exact(_) => EXACT,
         }
     }
+}
+
+/// Whether a group may have this name: 1 to 64 of the characters a-z, 0-9, `_` and `-`.
+#[must_use]
+pub fn is_group_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'-');
+    (1..=MAX_GROUP).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 /// Whether the text is what a phone sends for a service of its exchange, such as `*98` or `*21#`, and so an id.
@@ -117,6 +163,7 @@ impl fmt::Display for Pattern {
         match self {
             Self::Everyone => f.write_str("*"),
             Self::Prefix(prefix) => write!(f, "{prefix}*"),
+            Self::Group(name) => write!(f, "@{name}"),
             Self::Exact(id) => f.write_str(id),
         }
     }
@@ -133,7 +180,7 @@ mod tests {
     #[track_caller]
     fn check_match(key: &str, id: &str, expected: bool) {
         let id = PartyId::new(id, None).unwrap();
-        assert_eq!(Pattern::from_stored(key).matches(&id), expected, "{key} ~ {id}");
+        assert_eq!(Pattern::from_stored(key).matches(&id, &Groups::new()), expected, "{key} ~ {id}");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The permissions of apps and parties, as parsed from the table.
 
-use crate::{EpochSeconds, Hours, Pattern};
+use std::collections::BTreeSet;
+
+use crate::pattern::Kind;
+use crate::{EpochSeconds, Hours, PartyId, Pattern};
 
 /// The most that an error message quotes of a stored text, in bytes.
 const MAX_EXCERPT: usize = 128;
@@ -72,6 +75,10 @@ pub struct Rule {
     pub hours: Option<Hours>,
     /// The moment from which the rule no longer applies. `None` means never.
     pub expires_at: Option<EpochSeconds>,
+    /// Whether the rule is switched off. It is as if it were absent.
+    pub disabled: bool,
+    /// The file or feed with which the rule came.
+    pub list: Option<String>,
     /// A comment for people.
     pub note: Option<String>,
     /// When the rule was last written.
@@ -84,7 +91,17 @@ impl Rule {
     /// A rule without conditions.
     #[must_use]
     pub const fn new(effect: Effect) -> Self {
-        Self { effect, media: None, hours: None, expires_at: None, note: None, updated_at: None, updated_by: None }
+        Self {
+            effect,
+            media: None,
+            hours: None,
+            expires_at: None,
+            disabled: false,
+            list: None,
+            note: None,
+            updated_at: None,
+            updated_by: None,
+        }
     }
 }
 
@@ -115,12 +132,55 @@ impl Rules {
     pub fn iter(&self) -> impl Iterator<Item = (&Pattern, Result<&Rule, &ParseError>)> {
         self.0.iter().map(|(pattern, rule)| (pattern, rule.as_ref()))
     }
+
+    /// The rules whose pattern matches a party of these groups, in no particular order. Looks up each pattern that can match,
+    /// so that a long list costs little more than a short one.
+    pub fn matching<'a>(
+        &'a self,
+        id: &'a PartyId,
+        groups: &'a Groups,
+    ) -> impl Iterator<Item = (&'a Pattern, Result<&'a Rule, &'a ParseError>)> {
+        let id = id.as_str();
+        // A withheld number has no digits or letters to start with.
+        let number = if id == PartyId::ANONYMOUS { "" } else { id };
+        let prefixes = number.char_indices().filter_map(|(at, c)| number.get(..at + c.len_utf8()));
+        let prefixes = prefixes.map(|prefix| (Kind::Prefix, prefix));
+        let groups = groups.iter().map(|group| (Kind::Group, group.as_str()));
+        let patterns = [(Kind::Everyone, ""), (Kind::Exact, id)].into_iter().chain(groups).chain(prefixes);
+        patterns.filter_map(|(kind, text)| self.find(kind, text))
+    }
+
+    fn find(&self, kind: Kind, text: &str) -> Option<(&Pattern, Result<&Rule, &ParseError>)> {
+        let index = self.0.binary_search_by(|(pattern, _)| pattern.sort_key().cmp(&(kind, text))).ok()?;
+        self.0.get(index).map(|(pattern, rule)| (pattern, rule.as_ref()))
+    }
 }
 
+/// Sorted, so that patterns can be found.
 impl FromIterator<(Pattern, Result<Rule, ParseError>)> for Rules {
     fn from_iter<I: IntoIterator<Item = (Pattern, Result<Rule, ParseError>)>>(rules: I) -> Self {
-        Self(rules.into_iter().collect())
+        let mut rules: Vec<_> = rules.into_iter().collect();
+        rules.sort_by(|(one, _), (other, _)| one.sort_key().cmp(&other.sort_key()));
+        Self(rules)
     }
+}
+
+/// The groups that a party belongs to.
+pub type Groups = BTreeSet<String>;
+
+/// A party that may not call anyone, whatever the rules are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Block {
+    /// The moment from which the party may call again. `None` means never.
+    pub expires_at: Option<EpochSeconds>,
+    /// The file or feed with which the block came.
+    pub list: Option<String>,
+    /// A comment for people.
+    pub note: Option<String>,
+    /// When the block was last written.
+    pub updated_at: Option<EpochSeconds>,
+    /// Who last wrote the block.
+    pub updated_by: Option<String>,
 }
 
 /// Whether an app or a party takes part in calls.
@@ -151,6 +211,8 @@ pub struct App {
     pub status: Status,
     /// The rules of door `app`, matched against the caller.
     pub callers: Rules,
+    /// The rules of door `destination`, matched against the callee.
+    pub destinations: Rules,
     /// A comment for people.
     pub note: Option<String>,
 }
@@ -164,6 +226,10 @@ pub struct Party {
     pub incoming: Rules,
     /// The rules of door `caller` for the calls it makes, matched against the callee.
     pub outgoing: Rules,
+    /// The groups it belongs to.
+    pub groups: Groups,
+    /// The block of its own calls, if it is blocked.
+    pub blocked: Option<Block>,
     /// The moment from which the party counts as absent. `None` means never.
     pub expires_at: Option<EpochSeconds>,
     /// A comment for people.
