@@ -146,7 +146,7 @@ impl HookHandler {
             Decision::InvalidRecord(invalid) => {
                 (record.level, record.error) = (Level::Error, Some(self.describe(invalid, call)));
             }
-            Decision::Suspended(_) | Decision::NoRule => {}
+            Decision::Suspended(_) | Decision::Blocked(_) | Decision::NoRule => {}
         }
         match decision.effect() {
             Effect::Allow => self.log(record, Answer::Echo(body)),
@@ -159,7 +159,7 @@ impl HookHandler {
         let Call { app, caller, callee, .. } = call;
         let [caller, callee] = [caller, callee].map(|id| self.config.log.party(id.as_str()));
         let item = |door| match door {
-            Door::App => format!("app `{app}`"),
+            Door::App | Door::Destination => format!("app `{app}`"),
             Door::Caller => format!("party `{caller}` of app `{app}`"),
             Door::Callee => format!("party `{callee}` of app `{app}`"),
         };
@@ -168,6 +168,7 @@ impl HookHandler {
             RecordLocation::Entry(door, pattern) => {
                 let list = match door {
                     Door::App => "callers",
+                    Door::Destination => "destinations",
                     Door::Caller => "outgoing",
                     Door::Callee => "incoming",
                 };

@@ -99,7 +99,9 @@ fn cache_duration(app_cache: Duration, read_at: SystemTime) -> Duration {
 fn memory_of(app: &ParsedItem<App>) -> usize {
     let parts = match app {
         Ok(None) => 0,
-        Ok(Some(App { status: _, callers, note })) => memory_of_rules(callers) + memory_of_text(note.as_ref()),
+        Ok(Some(App { status: _, callers, destinations, note })) => {
+            memory_of_rules(callers) + memory_of_rules(destinations) + memory_of_text(note.as_ref())
+        }
         Err(ParseError(error)) => memory_of_text(Some(error)),
     };
     size_of::<CachedApp>() + size_of::<ParsedItem<App>>() + parts
@@ -109,7 +111,7 @@ fn memory_of_rules(rules: &Rules) -> usize {
     let memory_of_entry = |(pattern, rule): (&Pattern, Result<&Rule, &ParseError>)| {
         let pattern = match pattern {
             Pattern::Everyone => 0,
-            Pattern::Prefix(text) | Pattern::Exact(text) => memory_of_text(Some(text)),
+            Pattern::Prefix(text) | Pattern::Group(text) | Pattern::Exact(text) => memory_of_text(Some(text)),
         };
         let rule = match rule {
             Ok(rule) => memory_of_rule(rule),
@@ -122,9 +124,9 @@ fn memory_of_rules(rules: &Rules) -> usize {
 
 /// Only what the rule has outside its own struct.
 fn memory_of_rule(rule: &Rule) -> usize {
-    let Rule { effect: _, media: _, hours, expires_at: _, note, updated_at: _, updated_by } = rule;
-    let hours = hours.as_ref().map_or(0, |hours| allocation(size_of_val(hours.windows())));
-    hours + memory_of_text(note.as_ref()) + memory_of_text(updated_by.as_ref())
+    let Rule { effect: _, media: _, hours, expires_at: _, disabled: _, list, note, updated_at: _, updated_by } = rule;
+    let hours = hours.as_ref().map_or(0, |hours| hours.list_sizes().map(allocation).sum());
+    hours + [list, note, updated_by].into_iter().map(|text| memory_of_text(text.as_ref())).sum::<usize>()
 }
 
 fn memory_of_text(text: Option<&String>) -> usize {

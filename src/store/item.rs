@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate_core::{
-    App, AppKey, Effect, EpochSeconds, Hours, MediaSet, ParseError, Party, PartyId, Pattern, Rule, Rules, Status,
-    excerpt,
+    App, AppKey, Block, Effect, EpochSeconds, Groups, Hours, MediaSet, ParseError, Party, PartyId, Pattern, Rule,
+    Rules, Status, excerpt, is_group_name,
 };
 
 /// The attributes of an item, or of a map inside one.
@@ -70,9 +70,10 @@ fn escape(app: &AppKey) -> String {
 /// # Errors
 /// When a rule could not be parsed: it cannot be written back.
 pub fn write_app(app: &App) -> Result<Attributes, ParseError> {
-    let App { status, callers, note } = app;
+    let App { status, callers, destinations, note } = app;
     let mut item = Attributes::from([("status".to_owned(), text(status.as_str()))]);
     write_rules(&mut item, "callers", callers)?;
+    write_rules(&mut item, "destinations", destinations)?;
     write_text(&mut item, "note", note.as_deref());
     Ok(item)
 }
@@ -82,10 +83,17 @@ pub fn write_app(app: &App) -> Result<Attributes, ParseError> {
 /// # Errors
 /// When a rule could not be parsed: it cannot be written back.
 pub fn write_party(party: &Party) -> Result<Attributes, ParseError> {
-    let Party { status, incoming, outgoing, expires_at, note } = party;
+    let Party { status, incoming, outgoing, groups, blocked, expires_at, note } = party;
     let mut item = Attributes::from([("status".to_owned(), text(status.as_str()))]);
     write_rules(&mut item, "incoming", incoming)?;
     write_rules(&mut item, "outgoing", outgoing)?;
+    // DynamoDB has no empty sets.
+    if !groups.is_empty() {
+        item.insert("groups".to_owned(), AttributeValue::Ss(groups.iter().cloned().collect()));
+    }
+    if let Some(block) = blocked {
+        item.insert("blocked".to_owned(), AttributeValue::M(write_block(block)));
+    }
     write_number(&mut item, EXPIRES_AT, *expires_at);
     write_text(&mut item, "note", note.as_deref());
     Ok(item)
@@ -94,7 +102,7 @@ pub fn write_party(party: &Party) -> Result<Attributes, ParseError> {
 /// The attributes of a rule, as in a list or, together with a key, as a pair's item.
 #[must_use]
 pub fn write_rule(rule: &Rule) -> Attributes {
-    let Rule { effect, media, hours, expires_at, note, updated_at, updated_by } = rule;
+    let Rule { effect, media, hours, expires_at, disabled, list, note, updated_at, updated_by } = rule;
     let mut item = Attributes::from([("effect".to_owned(), text(effect.as_str()))]);
     if let Some(media) = media {
         let words = [(media.audio, "audio"), (media.video, "video")];
@@ -106,6 +114,23 @@ pub fn write_rule(rule: &Rule) -> Attributes {
         item.insert("hours".to_owned(), AttributeValue::L(windows));
     }
     write_number(&mut item, EXPIRES_AT, *expires_at);
+    if *disabled {
+        item.insert("disabled".to_owned(), AttributeValue::Bool(true));
+    }
+    write_text(&mut item, "list", list.as_deref());
+    write_text(&mut item, "note", note.as_deref());
+    write_number(&mut item, "updated_at", *updated_at);
+    write_text(&mut item, "updated_by", updated_by.as_deref());
+    item
+}
+
+/// The attributes of a block, as in its party's item.
+#[must_use]
+pub fn write_block(block: &Block) -> Attributes {
+    let Block { expires_at, list, note, updated_at, updated_by } = block;
+    let mut item = Attributes::new();
+    write_number(&mut item, EXPIRES_AT, *expires_at);
+    write_text(&mut item, "list", list.as_deref());
     write_text(&mut item, "note", note.as_deref());
     write_number(&mut item, "updated_at", *updated_at);
     write_text(&mut item, "updated_by", updated_by.as_deref());
@@ -141,6 +166,7 @@ pub fn read_app(mut item: Attributes) -> Result<App, ParseError> {
     Ok(App {
         status: read_status(&mut item)?,
         callers: read_rules(&mut item, "callers")?,
+        destinations: read_rules(&mut item, "destinations")?,
         note: read_text(&mut item, "note")?,
     })
 }
@@ -154,6 +180,8 @@ pub fn read_party(mut item: Attributes) -> Result<Party, ParseError> {
         status: read_status(&mut item)?,
         incoming: read_rules(&mut item, "incoming")?,
         outgoing: read_rules(&mut item, "outgoing")?,
+        groups: item.remove("groups").map(read_groups).transpose()?.unwrap_or_default(),
+        blocked: item.remove("blocked").map(read_block).transpose()?,
         expires_at: read_number(&mut item, EXPIRES_AT)?,
         note: read_text(&mut item, "note")?,
     })
@@ -185,14 +213,45 @@ pub fn read_rule(mut map: Attributes) -> Result<Rule, ParseError> {
         media: map.remove("media").map(read_media).transpose()?,
         hours: map.remove("hours").map(read_hours).transpose()?,
         expires_at: read_number(&mut map, EXPIRES_AT)?,
+        disabled: read_bool(&mut map, "disabled")?,
+        list: read_text(&mut map, "list")?,
         note: read_text(&mut map, "note")?,
         updated_at: read_written_at(&mut map)?,
         updated_by: read_text(&mut map, "updated_by")?,
     };
+    no_others(map, "a rule").map(|()| rule)
+}
+
+/// Reads a block. Every attribute must be known, because an unknown one may be a condition.
+///
+/// # Errors
+/// An attribute is unknown, or has another type or an unknown value.
+fn read_block(value: AttributeValue) -> Result<Block, ParseError> {
+    let AttributeValue::M(mut map) = value else { return Err(wrong_type("blocked", &value, "a map")) };
+    let block = Block {
+        expires_at: read_number(&mut map, EXPIRES_AT)?,
+        list: read_text(&mut map, "list")?,
+        note: read_text(&mut map, "note")?,
+        updated_at: read_written_at(&mut map)?,
+        updated_by: read_text(&mut map, "updated_by")?,
+    };
+    no_others(map, "a block").map(|()| block)
+}
+
+/// Checks that all attributes of a rule or a block were read.
+fn no_others(map: Attributes, what: &str) -> Result<(), ParseError> {
     // The first of several in alphabetical order, so that the same item always gives the same message.
     match map.into_keys().min() {
-        None => Ok(rule),
-        Some(unknown) => Err(ParseError(format!("`{}` is not an attribute of a rule", excerpt(&unknown)))),
+        None => Ok(()),
+        Some(unknown) => Err(ParseError(format!("`{}` is not an attribute of {what}", excerpt(&unknown)))),
+    }
+}
+
+fn read_groups(value: AttributeValue) -> Result<Groups, ParseError> {
+    let AttributeValue::Ss(names) = value else { return Err(wrong_type("groups", &value, "a set of strings")) };
+    match names.iter().filter(|name| !is_group_name(name)).min() {
+        None => Ok(names.into_iter().collect()),
+        Some(name) => Err(ParseError(format!("`groups` holds `{}`, which is not the name of a group", excerpt(name)))),
     }
 }
 
@@ -256,6 +315,14 @@ fn read_text(item: &mut Attributes, name: &str) -> Result<Option<String>, ParseE
         None => Ok(None),
         Some(AttributeValue::S(value)) => Ok(Some(value)),
         Some(other) => Err(wrong_type(name, &other, "a string")),
+    }
+}
+
+fn read_bool(item: &mut Attributes, name: &str) -> Result<bool, ParseError> {
+    match item.remove(name) {
+        None => Ok(false),
+        Some(AttributeValue::Bool(value)) => Ok(value),
+        Some(other) => Err(wrong_type(name, &other, "a boolean")),
     }
 }
 

@@ -103,6 +103,18 @@ impl Hours {
         &self.0
     }
 
+    /// The sizes of the lists that the hours hold, in bytes.
+    pub fn list_sizes(&self) -> impl Iterator<Item = usize> {
+        let lists = self.0.iter().flat_map(|window| {
+            let dates = match &window.days {
+                Days::OfTheWeek(_) => &[][..],
+                Days::Dates(dates) => dates,
+            };
+            [size_of_val(dates), size_of_val(window.except.as_slice())]
+        });
+        lists.chain([size_of_val(self.0.as_slice())])
+    }
+
     /// Whether this moment is inside one of the windows.
     #[must_use]
     pub fn contains(&self, now: EpochSeconds) -> bool {

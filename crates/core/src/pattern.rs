@@ -194,6 +194,7 @@ mod tests {
         assert_eq!(stored("+1\u{202f}555*"), "+1555*");
         assert_eq!(stored("+49 (0)30*"), "+4930*");
         assert_eq!(stored("\u{2068}+7495*\u{2069}"), "+7495*");
+        assert_eq!(stored(" @sales_2-b "), "@sales_2-b");
         for code in ["*98", "*21#", "#31#", "*#06#", "*98*", "*21*5550100#"] {
             assert_eq!(stored(code), code);
         }
@@ -208,6 +209,9 @@ mod tests {
         // A percent-encoded `*` is part of the id, and must not become a wildcard.
         for star in ["sip:%2a@x", "sip:+7495%2A@x", "sip:9*8@x", "sip:%2a%2a@x"] {
             assert_eq!(error(star), PatternError::StarInside, "{star}");
+        }
+        for name in ["@", "@Sales", "@a b", "@a*", "@@a", "@é", &format!("@{}", "a".repeat(65))] {
+            assert_eq!(error(name), PatternError::Group, "{name}");
         }
         assert_eq!(error("a@b*"), PatternError::Id(IdError::Forbidden('@')));
         assert_eq!(error("tel:+7495*"), PatternError::Scheme);
@@ -235,8 +239,22 @@ mod tests {
     }
 
     #[test]
+    fn a_group_matches_its_parties() {
+        let groups = Groups::from(["sales".to_owned(), "staff".to_owned()]);
+        let id = PartyId::new("PPP009", None).unwrap();
+        for (key, expected) in
+            [("@sales", true), ("@staff", true), ("@sale", false), ("@sales2", false), ("sales", false)]
+        {
+            assert_eq!(Pattern::from_stored(key).matches(&id, &groups), expected, "{key}");
+            assert_eq!(Pattern::from_stored(key).to_string(), key);
+        }
+        // Not the name of a group, so it never matches.
+        assert_eq!(Pattern::from_stored("@Sales"), Pattern::Exact("@Sales".to_owned()));
+    }
+
+    #[test]
     fn a_longer_pattern_is_more_specific() {
-        let specificities = ["*", "9*", "PPP*", "PPP00*", "A"].map(|key| Pattern::from_stored(key).specificity());
+        let specificities = ["*", "9*", "PPP*", "PPP00*", "@a", "A"].map(|key| Pattern::from_stored(key).specificity());
         assert!(specificities.is_sorted_by(|a, b| a < b));
     }
 }

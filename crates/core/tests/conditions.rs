@@ -55,7 +55,7 @@ fn an_expired_rule_does_not_apply() {
 
 #[test]
 fn names_in_logs_and_json_are_stable() {
-    assert_eq!(Door::ALL.map(Door::as_str), ["app", "caller", "callee"]);
+    assert_eq!(Door::ALL.map(Door::as_str), ["app", "destination", "caller", "callee"]);
     assert_eq!([Effect::Allow, Effect::Deny].map(Effect::as_str), ["allow", "deny"]);
     assert_eq!([Status::Active, Status::Suspended].map(Status::as_str), ["active", "suspended"]);
     let id = PartyId::anonymous();
@@ -98,6 +98,7 @@ fn a_trace_lists_the_rules_of_each_door_most_specific_first() {
         rules,
         [
             vec![rule("x*", false, false), rule("*", true, true)],
+            vec![],
             vec![rule("callee", true, true)],
             vec![
                 // Both are equally specific and allow the call, so the pair item decides.

@@ -114,3 +114,63 @@ fn an_invalid_item_or_matching_rule_denies_the_call() {
     // An invalid rule has no effect on a call that it does not match.
     table.incoming("PPP005", "QQQ*", "alow").check("PPP009 to PPP005", "allow pair_rule");
 }
+
+#[test]
+fn destinations_decide_whom_everyone_may_call() {
+    let table = Table::of(&["allow * to *", "deny * to +882*", "allow * to +7*", "deny * to PPP01* until=1001"]);
+    table
+        .check("PPP009 to +8821", "deny destination_rule")
+        .check("PPP009 to +7495", "allow destination_rule")
+        .check("PPP009 to PPP011", "deny destination_rule")
+        .check("+8821 to PPP009", "allow app_rule");
+    Table::of(&["deny * to +882*", "allow PPP009 to +8821"]).check("PPP009 to +8821", "deny destination_rule");
+    Table::of(&["allow * to +7*", "allow PPP009 to *"]).check("PPP009 to +7495", "allow caller_rule");
+    Table::of(&["deny * to +7*", "deny PPP009 to *"]).check("PPP009 to +7495", "deny destination_rule");
+    Table::of(&["deny +7* to *", "deny * to +7*"]).check("+7495 to +7495", "deny app_rule");
+}
+
+#[test]
+fn a_group_is_less_specific_than_an_id_and_more_than_a_prefix() {
+    let table = Table::of(&["deny PPP009* to PPP005", "allow @sales to PPP005"]).group("sales", "PPP009");
+    table.check("PPP009 to PPP005", "allow callee_rule").check("PPP0091 to PPP005", "deny callee_rule");
+    table.clone().with("PPP009", "PPP005", &rule("deny")).check("PPP009 to PPP005", "deny pair_rule");
+    let two = table.with("@staff", "PPP005", &rule("deny")).group("staff", "PPP009");
+    two.check("PPP009 to PPP005", "deny callee_rule");
+    let from_group = Table::of(&["allow @sales to *", "deny * to @staff", "allow PPP009 to @staff"]);
+    from_group
+        .clone()
+        .group("sales", "PPP009")
+        .check("PPP009 to PPP005", "allow app_rule")
+        .check("PPP001 to PPP005", "deny no_rule");
+    from_group
+        .group("staff", "PPP005")
+        .check("PPP009 to PPP005", "deny destination_rule")
+        .check("PPP009 to PPP001", "deny no_rule");
+    // An expired party is in no group.
+    Table::of(&["allow @sales to PPP005"])
+        .group("sales", "PPP009")
+        .expired("PPP009")
+        .check("PPP009 to PPP005", "deny no_rule");
+    Table::of(&["allow @withheld to PPP005"])
+        .group("withheld", "anonymous")
+        .check("anonymous to PPP005", "allow callee_rule");
+}
+
+#[test]
+fn a_blocked_caller_is_refused_whatever_the_rules_are() {
+    let table = Table::of(&["allow * to *", "allow PPP009 to PPP005", "allow PPP005 to PPP009"]);
+    let blocked = table.clone().blocked("PPP009", None);
+    blocked.check("PPP009 to PPP005", "deny caller_blocked").check("PPP005 to PPP009", "allow pair_rule");
+    blocked.clone().suspended("PPP009").check("PPP009 to PPP005", "deny caller_suspended");
+    blocked.clone().suspended("PPP005").check("PPP009 to PPP005", "deny callee_suspended");
+    blocked.expired("PPP009").check("PPP009 to PPP005", "allow pair_rule");
+    table.clone().blocked("PPP009", Some(1_000)).check("PPP009 to PPP005", "allow pair_rule");
+    table.blocked("PPP009", Some(1_001)).check("PPP009 to PPP005", "deny caller_blocked");
+}
+
+#[test]
+fn a_disabled_rule_counts_as_absent() {
+    Table::of(&["allow * to *", "deny * to PPP005 disabled"]).check("PPP009 to PPP005", "allow app_rule");
+    Table::of(&["allow PPP009 to PPP005 disabled"]).check("PPP009 to PPP005", "deny no_rule");
+    Table::of(&["allow * to PPP005", "deny PPP* to PPP005 disabled"]).check("PPP009 to PPP005", "allow callee_rule");
+}

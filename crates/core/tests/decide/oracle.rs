@@ -28,11 +28,19 @@ fn expected_decision(table: &Table, call: &Call) -> (Effect, &'static str) {
             return (Effect::Deny, reason);
         }
     }
+    // A block has no effect when its party has expired.
+    if let Some(until) = table.blocked.get(caller).filter(|_| !is_absent(caller))
+        && until.is_none_or(|until| until > table.now())
+    {
+        return (Effect::Deny, "caller_blocked");
+    }
+    let groups_of = |id: &str| table.groups.get(id).filter(|_| !is_absent(id)).cloned().unwrap_or_default();
     let list_of = |lists: &BTreeMap<String, BTreeMap<String, Entry>>, id: &str| {
         lists.get(id).filter(|_| !is_absent(id)).cloned().unwrap_or_default()
     };
     let doors = [
         (table.app.clone(), caller, None, "app_rule"),
+        (table.destinations.clone(), callee, None, "destination_rule"),
         (list_of(&table.outgoing, caller), callee, pair, "caller_rule"),
         (list_of(&table.incoming, callee), caller, pair, "callee_rule"),
     ];
@@ -42,6 +50,7 @@ fn expected_decision(table: &Table, call: &Call) -> (Effect, &'static str) {
         let mut applicable: Vec<(usize, Effect, &str)> = Vec::new();
         for (pattern, entry) in &list {
             let length = match pattern.strip_suffix('*') {
+                _ if pattern.strip_prefix('@').is_some_and(|group| groups_of(id).contains(group)) => 999,
                 Some(prefix) if id.starts_with(prefix) && (prefix.is_empty() || id != "anonymous") => prefix.len(),
                 None if pattern == id => 1_000,
                 _ => continue,
@@ -72,7 +81,7 @@ fn expected_decision(table: &Table, call: &Call) -> (Effect, &'static str) {
 }
 
 fn applies(rule: &Rule, call: MediaSet, now: EpochSeconds) -> bool {
-    if rule.expires_at.is_some_and(|at| now >= at) {
+    if rule.disabled || rule.expires_at.is_some_and(|at| now >= at) {
         return false;
     }
     // Parses the text of the hours, because `Hours::contains` is being tested.
@@ -96,6 +105,8 @@ pub(crate) const DAY: EpochSeconds = 24 * 60 * 60;
 /// Whether a window contains this moment, computed from the laws of the time zones instead of a time-zone database.
 fn window_contains(window: &str, now: EpochSeconds) -> bool {
     let words: Vec<_> = window.split(' ').collect();
+    let starts =
+        |day: EpochSeconds| days_include(words[0], day) && !words.get(4).is_some_and(|dates| dates_include(dates, day));
     let minutes = |text: &str| {
         let (hour, minute) = text.split_once(':').unwrap();
         hour.parse::<EpochSeconds>().unwrap() * 60 + minute.parse::<EpochSeconds>().unwrap()
@@ -108,11 +119,14 @@ fn window_contains(window: &str, now: EpochSeconds) -> bool {
     let end = if end <= start { end + 24 * 60 } else { end };
     [(day, minute), (day - 1, minute + 24 * 60)]
         .iter()
-        .any(|&(day, minute)| days_include(words[0], day) && (start..end).contains(&minute))
+        .any(|&(day, minute)| starts(day) && (start..end).contains(&minute))
 }
 
 /// Whether a list of days, such as `Mon-Fri,Sun`, includes this day, in days since 1970-01-01, which was a Thursday.
 fn days_include(days: &str, day: EpochSeconds) -> bool {
+    if days.starts_with('2') {
+        return dates_include(days, day);
+    }
     let names = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     let name = |day: EpochSeconds| names[usize::try_from(day.rem_euclid(7)).unwrap()];
     days.split(',').any(|part| match part.split_once('-') {
@@ -123,6 +137,22 @@ fn days_include(days: &str, day: EpochSeconds) -> bool {
             (0..7).find(|later| name(day - since + later) == last).unwrap() >= since
         }
     })
+}
+
+/// Whether a list of dates, such as `2026-12-31,2027-01-01..2027-01-08`, includes this day, in days since 1970-01-01.
+fn dates_include(dates: &str, day: EpochSeconds) -> bool {
+    let date = date_of(day);
+    // Dates as text are in the order of the calendar.
+    dates
+        .split(',')
+        .any(|part| part.split_once("..").map_or(part == date, |(first, last)| (first..=last).contains(&date.as_str())))
+}
+
+/// The date of a day, in days since 1970-01-01.
+pub(crate) fn date_of(day: EpochSeconds) -> String {
+    let year = year_of(day * DAY);
+    let month = (1..=12).rfind(|&month| midnight(year, month, 1) <= day * DAY).unwrap();
+    format!("{year}-{month:02}-{:02}", day - midnight(year, month, 1) / DAY + 1)
 }
 
 /// The offset of a zone's local time from UTC, in seconds.

@@ -1,15 +1,19 @@
 //! Strategies that generate random tables and calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use callgate_core::{Call, Effect, EpochSeconds, Hours, MediaSet, ParseError, Rule};
 use proptest::prelude::*;
 
-use crate::oracle::{DAY, midnight, offset};
+use crate::oracle::{DAY, date_of, midnight, offset};
 use crate::table::{APP, Entry, NOW, Table, call};
 
 pub(crate) const IDS: [&str; 5] = ["a", "ab", "abc", "b", "anonymous"];
-pub(crate) const PATTERNS: [&str; 9] = ["*", "a*", "ab*", "abc*", "b*", "a", "ab", "abc", "b"];
+/// Patterns in the tables. The first ones match more than one party.
+pub(crate) const PATTERNS: [&str; 12] =
+    ["*", "a*", "ab*", "abc*", "b*", "@g", "@h", "a", "ab", "abc", "b", "anonymous"];
+/// How many of [`PATTERNS`] match more than one party.
+pub(crate) const OPEN_PATTERNS: usize = 7;
 
 /// Ids as a call may contain them. Several are spellings of the same number.
 pub(crate) const SPELLINGS: [&str; 14] = [
@@ -32,7 +36,8 @@ pub(crate) const SPELLINGS: [&str; 14] = [
 pub(crate) const NUMBERS: [&str; 8] =
     ["+74951234567", "84951234567", "8495123", "+34567", "81034567", "8103456", "+84951234567", "ab"];
 /// Patterns in the tables.
-pub(crate) const NUMBER_PATTERNS: [&str; 8] = ["*", "+7*", "+7495*", "8*", "+*", "810*", "84951234567", "+74951234567"];
+pub(crate) const NUMBER_PATTERNS: [&str; 10] =
+    ["*", "@g", "@h", "+7*", "+7495*", "8*", "+*", "810*", "84951234567", "+74951234567"];
 
 const ZONES: [&str; 5] = ["UTC", "Europe/Moscow", "Asia/Kathmandu", "Europe/Berlin", "America/New_York"];
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
@@ -44,6 +49,19 @@ fn any_days() -> impl Strategy<Value = String> {
     proptest::collection::vec(part, 1..3).prop_map(|parts| parts.join(","))
 }
 
+/// Generates dates and ranges of dates, most of them close to `now`.
+fn any_dates(now: EpochSeconds) -> impl Strategy<Value = String> {
+    let day = prop_oneof![4 => -3..4_i64, 1 => -400..400_i64];
+    let range = (day, prop_oneof![Just(0), 0..3_i64, 0..400_i64]).prop_map(move |(first, length)| {
+        let first = now.div_euclid(DAY) + first;
+        match length {
+            0 => date_of(first),
+            _ => format!("{}..{}", date_of(first), date_of(first + length)),
+        }
+    });
+    proptest::collection::vec(range, 1..3).prop_map(|ranges| ranges.join(","))
+}
+
 /// Generates windows that start and end at whole hours or at any minute, also over midnight, and often close to `now`.
 fn any_window(now: EpochSeconds) -> impl Strategy<Value = String> {
     prop::sample::select(&ZONES[..]).prop_flat_map(move |zone| {
@@ -51,9 +69,12 @@ fn any_window(now: EpochSeconds) -> impl Strategy<Value = String> {
         let near = (0..3_u32).prop_map(move |offset| (minute + 24 * 60 - 1 + offset) % (24 * 60));
         let time = prop_oneof![2 => (0..24_u32).prop_map(|hour| hour * 60), 1 => 0..24 * 60_u32, 2 => near];
         let end = prop_oneof![1 => Just(24 * 60_u32), 6 => time.clone()];
-        (any_days(), time, end).prop_map(move |(days, start, end)| {
+        let days = prop_oneof![4 => any_days(), 1 => any_dates(now)];
+        let except =
+            prop_oneof![2 => Just(String::new()), 1 => any_dates(now).prop_map(|dates| format!(" except {dates}"))];
+        (days, time, end, except).prop_map(move |(days, start, end, except)| {
             let end = if end == start { start + 1 } else { end };
-            format!("{days} {:02}:{:02}-{:02}:{:02} {zone}", start / 60, start % 60, end / 60, end % 60)
+            format!("{days} {:02}:{:02}-{:02}:{:02} {zone}{except}", start / 60, start % 60, end / 60, end % 60)
         })
     })
 }
@@ -88,11 +109,14 @@ pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
     let expires_at = prop_oneof![4 => Just(None), 1 => (NOW - 2..NOW + 3).prop_map(Some)];
     let media = prop_oneof![2 => Just(None), 1 => any_media().prop_map(Some)];
     // All fields, so that a new condition is not left out. `any_list_of` adds the hours.
-    let rule = (effect, expires_at, media).prop_map(|(effect, expires_at, media)| Rule {
+    let disabled = prop_oneof![6 => Just(false), 1 => Just(true)];
+    let rule = (effect, expires_at, media, disabled).prop_map(|(effect, expires_at, media, disabled)| Rule {
         effect,
         media,
         hours: None,
         expires_at,
+        disabled,
+        list: None,
         note: None,
         updated_at: None,
         updated_by: None,
@@ -122,9 +146,29 @@ pub(crate) fn at_most_one(name: impl Strategy<Value = String>) -> impl Strategy<
     prop_oneof![8 => Just(Vec::new()), 1 => proptest::collection::vec(name, 1..2)]
 }
 
+/// Which parties belong to which groups.
+pub(crate) fn any_groups(
+    id: impl Strategy<Value = String>,
+) -> impl Strategy<Value = BTreeMap<String, BTreeSet<String>>> {
+    let group = prop::sample::select(vec!["g".to_owned(), "h".to_owned()]);
+    proptest::collection::btree_map(id, proptest::collection::btree_set(group, 1..3), 0..4)
+}
+
+/// Parties that are blocked, for ever or until a moment close to `now`.
+pub(crate) fn any_blocked(
+    id: impl Strategy<Value = String>,
+    now: EpochSeconds,
+) -> impl Strategy<Value = BTreeMap<String, Option<EpochSeconds>>> {
+    let until = proptest::option::of(now - 1..now + 2);
+    prop_oneof![4 => Just(BTreeMap::new()), 1 => proptest::collection::btree_map(id, until, 1..3)]
+}
+
 prop_compose! {
     pub(crate) fn any_table()(
         app in any_list(),
+        destinations in any_list(),
+        groups in any_groups(any_id()),
+        blocked in any_blocked(any_id(), NOW),
         outgoing in proptest::collection::btree_map(any_id(), any_list(), 0..4),
         incoming in proptest::collection::btree_map(any_id(), any_list(), 0..4),
         pairs in proptest::collection::btree_map((any_id(), any_id()), any_entry(), 0..6),
@@ -132,7 +176,7 @@ prop_compose! {
         expired in at_most_one(any_id()),
         invalid in at_most_one(any_id()),
     ) -> Table {
-        Table { app, outgoing, incoming, pairs, suspended, expired, invalid, now: None }
+        Table { app, destinations, outgoing, incoming, pairs, suspended, expired, invalid, groups, blocked, now: None }
     }
 }
 
@@ -161,7 +205,7 @@ pub(crate) fn full_case() -> impl Strategy<Value = Case> {
         let pair = any_list_of(&["*"], now).prop_map(|list| list.into_values().next());
         let pairs = proptest::collection::btree_map((id(), id()), pair, 0..6);
         (
-            list(),
+            (list(), list(), any_groups(id()), any_blocked(id(), now)),
             lists(),
             lists(),
             pairs,
@@ -169,10 +213,33 @@ pub(crate) fn full_case() -> impl Strategy<Value = Case> {
             at_most_one(id()),
             at_most_one(id()),
         )
-            .prop_map(move |(app, outgoing, incoming, pairs, suspended, expired, invalid)| {
-                let pairs = pairs.into_iter().filter_map(|(ids, entry)| Some((ids, entry?))).collect();
-                Table { app, outgoing, incoming, pairs, suspended, expired, invalid, now: Some(now) }
-            })
+            .prop_map(
+                move |(
+                    (app, destinations, groups, blocked),
+                    outgoing,
+                    incoming,
+                    pairs,
+                    suspended,
+                    expired,
+                    invalid,
+                )| {
+                    let pairs = pairs.into_iter().filter_map(|(ids, entry)| Some((ids, entry?))).collect();
+                    let now = Some(now);
+                    Table {
+                        app,
+                        destinations,
+                        outgoing,
+                        incoming,
+                        pairs,
+                        suspended,
+                        expired,
+                        invalid,
+                        groups,
+                        blocked,
+                        now,
+                    }
+                },
+            )
     });
     (table, spelling(), spelling(), any_media(), any::<bool>())
 }

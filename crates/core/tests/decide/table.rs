@@ -1,10 +1,10 @@
 //! A permission table that tests write as text, such as `allow PPP009 to PPP*`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use callgate_core::{
-    App, AppKey, Call, Decision, Effect, EpochSeconds, MediaSet, ParseError, ParsedItem, Party, PartyId, Pattern,
-    Permissions, Rule, Status, decide, trace,
+    App, AppKey, Block, Call, Decision, Effect, EpochSeconds, MediaSet, ParseError, ParsedItem, Party, PartyId,
+    Pattern, Permissions, Rule, Status, decide, trace,
 };
 
 pub(crate) const NOW: EpochSeconds = 1_000;
@@ -13,12 +13,16 @@ pub(crate) const NOW: EpochSeconds = 1_000;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     pub(crate) app: BTreeMap<String, Entry>,
+    pub(crate) destinations: BTreeMap<String, Entry>,
     pub(crate) outgoing: BTreeMap<String, BTreeMap<String, Entry>>,
     pub(crate) incoming: BTreeMap<String, BTreeMap<String, Entry>>,
     pub(crate) pairs: BTreeMap<(String, String), Entry>,
     pub(crate) suspended: Vec<String>,
     pub(crate) expired: Vec<String>,
     pub(crate) invalid: Vec<String>,
+    pub(crate) groups: BTreeMap<String, BTreeSet<String>>,
+    /// The blocked parties, and until when.
+    pub(crate) blocked: BTreeMap<String, Option<EpochSeconds>>,
     /// The time of the call. `None` means [`NOW`].
     pub(crate) now: Option<EpochSeconds>,
 }
@@ -28,7 +32,7 @@ pub(crate) type Entry = Result<Rule, ParseError>;
 /// The name of the app in `suspended` and `invalid`.
 pub(crate) const APP: &str = "(app)";
 
-/// Parses `allow` or `deny`, followed by any of `audio`, `video` and `until=SECONDS`. Any other effect gives an invalid rule.
+/// Parses `allow` or `deny`, followed by any of `audio`, `video`, `disabled` and `until=SECONDS`. Any other effect gives an invalid rule.
 pub(crate) fn rule(words: &str) -> Entry {
     let mut words = words.split(' ');
     let mut rule = match words.next() {
@@ -41,6 +45,7 @@ pub(crate) fn rule(words: &str) -> Entry {
         match word {
             "audio" => rule.media = Some(MediaSet { audio: true, ..media }),
             "video" => rule.media = Some(MediaSet { video: true, ..media }),
+            "disabled" => rule.disabled = true,
             until => rule.expires_at = Some(until.strip_prefix("until=").unwrap().parse().unwrap()),
         }
     }
@@ -59,13 +64,14 @@ impl Table {
 
     pub(crate) fn with(mut self, from: &str, to: &str, entry: &Entry) -> Self {
         let (from, to, entry) = (from.to_owned(), to.to_owned(), entry.clone());
-        match (from.ends_with('*'), to.ends_with('*')) {
+        match (is_pattern(&from), is_pattern(&to)) {
             (false, false) => self.pairs.insert((from, to), entry),
             (true, false) => self.incoming.entry(to).or_default().insert(from, entry),
             (false, true) => self.outgoing.entry(from).or_default().insert(to, entry),
+            (true, true) if to == "*" => self.app.insert(from, entry),
             (true, true) => {
-                assert_eq!(to, "*", "a rule from a pattern to a prefix cannot be stored");
-                self.app.insert(from, entry)
+                assert_eq!(from, "*", "a rule between two patterns cannot be stored");
+                self.destinations.insert(to, entry)
             }
         };
         self
@@ -79,6 +85,17 @@ impl Table {
 
     pub(crate) fn outgoing(mut self, caller: &str, to: &str, words: &str) -> Self {
         self.outgoing.entry(caller.to_owned()).or_default().insert(to.to_owned(), rule(words));
+        self
+    }
+
+    /// Puts a party into a group.
+    pub(crate) fn group(mut self, group: &str, id: &str) -> Self {
+        self.groups.entry(id.to_owned()).or_default().insert(group.to_owned());
+        self
+    }
+
+    pub(crate) fn blocked(mut self, id: &str, until: Option<EpochSeconds>) -> Self {
+        self.blocked.insert(id.to_owned(), until);
         self
     }
 
@@ -118,7 +135,13 @@ impl Table {
     }
 
     pub(crate) fn app_item(&self) -> ParsedItem<App> {
-        self.parsed(APP, App { status: self.status(APP), callers: Self::list(Some(&self.app)), note: None })
+        let app = App {
+            status: self.status(APP),
+            callers: Self::list(Some(&self.app)),
+            destinations: Self::list(Some(&self.destinations)),
+            note: None,
+        };
+        self.parsed(APP, app)
     }
 
     pub(crate) fn party(&self, id: &str) -> ParsedItem<Party> {
@@ -126,6 +149,8 @@ impl Table {
             status: self.status(id),
             incoming: Self::list(self.incoming.get(id)),
             outgoing: Self::list(self.outgoing.get(id)),
+            groups: self.groups.get(id).cloned().unwrap_or_default(),
+            blocked: self.blocked.get(id).map(|until| Block { expires_at: *until, ..Block::default() }),
             expires_at: self.expired.iter().any(|expired| expired == id).then_some(self.now()),
             note: None,
         };
@@ -168,6 +193,11 @@ impl Table {
         assert_eq!(actual, expected, "{call}");
         self
     }
+}
+
+/// Whether a text is a pattern, and not exactly one party.
+pub(crate) fn is_pattern(text: &str) -> bool {
+    text.ends_with('*') || text.starts_with('@')
 }
 
 pub(crate) fn call(caller: &str, callee: &str, media: MediaSet) -> Call {
