@@ -95,6 +95,42 @@ async fn conditions_and_unknown_attributes_are_read_as_the_contract_says() {
 }
 
 #[tokio::test]
+async fn destinations_groups_blocks_and_disabled_rules_decide() {
+    let deny = json!({ "effect": { "S": "deny" } });
+    let app =
+        |destinations: Value| item(APP, "APP", json!({ "callers": list("*", &allow()), "destinations": destinations }));
+    check(&[app(list("PPP00*", &deny))], "403 deny destination_rule").await;
+    check(&[app(list("PPP01*", &deny))], "200 allow app_rule").await;
+    check(&[app(list("PPP*", &allow()))], "200 allow destination_rule").await;
+    let sales = |id: &str| party(id, json!({ "groups": { "SS": ["sales", "staff"] } }));
+    check(&[app(list("@sales", &deny)), sales("PPP005")], "403 deny destination_rule").await;
+    check(&[app(list("@sales", &deny)), sales("PPP009")], "200 allow app_rule").await;
+    let callee = party("PPP005", json!({ "incoming": list("@staff", &allow()) }));
+    check(&[callee.clone(), sales("PPP009")], "200 allow callee_rule").await;
+    check(&[callee], "403 deny no_rule").await;
+    check(&[party("PPP009", json!({ "groups": { "SS": ["Sales"] } }))], "403 deny invalid_record").await;
+    check(&[party("PPP009", json!({ "groups": { "S": "sales" } }))], "403 deny invalid_record").await;
+
+    let open = pair("PPP009", "PPP005", allow());
+    let blocked = |id: &str, block: Value| party(id, json!({ "blocked": { "M": block } }));
+    check(&[open.clone(), blocked("PPP009", json!({}))], "403 deny caller_blocked").await;
+    check(&[open.clone(), blocked("PPP005", json!({}))], "200 allow pair_rule").await;
+    let full = json!({ "expires_at": { "N": "4102444800" }, "list": { "S": "spam" }, "note": { "S": "n" },
+        "updated_at": { "N": "1764000000.5" }, "updated_by": { "S": "u" } });
+    check(&[open.clone(), blocked("PPP009", full)], "403 deny caller_blocked").await;
+    check(&[open.clone(), blocked("PPP009", json!({ "expires_at": { "N": "1" } }))], "200 allow pair_rule").await;
+    check(&[open.clone(), blocked("PPP009", json!({ "until": { "S": "x" } }))], "403 deny invalid_record").await;
+    check(&[open, party("PPP009", json!({ "blocked": { "BOOL": true } }))], "403 deny invalid_record").await;
+
+    let disabled = |value: Value| {
+        pair("PPP009", "PPP005", json!({ "effect": { "S": "allow" }, "disabled": value, "list": { "S": "spam" } }))
+    };
+    check(&[disabled(json!({ "BOOL": true }))], "403 deny no_rule").await;
+    check(&[disabled(json!({ "BOOL": false }))], "200 allow pair_rule").await;
+    check(&[disabled(json!({ "S": "true" }))], "403 deny invalid_record").await;
+}
+
+#[tokio::test]
 async fn the_time_of_the_call_is_now() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let until = |at: u64| {
