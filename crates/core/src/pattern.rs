@@ -58,6 +58,11 @@ impl Pattern {
         if literal.is_empty() {
             return Ok(Self::Everyone);
         }
+        // `#7 *` is stored as `#7*`, which is a code.
+        let without_space = format!("{literal}*");
+        if is_feature_code(&without_space) {
+            return Ok(Self::Exact(without_space));
+        }
         // A prefix is a part of an id: there is no URI to parse, and the length of the number, which its region needs, is
         // not known.
         if id::strip_scheme(literal).is_some() {
@@ -147,6 +152,7 @@ mod tests {
         assert_eq!(stored("+1\u{202f}555*"), "+1555*");
         assert_eq!(stored("+49 (0)30*"), "+4930*");
         assert_eq!(stored("\u{2068}+7495*\u{2069}"), "+7495*");
+        assert_eq!(Pattern::new("#7 *", None), Ok(Pattern::Exact("#7*".to_owned())));
         for code in ["*98", "*21#", "#31#", "*#06#", "*98*", "*21*5550100#"] {
             assert_eq!(stored(code), code);
         }
