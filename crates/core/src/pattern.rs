@@ -5,6 +5,7 @@ use std::fmt;
 use crate::id::{self, IdError, PartyId};
 use crate::phone::{PhoneRegion, check_digits, number};
 use crate::text::fold;
+use crate::uri::strip_scheme;
 
 /// The specificity of an id: more than any prefix.
 pub(crate) const EXACT: usize = usize::MAX;
@@ -65,7 +66,7 @@ impl Pattern {
         }
         // A prefix is a part of an id: there is no URI to parse, and the length of the number, which its region needs, is
         // not known.
-        if id::strip_scheme(literal).is_some() {
+        if strip_scheme(literal).is_some() {
             return Err(PatternError::Scheme);
         }
         let Some(number) = number(literal) else {
