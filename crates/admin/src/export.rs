@@ -139,8 +139,8 @@ impl Export {
         self.expired
     }
 
-    /// The number of rules that an import accepts only if it is told that they are meant: ids that look like numbers and are
-    /// none, and prefixes that no number has.
+    /// The number of rules that an import accepts only with `exactly`, because an id looks like a number but is not one, or no
+    /// number has the prefix.
     #[must_use]
     pub fn unusual(&self) -> u64 {
         self.unusual

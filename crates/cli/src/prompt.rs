@@ -12,9 +12,9 @@ pub(crate) fn confirm(text: &str) -> anyhow::Result<bool> {
     if is_terminal() { ask() } else { Ok(true) }
 }
 
-/// Confirms a change of a rule before it is sent. `is_same_rule` says whether the stored rule is still the one of the last
-/// attempt; it is `None` at the first attempt. A rule that another writer changed meanwhile is shown and must be confirmed
-/// again, which neither `--yes` does nor the absence of a terminal.
+/// Asks before a rule is changed. `is_same_rule` is `None` at the first attempt, and later whether the stored rule is the same
+/// as at the last attempt. If another writer has changed the rule, only an answer on the terminal confirms the change: `--yes`
+/// does not.
 ///
 /// # Errors
 ///

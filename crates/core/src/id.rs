@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
-
 use crate::phone::{PhoneRegion, check_digits, number};
 use crate::text::{fold, is_plain, unseen};
+use crate::uri::{address, user_part};
 
 /// The longest id or app key, in bytes.
 const MAX_BYTES: usize = 128;
@@ -39,9 +38,6 @@ const WITHHELD: [&str; 25] = [
     "withheld",
     "withheldnumber",
 ];
-
-/// The host of callers who withhold their number (RFC 3323 §4.1.1.3).
-const ANONYMOUS_HOST: &str = "anonymous.invalid";
 
 /// Why a text is not a valid id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -211,75 +207,6 @@ fn is_withheld(id: &str) -> bool {
         || id.bytes().filter(|byte| !matches!(byte, b' ' | b'-' | b'_' | b'.')).map(|byte| byte.to_ascii_lowercase());
     // Most names have a digit.
     !id.bytes().any(|byte| byte.is_ascii_digit()) && WITHHELD.iter().any(|word| letters().eq(word.bytes()))
-}
-
-/// The URI of `"Name" <uri>;parameters`, or else the whole text (RFC 3261 §20.10, `name-addr`).
-fn address(text: &str) -> &str {
-    let uri = after_display_name(text).and_then(|rest| rest.split_once('>'));
-    match uri {
-        Some((uri, rest)) if rest.is_empty() || rest.trim_start().starts_with(';') => uri.trim(),
-        // Anything else keeps its angle brackets, and is refused because of them.
-        _ => text,
-    }
-}
-
-/// The text after the `<` that ends the display name, which may be quoted, unquoted or missing.
-fn after_display_name(text: &str) -> Option<&str> {
-    let Some(quoted) = text.strip_prefix('"') else {
-        return text.split_once('<').filter(|(name, _)| !name.contains(['"', '>'])).map(|(_, rest)| rest);
-    };
-    let mut escaped = false;
-    let (_, rest) = quoted.split_once(|c| {
-        let closes = c == '"' && !escaped;
-        escaped = c == '\\' && !escaped;
-        closes
-    })?;
-    rest.trim_start().strip_prefix('<')
-}
-
-/// The user part of a SIP, SIPS or tel URI, or of `user@host`, empty if there is none. Any other text as it is. `None` for
-/// a caller who withholds the number.
-fn user_part(address: &str) -> Result<Option<Cow<'_, str>>, IdError> {
-    fn before(text: &str, end: char) -> &str {
-        text.split_once(end).map_or(text, |(before, _)| before)
-    }
-
-    let is_anonymous = |host: &str| {
-        let host = host.split([':', ';', '?', '>']).next().unwrap_or_default().trim().trim_end_matches('.');
-        host.eq_ignore_ascii_case(ANONYMOUS_HOST)
-    };
-    let bare = |text| before(before(text, ';'), '?');
-    let Some((scheme, uri)) = split_scheme(address) else {
-        let Some((user, host)) = address.rsplit_once('@') else { return Ok(Some(Cow::Borrowed(address))) };
-        return Ok((!is_anonymous(host)).then(|| Cow::Borrowed(user.trim())));
-    };
-    let user = match uri.split_once('@') {
-        Some((user, _)) if strip_scheme(user).is_some() => return Err(IdError::Ambiguous),
-        Some((_, host)) if bare(host).contains('@') => return Err(IdError::Forbidden('@')),
-        Some((_, host)) if is_anonymous(host) => return Ok(None),
-        // The password is not part of the id (RFC 3261 §25.1, `userinfo`). Without a host, a port follows the colon.
-        Some((user, _)) => before(bare(user), ':'),
-        None if scheme.eq_ignore_ascii_case("tel") => bare(uri),
-        // Without a user part, it is the host of a SIP URI (RFC 3261 §19.1.1).
-        None => "",
-    };
-    let decoded = percent_decode_str(user).decode_utf8().map_err(|_| IdError::NotUtf8)?;
-    Ok(Some(match decoded {
-        Cow::Borrowed(user) => Cow::Borrowed(user.trim()),
-        Cow::Owned(user) => Cow::Owned(fold(&user).trim().to_owned()),
-    }))
-}
-
-/// A SIP, SIPS or tel URI without its scheme.
-pub(crate) fn strip_scheme(uri: &str) -> Option<&str> {
-    split_scheme(uri).map(|(_, rest)| rest)
-}
-
-/// The scheme of a SIP, SIPS or tel URI, and the rest without the slashes that some programs put in front of it.
-fn split_scheme(uri: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = uri.split_once(':')?;
-    let is_known = ["sip", "sips", "tel"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-    is_known.then(|| (scheme, rest.strip_prefix("//").unwrap_or(rest)))
 }
 
 /// Checks the limits of ids, app keys and patterns.
@@ -536,60 +463,6 @@ mod tests {
             any::<char>().prop_map(String::from),
         ];
         proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
-    }
-
-    /// Characters that a person would not see as one of their own, at the start, in the middle and at the end of a number and
-    /// of a name: the party stays the same, or the text is refused.
-    #[test]
-    fn no_character_that_is_not_seen_makes_another_party() {
-        use unicode_properties::{GeneralCategory as Category, UnicodeGeneralCategory as _};
-        let mut tried = 0_u32;
-        for c in ('\0'..=char::MAX).filter(|c| !c.is_ascii_graphic()) {
-            let category = c.general_category();
-            // Most characters of these two are alike: the first and the last of each range, and some between.
-            let is_sample = u32::from(c) % 251 < 3 || u32::from(c) % 0x1_0000 >= 0xfff0;
-            match category {
-                Category::PrivateUse | Category::Unassigned if !is_sample => continue,
-                Category::Control
-                | Category::Format
-                | Category::SpaceSeparator
-                | Category::LineSeparator
-                | Category::ParagraphSeparator
-                | Category::NonspacingMark
-                | Category::EnclosingMark
-                | Category::PrivateUse
-                | Category::Unassigned
-                | Category::DashPunctuation => {}
-                _ => continue,
-            }
-            for id in ["+15550100123", "PPP009"] {
-                for at in [0, 1, 3, id.len()] {
-                    let (before, after) = id.split_at(at);
-                    let typed = format!("{before}{c}{after}");
-                    let bytes: Vec<_> = c.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("%{byte:02X}")).collect();
-                    let encoded = bytes.concat();
-                    for text in [typed.clone(), format!("sip:{before}{encoded}{after}@carrier.example")] {
-                        tried += 1;
-                        let Ok(party) = PartyId::new(&text, None) else { continue };
-                        // What a reader sees in a name: a space, a dash, or another letter.
-                        let is_seen = id == "PPP009"
-                            && (party.as_str().contains([' ', '-', '\u{301c}', '\u{3030}', '\u{30a0}'])
-                                || category == Category::NonspacingMark && !party.as_str().is_ascii());
-                        assert!(party.as_str() == id || is_seen, "{text:?} is {party:?}");
-                        assert!(
-                            !is_seen || (0..id.len()).contains(&at) || category == Category::DashPunctuation,
-                            "{text:?}"
-                        );
-                    }
-                }
-            }
-            let key = AppKey::new(&format!("sh{c}op"));
-            assert!(
-                key.is_err() || key.is_ok_and(|key| key.as_str().contains([' ', '\u{301c}', '\u{3030}', '\u{30a0}'])),
-                "{c:?}"
-            );
-        }
-        assert!(tried > 100_000, "{tried}");
     }
 
     proptest! {

@@ -12,6 +12,7 @@ mod permissions;
 mod phone;
 pub mod text;
 mod trace;
+mod uri;
 
 pub use decide::{Applicability, Decision, Door, InvalidRecord, RecordLocation, RuleKey, decide};
 pub use hours::{Hours, HoursError, Window};

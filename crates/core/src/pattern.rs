@@ -6,6 +6,7 @@ use crate::Groups;
 use crate::id::{self, IdError, PartyId};
 use crate::phone::{PhoneRegion, check_digits, number};
 use crate::text::fold;
+use crate::uri::strip_scheme;
 
 /// The specificity of an id: more than any group.
 pub(crate) const EXACT: usize = usize::MAX;
@@ -82,9 +83,14 @@ impl Pattern {
         if literal.is_empty() {
             return Ok(Self::Everyone);
         }
+        // `#7 *` is stored as `#7*`, which is a code.
+        let without_space = format!("{literal}*");
+        if is_feature_code(&without_space) {
+            return Ok(Self::Exact(without_space));
+        }
         // A prefix is a part of an id: there is no URI to parse, and the length of the number, which its region needs, is
         // not known.
-        if id::strip_scheme(literal).is_some() {
+        if strip_scheme(literal).is_some() {
             return Err(PatternError::Scheme);
         }
         let Some(number) = number(literal) else {
@@ -195,6 +201,7 @@ mod tests {
         assert_eq!(stored("+49 (0)30*"), "+4930*");
         assert_eq!(stored("\u{2068}+7495*\u{2069}"), "+7495*");
         assert_eq!(stored(" @sales_2-b "), "@sales_2-b");
+        assert_eq!(Pattern::new("#7 *", None), Ok(Pattern::Exact("#7*".to_owned())));
         for code in ["*98", "*21#", "#31#", "*#06#", "*98*", "*21*5550100#"] {
             assert_eq!(stored(code), code);
         }

@@ -239,6 +239,9 @@ mod tests {
         check_valid_form("RU", "+04951234567", None);
         check_valid_form("IL", "0312345678", None);
         check_valid_form("HU", "0612345678", None);
+        check_valid_form("IL", "01919123456", None);
+        check_valid_form("BY", "8100234567", None);
+        check_valid_form("AX", "358102345", None);
         check_valid_form("US", "5550100", None);
         assert!(!"US".parse::<PhoneRegion>().unwrap().is_valid("5550100"));
     }
