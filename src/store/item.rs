@@ -226,7 +226,7 @@ pub fn read_rule(mut map: Attributes) -> Result<Rule, ParseError> {
 ///
 /// # Errors
 /// An attribute is unknown, or has another type or an unknown value.
-fn read_block(value: AttributeValue) -> Result<Block, ParseError> {
+pub fn read_block(value: AttributeValue) -> Result<Block, ParseError> {
     let AttributeValue::M(mut map) = value else { return Err(wrong_type("blocked", &value, "a map")) };
     let block = Block {
         expires_at: read_number(&mut map, EXPIRES_AT)?,

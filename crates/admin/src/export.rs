@@ -3,16 +3,16 @@
 use std::fmt;
 
 use callgate::store::item::{self, Attributes, Key};
-use callgate_core::{AppKey, EpochSeconds, PhoneRegion, Rule, Status, has_expired};
+use callgate_core::{AppKey, Block, EpochSeconds, ParseError, PhoneRegion, Rule, Status, has_expired};
 
 use crate::error::{Error, Result};
 use crate::item_kind::{ItemKind, keys};
 use crate::number_mistake::mistake;
 use crate::rule_file::{Format, read_back};
-use crate::rule_row::RuleRow;
+use crate::rule_row::{BLOCK, RuleRow, deny_all};
 use crate::rule_target::RuleLocation;
 use crate::sorted_rules::{Insertion, SortedRule, SortedRules};
-use crate::stored_rule::{StoredRule, rules_of, unusual_place};
+use crate::stored_rule::{BLOCKED, StoredRule, block_of, expiry_of, rules_of, unusual_place};
 use crate::table::Table;
 use crate::wording::{escape, is_same_rule, rule_text};
 
@@ -101,8 +101,16 @@ impl Table {
                 // Without the item, the rules of an invalid item would decide calls.
                 let is_invalid = refusal.as_ref().is_some_and(|(_, is_invalid)| *is_invalid);
                 let key = Key { pk: pk.to_owned(), sk: sk.to_owned() };
-                for stored in rules.into_iter().filter(|_| !is_invalid) {
-                    export.add(stored, &key, format, self.phone_region(), now)?;
+                let block = match (&kind, block_of(&item)) {
+                    (ItemKind::Party(app, id), Some(Ok(block))) => {
+                        let expires_at = [block.expires_at, expiry_of(&item)].into_iter().flatten().min();
+                        Some(ExportedRule::of_block(app, id, &Block { expires_at, ..block }, &key))
+                    }
+                    _ => None,
+                };
+                let rules = rules.into_iter().map(|stored| ExportedRule::new(stored, &key)).chain(block);
+                for rule in rules.filter(|_| !is_invalid) {
+                    export.add(rule, format, self.phone_region(), now)?;
                 }
                 if let Some((reason, _)) = refusal {
                     let (app, party) = match kind {
@@ -148,62 +156,85 @@ impl Export {
 
     fn add(
         &mut self,
-        stored: StoredRule,
-        key: &Key,
+        exported: ExportedRule,
         format: Format,
         region: Option<PhoneRegion>,
         now: EpochSeconds,
     ) -> Result<()> {
-        let reason = match exported_row(&stored, key, format, region) {
-            Ok(_) if stored.rule.as_ref().is_ok_and(|rule| has_expired(rule.expires_at, now)) => {
+        let ExportedRule { row, rule, location, place } = &exported;
+        let reason = match exported.check(format, region) {
+            Ok(()) if rule.as_ref().is_ok_and(|rule| has_expired(rule.expires_at, now)) => {
                 self.expired += 1;
                 return Ok(());
             }
-            Ok(row) => {
-                let is_unusual = [&stored.from, &stored.to].into_iter().any(|text| mistake(text, region).is_some());
+            Ok(()) => {
+                let is_unusual = [&row.from, &row.to].into_iter().any(|text| mistake(text, region).is_some());
                 self.unusual += u64::from(is_unusual);
-                let key = [stored.app.as_str(), stored.from.as_str(), stored.to.as_str(), ""];
-                match self.rules.insert(key, &row, 0)? {
+                let block = if location.is_block() { BLOCK } else { "" };
+                match self.rules.insert([&row.app, &row.from, &row.to, block], row, 0)? {
                     Insertion::New | Insertion::Duplicate => return Ok(()),
                     Insertion::Conflict(_) => "the table changed during the export".to_owned(),
                 }
             }
             Err(reason) => reason,
         };
-        let place = unusual_place(&stored.from, &stored.to, stored.door());
-        let StoredRule { app, from, to, .. } = stored;
-        self.left_out.push(LeftOut::Rule { app, from, to, place, reason });
+        let RuleRow { app, from, to, .. } = row.clone();
+        self.left_out.push(LeftOut::Rule { app, from, to, place: place.clone(), reason });
         Ok(())
     }
 }
 
-/// The row of a rule, or why an import would not store the same rule in the same place.
-fn exported_row(
-    stored: &StoredRule,
-    key: &Key,
-    format: Format,
-    region: Option<PhoneRegion>,
-) -> Result<RuleRow, String> {
-    let StoredRule { app, from, to, list, entry, rule } = stored;
-    let rule = rule.as_ref().map_err(ToString::to_string)?;
-    // An empty note is none.
-    let rule = Rule { note: rule.note.clone().filter(|note| !note.is_empty()), ..rule.clone() };
-    let row = RuleRow::of(app, from, to, &rule);
-    let read = read_back(format, &row, region).map_err(|reason| format!("import would refuse it: {reason}"))?;
-    let location = RuleLocation { key: key.clone(), entry: list.map(|list| (list, entry.clone())) };
-    if read.location != location {
-        let (read_from, read_to) = (read.target.from.to_string(), read.target.to.to_string());
-        let place = match read.location.door() {
-            _ if (&read_from, &read_to) != (from, to) => format!("from `{read_from}` to `{read_to}`"),
-            Some(door) => format!("at door `{}`", door.as_str()),
-            None => "as a pair item".to_owned(),
-        };
-        return Err(format!("import would store it {place}"));
+/// A stored rule or block, as a row of the file.
+struct ExportedRule {
+    row: RuleRow,
+    rule: Result<Rule, ParseError>,
+    location: RuleLocation,
+    /// Where it is stored, in words, if that is not the usual place.
+    place: String,
+}
+
+impl ExportedRule {
+    fn new(stored: StoredRule, key: &Key) -> Self {
+        let place = unusual_place(&stored.from, &stored.to, stored.door());
+        // An empty note is none.
+        let text = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let rule = |rule: Rule| Rule { note: text(rule.note), list: text(rule.list), ..rule };
+        let stored = StoredRule { rule: stored.rule.map(rule), ..stored };
+        let row = stored.row();
+        let location = RuleLocation { key: key.clone(), entry: stored.list.map(|list| (list, stored.entry)) };
+        Self { row, rule: stored.rule, location, place }
     }
-    if !is_same_rule(&read.rule, &rule) {
-        return Err(format!("import would store it as {}", rule_text(from, to, &read.rule)));
+
+    fn of_block(app: &str, caller: &str, block: &Block, key: &Key) -> Self {
+        let text = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let block = Block { note: text(&block.note), list: text(&block.list), ..block.clone() };
+        Self {
+            row: RuleRow::of_block(app, caller, &block),
+            rule: Ok(deny_all(&block)),
+            location: RuleLocation { key: key.clone(), entry: Some((BLOCKED, String::new())) },
+            place: String::new(),
+        }
     }
-    Ok(row)
+
+    /// Checks that an import would store the same rule in the same place.
+    fn check(&self, format: Format, region: Option<PhoneRegion>) -> Result<(), String> {
+        let Self { row, rule, location, place: _ } = self;
+        let rule = rule.as_ref().map_err(ToString::to_string)?;
+        let read = read_back(format, row, region).map_err(|reason| format!("import would refuse it: {reason}"))?;
+        if read.location != *location {
+            let (read_from, read_to) = (read.target.from.to_string(), read.target.to.to_string());
+            let place = match read.location.door() {
+                _ if (&read_from, &read_to) != (&row.from, &row.to) => format!("from `{read_from}` to `{read_to}`"),
+                Some(door) => format!("at door `{}`", door.as_str()),
+                None => "as a pair item".to_owned(),
+            };
+            return Err(format!("import would store it {place}"));
+        }
+        if !is_same_rule(&read.rule, rule) {
+            return Err(format!("import would store it as {}", rule_text(&row.from, &row.to, &read.rule)));
+        }
+        Ok(())
+    }
 }
 
 /// Why calls are refused whatever the rules in the item are, and whether the item cannot be parsed. A file cannot contain that.

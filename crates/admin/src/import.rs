@@ -9,7 +9,6 @@ use callgate_core::{EpochSeconds, has_expired};
 use crate::error::{Error, Result};
 use crate::prefix_warning::PrefixWarning;
 use crate::rule_file::{FileRule, Format, Problem, Problems, Reader};
-use crate::rule_row::RuleRow;
 use crate::sorted_rules::{Insertion, SortedRules};
 use crate::table::Table;
 use crate::time;
@@ -133,13 +132,15 @@ fn check(
     let mut warnings = Problems::default();
     let mut reader = Reader::new(source, format, table.phone_region())?.exactly(exactly);
     while let Some(line) = reader.next_line()? {
-        let FileRule { target, location, rule } = match line.rule {
+        let file_rule = match line.rule {
             Ok(rule) => rule,
             Err(found) => {
                 problems.extend(found);
                 continue;
             }
         };
+        let row = file_rule.row();
+        let FileRule { target, location, rule } = file_rule;
         if let Some((side, reason)) = PrefixWarning::for_target(&target, table.phone_region()) {
             let value = if side == "from" { &target.from } else { &target.to }.to_string();
             warnings.add(Problem::new(line.number, side, value, reason));
@@ -157,7 +158,7 @@ fn check(
         }
         let (list, entry) = location.entry.as_ref().map_or(("", ""), |(list, entry)| (*list, entry.as_str()));
         let Key { pk, sk } = &location.key;
-        let insertion = rules.insert([pk, sk, list, entry], &RuleRow::new(&target, &rule), line.number)?;
+        let insertion = rules.insert([pk, sk, list, entry], &row, line.number)?;
         if let Insertion::Conflict(other) = insertion {
             let parties = format!("{},{}", target.from, target.to);
             let reason = format!("differs from the rule for the same parties on line {other}");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use callgate_core::{
     App, AppKey, Call, Decision, Door, Effect, EpochSeconds, MediaSet, ParsedItem, Party, PartyId, Pattern, Rule,
-    RuleKey, decide,
+    RuleKey, Rules, decide,
 };
 
 use crate::rule_target::{RuleOwner, RuleTarget};
@@ -61,30 +61,54 @@ pub fn why_redundant(
     let RuleTarget { app, from, to } = target;
     let door = match owner {
         RuleOwner::App => Some(Door::App),
+        RuleOwner::Destination => Some(Door::Destination),
         RuleOwner::Caller(_) => Some(Door::Caller),
         RuleOwner::Callee(_) => Some(Door::Callee),
         RuleOwner::Pair(..) => None,
     };
-    let app_rules = |it: &'_ App| ItemRules { status: it.status, expires_at: None, rules: Vec::new() };
-    let party_rules = |it: &'_ Party| ItemRules { status: it.status, expires_at: it.expires_at, rules: Vec::new() };
+    let app_item = |it: &'_ App| ItemRules { status: it.status, ..ItemRules::default() };
+    let party_item = |it: &'_ Party| {
+        let (groups, blocked) = (it.groups.clone(), it.blocked.clone());
+        ItemRules { status: it.status, groups, blocked, expires_at: it.expires_at, rules: Vec::new() }
+    };
     let mut related = Related {
-        app: context.app.as_ref().map(|it| it.as_ref().map(app_rules).unwrap_or_default()),
-        caller: context.caller.as_ref().map(|it| it.as_ref().map(party_rules).unwrap_or_default()),
-        callee: context.callee.as_ref().map(|it| it.as_ref().map(party_rules).unwrap_or_default()),
+        app: context.app.as_ref().map(|it| it.as_ref().map(app_item).unwrap_or_default()),
+        destinations: Vec::new(),
+        caller: context.caller.as_ref().map(|it| it.as_ref().map(party_item).unwrap_or_default()),
+        callee: context.callee.as_ref().map(|it| it.as_ref().map(party_item).unwrap_or_default()),
         pair: context.pair.iter().flatten().map(|rule| Candidate::new(to, Ok(rule))).next(),
     };
+    let app_list = context.app.iter().flatten().next().filter(|_| needs_callers(door)).map(|it| &it.callers);
     let lists = [
-        (&mut related.app, context.app.iter().flatten().map(|it| &it.callers).next(), from),
+        (&mut related.app, app_list, from),
         (&mut related.caller, context.caller.iter().flatten().map(|it| &it.outgoing).next(), to),
         (&mut related.callee, context.callee.iter().flatten().map(|it| &it.incoming).next(), from),
     ];
     for (item, rules, side) in lists {
         if let (Ok(item), Some(rules)) = (item, rules) {
-            let overlapping = rules.iter().filter(|(pattern, _)| overlap(pattern, side)).take(MAX_RELATED + 1);
-            item.rules = overlapping.map(|(pattern, rule)| Candidate::new(pattern, rule)).collect();
+            item.rules = overlapping(rules, side);
         }
     }
+    if let Some(app) = context.app.iter().flatten().next().filter(|_| needs_destinations(door)) {
+        related.destinations = overlapping(&app.destinations, to);
+    }
     check(&Subject { app, from, to, door, rule }, related, now)
+}
+
+fn overlapping<'a>(rules: &'a Rules, side: &Pattern) -> Vec<Candidate<'a>> {
+    let overlapping = rules.iter().filter(|(pattern, _)| overlap(pattern, side)).take(MAX_RELATED + 1);
+    overlapping.map(|(pattern, rule)| Candidate::new(pattern, rule)).collect()
+}
+
+/// Whether the rules of door `app` matter to a rule of this door. To one of door `destination`, the callers can be anyone,
+/// so that door `app` is one of the unknown doors.
+pub(crate) fn needs_callers(door: Option<Door>) -> bool {
+    door != Some(Door::Destination)
+}
+
+/// Whether the rules of door `destination` matter to a rule of this door, in the same way.
+pub(crate) fn needs_destinations(door: Option<Door>) -> bool {
+    door != Some(Door::App)
 }
 
 /// A rule whose effect is checked, and the door whose list holds it. `None` for a pair item, which decides at two doors.
@@ -111,11 +135,12 @@ pub(crate) fn check<'a>(subject: &Subject<'a>, mut related: Related<'a>, now: Ep
         // The first combination has none of the removable rules.
         let combinations = matching.combinations()?;
         for (caller_effect, callee_effect) in unknown_doors(subject) {
-            let combinations = combinations.iter().map(|it| it.permissions(caller_effect, callee_effect));
-            let combinations: Vec<_> = combinations.collect();
+            let parties = ((&caller, caller_effect), (&callee, callee_effect));
+            let combinations: Vec<_> = combinations.iter().map(|it| it.permissions(parties.0, parties.1)).collect();
             let (first, others) = combinations.split_first()?;
             for media in MEDIA {
-                let call = Call { app: subject.app.clone(), caller: caller.clone(), callee: callee.clone(), media };
+                let (app, caller, callee) = (subject.app.clone(), caller.id.clone(), callee.id.clone());
+                let call = Call { app, caller, callee, media };
                 for &moment in &moments {
                     let decision = decide(&call, first.borrow(), moment);
                     if others.iter().any(|it| decide(&call, it.borrow(), moment).effect() != decision.effect()) {
@@ -145,11 +170,12 @@ pub(crate) fn is_same_decision(
     [before, after]: [&Related<'_>; 2],
     now: EpochSeconds,
 ) -> bool {
-    let [before, after] = [before, after].map(|it| it.matching(caller, callee));
+    let (caller, callee) = before.parties(caller, callee);
+    let [before, after] = [before, after].map(|it| it.matching(&caller, &callee));
     let moments: BTreeSet<_> = before.moments(now).into_iter().chain(after.moments(now)).collect();
-    let [before, after] = [before, after].map(|it| it.permissions(None, None));
+    let [before, after] = [before, after].map(|it| it.permissions((&caller, None), (&callee, None)));
     MEDIA.into_iter().all(|media| {
-        let call = Call { app: app.clone(), caller: caller.clone(), callee: callee.clone(), media };
+        let call = Call { app: app.clone(), caller: caller.id.clone(), callee: callee.id.clone(), media };
         moments.iter().all(|&moment| {
             decide(&call, before.borrow(), moment).effect() == decide(&call, after.borrow(), moment).effect()
         })
@@ -171,6 +197,7 @@ fn explain(decision: &Decision<'_>) -> String {
             let list = match (door, key) {
                 (_, RuleKey::Pair(_)) => "the rule between these two".to_owned(),
                 (Door::App, _) => format!("the app's rule `{key}`"),
+                (Door::Destination, _) => format!("the app's rule to `{key}`"),
                 (Door::Caller, _) => format!("the caller's rule `{key}`"),
                 (Door::Callee, _) => format!("the callee's rule `{key}`"),
             };
@@ -180,6 +207,7 @@ fn explain(decision: &Decision<'_>) -> String {
             }
         }
         Decision::Suspended(door) => format!("the {} is suspended", door.as_str()),
+        Decision::Blocked(_) => "the caller is blocked".to_owned(),
         Decision::NoRule => "no rule allows these calls anyway".to_owned(),
         Decision::InvalidRecord(invalid) => format!("an item or a rule is invalid: {}", invalid.error),
     }
@@ -196,7 +224,7 @@ fn unknown_doors(subject: &Subject<'_>) -> Vec<(Option<Effect>, Option<Effect>)>
             ANYTHING.map(|effect| (effect, None)).to_vec()
         }
         // One unknown door is enough: another door cannot undo a deny, and one allow has the effect of two.
-        (Some(Door::App), ..) => ANYTHING.map(|effect| (effect, None)).to_vec(),
+        (Some(Door::App | Door::Destination), ..) => ANYTHING.map(|effect| (effect, None)).to_vec(),
         _ => vec![(None, None)],
     }
 }

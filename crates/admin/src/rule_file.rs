@@ -6,7 +6,7 @@ use callgate_core::{PhoneRegion, Rule};
 use encoding_rs_io::DecodeReaderBytes;
 
 use crate::error::{Error, Result};
-use crate::rule_row::RuleRow;
+use crate::rule_row::{BLOCK, RuleRow};
 use crate::rule_target::{RuleLocation, RuleTarget};
 
 mod columns;
@@ -37,7 +37,7 @@ pub struct Line {
     pub rule: Result<FileRule, Vec<Problem>>,
 }
 
-/// A rule of a file.
+/// A rule of a file. The block of a caller is a rule that denies its calls, in the place for blocks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRule {
     /// The callers and callees of the rule.
@@ -46,6 +46,14 @@ pub struct FileRule {
     pub location: RuleLocation,
     /// The rule, without an author, because a file does not contain one.
     pub rule: Rule,
+}
+
+impl FileRule {
+    /// The rule as a row, in canonical form.
+    pub(crate) fn row(&self) -> RuleRow {
+        let row = RuleRow::new(&self.target, &self.rule);
+        if self.location.is_block() { RuleRow { effect: BLOCK.to_owned(), ..row } } else { row }
+    }
 }
 
 /// Reads a file of rules line by line.
@@ -57,7 +65,7 @@ pub struct FileRule {
 /// let mut reader = Reader::new(file.as_bytes(), None, None)?;
 /// assert!(reader.next_line()?.is_some_and(|line| line.rule.is_ok()));
 /// let problems = reader.next_line()?.and_then(|line| line.rule.err()).unwrap_or_default();
-/// assert_eq!(problems[0].to_string(), "line 3, column `effect`: `alow` must be `allow` or `deny`");
+/// assert_eq!(problems[0].to_string(), "line 3, column `effect`: `alow` must be `allow`, `deny` or `block`");
 /// # Ok::<_, callgate_admin::Error>(())
 /// ```
 #[derive(Debug)]
@@ -124,8 +132,8 @@ impl<R: Read> Reader<R> {
 pub(crate) fn read_back(format: Format, row: &RuleRow, region: Option<PhoneRegion>) -> Result<FileRule, String> {
     // Only the formats of unusual texts can differ: those that are quoted or escaped, or longer than a line may be.
     let is_plain = |text: &str| text.len() < 1_000 && !text.contains(|c: char| c.is_control() || "\",\\".contains(c));
-    let note = row.note.as_deref().unwrap_or_default();
-    let NumberedFields { number, fields } = if [&row.app, &row.from, &row.to, note].into_iter().all(is_plain) {
+    let [note, list] = [&row.note, &row.list].map(|text| text.as_deref().unwrap_or_default());
+    let NumberedFields { number, fields } = if [&row.app, &row.from, &row.to, list, note].into_iter().all(is_plain) {
         NumberedFields { number: 1, fields: Ok(Fields::from(row)) }
     } else {
         let mut file = Vec::new();
@@ -222,6 +230,8 @@ mod tests {
             media: Some(MediaSet { audio: true, video: true }),
             hours: Some(Hours::parse("Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-14:00 UTC").unwrap()),
             expires_at: Some(4_102_358_400),
+            disabled: true,
+            list: Some("spam".to_owned()),
             note: Some("two\nlines, and a \"quote\"".to_owned()),
             updated_at: None,
             updated_by: None,

@@ -5,6 +5,7 @@ use callgate_core::{AppKey, Door, PartyId, Pattern};
 
 use crate::error::{Error, Result};
 use crate::item_kind::{pair_key, party_key};
+use crate::stored_rule::BLOCKED;
 
 /// The callers and callees that a rule matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct RuleTarget {
 pub enum RuleOwner {
     /// The app's item: door `app`.
     App,
+    /// The app's item: door `destination`.
+    Destination,
     /// The caller's item: door `caller`.
     Caller(PartyId),
     /// The callee's item: door `callee`.
@@ -35,7 +38,8 @@ pub enum RuleOwner {
 pub struct RuleLocation {
     /// The item's key.
     pub key: Key,
-    /// The list (`callers`, `incoming` or `outgoing`) and the entry's key. `None` for a pair item.
+    /// The list (`callers`, `destinations`, `incoming` or `outgoing`) and the entry's key. `None` for a pair item. For the
+    /// block of a caller, `blocked` and an empty key.
     pub entry: Option<(&'static str, String)>,
 }
 
@@ -43,7 +47,7 @@ impl RuleTarget {
     /// The item that a rule with this target belongs to.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] for a rule from a pattern to a prefix: no item can hold it.
+    /// [`Error::InvalidInput`] for a rule between two patterns, neither of which is `*`: no item can hold it.
     pub fn owner(&self) -> Result<RuleOwner> {
         self.owner_at(None)
     }
@@ -63,13 +67,17 @@ impl RuleTarget {
             (None | Some(Door::Callee), _, Pattern::Exact(callee)) => RuleOwner::Callee(id(callee)?),
             (None | Some(Door::Caller), Pattern::Exact(caller), _) => RuleOwner::Caller(id(caller)?),
             (None | Some(Door::App), _, Pattern::Everyone) => RuleOwner::App,
+            (None | Some(Door::Destination), Pattern::Everyone, _) => RuleOwner::Destination,
             (None, from, to) => {
                 return misplaced(format!(
-                    "`{from}` to `{to}` are two patterns; a rule from a pattern must go to one party or to `*`, and a \
-                     rule to a prefix must come from one party: write one rule for each party"
+                    "`{from}` to `{to}` are two patterns, and one call has to pass several doors: write one rule from \
+                     `{from}` to `*` and one from `*` to `{to}`, or one rule for each party"
                 ));
             }
             (Some(Door::App), _, to) => return misplaced(format!("a rule of door `app` goes to `*`, not to `{to}`")),
+            (Some(Door::Destination), from, _) => {
+                return misplaced(format!("a rule of door `destination` comes from `*`, not from `{from}`"));
+            }
             (Some(Door::Caller), from, _) => {
                 return misplaced(format!("a rule of door `caller` comes from one party, not from `{from}`"));
             }
@@ -93,6 +101,9 @@ impl RuleTarget {
         let app = &self.app;
         match owner {
             RuleOwner::App => RuleLocation { key: Key::app(app), entry: Some(("callers", self.from.to_string())) },
+            RuleOwner::Destination => {
+                RuleLocation { key: Key::app(app), entry: Some(("destinations", self.to.to_string())) }
+            }
             RuleOwner::Caller(id) => {
                 RuleLocation { key: Key::party(app, id), entry: Some(("outgoing", self.to.to_string())) }
             }
@@ -114,7 +125,7 @@ impl RuleOwner {
     /// The caller and the callee, if the rule names them.
     pub(crate) fn parties(&self) -> (Option<&PartyId>, Option<&PartyId>) {
         match self {
-            Self::App => (None, None),
+            Self::App | Self::Destination => (None, None),
             Self::Caller(caller) => (Some(caller), None),
             Self::Callee(callee) => (None, Some(callee)),
             Self::Pair(caller, callee) => (Some(caller), Some(callee)),
@@ -129,10 +140,22 @@ impl RuleLocation {
     pub fn literal(app: &AppKey, from: &str, to: &str, door: Option<Door>) -> Self {
         match door.or_else(|| usual_door(from, to)) {
             Some(Door::App) => Self { key: Key::app(app), entry: Some(("callers", from.to_owned())) },
+            Some(Door::Destination) => Self { key: Key::app(app), entry: Some(("destinations", to.to_owned())) },
             Some(Door::Caller) => Self { key: party_key(app.as_str(), from), entry: Some(("outgoing", to.to_owned())) },
             Some(Door::Callee) => Self { key: party_key(app.as_str(), to), entry: Some(("incoming", from.to_owned())) },
             None => Self { key: pair_key(app.as_str(), from, to), entry: None },
         }
+    }
+
+    /// The place for the block of a caller.
+    pub(crate) fn block(app: &AppKey, caller: &PartyId) -> Self {
+        Self { key: Key::party(app, caller), entry: Some((BLOCKED, String::new())) }
+    }
+
+    /// Whether this is the place for the block of a caller.
+    #[must_use]
+    pub fn is_block(&self) -> bool {
+        matches!(self.entry, Some((BLOCKED, _)))
     }
 
     /// The door that reads this location. `None` for a pair item, which decides at doors `caller` and `callee`.
@@ -155,6 +178,7 @@ impl RuleLocation {
 pub(crate) fn door_of_list(list: &str) -> Door {
     match list {
         "callers" => Door::App,
+        "destinations" => Door::Destination,
         "outgoing" => Door::Caller,
         _ => Door::Callee,
     }
@@ -162,10 +186,12 @@ pub(crate) fn door_of_list(list: &str) -> Door {
 
 /// The door whose list holds a rule between these texts if no door is given. `None` for a pair item.
 pub(crate) fn usual_door(from: &str, to: &str) -> Option<Door> {
-    match (from.ends_with('*'), to.ends_with('*')) {
-        (true, true) => Some(Door::App),
-        (true, false) => Some(Door::Callee),
-        (false, true) => Some(Door::Caller),
-        (false, false) => None,
+    match (Pattern::from_stored(from), Pattern::from_stored(to)) {
+        (Pattern::Exact(_), Pattern::Exact(_)) => None,
+        (_, Pattern::Exact(_)) => Some(Door::Callee),
+        (Pattern::Exact(_), _) => Some(Door::Caller),
+        (_, Pattern::Everyone) => Some(Door::App),
+        // Between two other patterns there is no rule at all.
+        _ => Some(Door::Destination),
     }
 }

@@ -16,8 +16,8 @@ use crate::table::items::{Expression, Update};
 use crate::wording::is_same_rule;
 
 /// The attributes of a stored rule. A pair item is only replaced if none of them changed since it was read.
-pub(crate) const RULE_ATTRIBUTES: [&str; 7] =
-    ["effect", "media", "hours", "expires_at", "note", "updated_at", "updated_by"];
+pub(crate) const RULE_ATTRIBUTES: [&str; 9] =
+    ["effect", "media", "hours", "expires_at", "disabled", "list", "note", "updated_at", "updated_by"];
 
 /// The author of a change and its time. Stored with every rule as `updated_by` and `updated_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl Table {
         let party = match &owner {
             RuleOwner::Caller(_) => &context.caller,
             RuleOwner::Callee(_) => &context.callee,
-            RuleOwner::App | RuleOwner::Pair(..) => &Ok(None),
+            RuleOwner::App | RuleOwner::Destination | RuleOwner::Pair(..) => &Ok(None),
         };
         let may_expire = matches!(owner, RuleOwner::Caller(_) | RuleOwner::Callee(_)) && party.is_ok();
         let valid_party = party.as_ref().ok().and_then(Option::as_ref);
@@ -255,7 +255,7 @@ impl Table {
             pair: pair.clone().map(item::read_pair).transpose(),
         };
         let item = match owner {
-            RuleOwner::App => app,
+            RuleOwner::App | RuleOwner::Destination => app,
             RuleOwner::Caller(_) => caller,
             RuleOwner::Callee(_) => callee,
             RuleOwner::Pair(..) => pair,
@@ -330,6 +330,8 @@ mod tests {
             media: Some(MediaSet { audio: true, video: false }),
             hours: Hours::parse("Mon 09:00-18:00 UTC").ok(),
             expires_at: Some(1),
+            disabled: true,
+            list: Some(String::new()),
             note: Some(String::new()),
             updated_at: Some(1),
             updated_by: Some(String::new()),

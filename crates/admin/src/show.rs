@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use callgate::store::item::{self, Attributes, Key};
-use callgate_core::{App, AppKey, EpochSeconds, ParseError, Party, PartyId, Status};
+use callgate_core::{App, AppKey, Block, EpochSeconds, Groups, ParseError, Party, PartyId, Pattern, Status};
 
 use crate::error::Result;
 use crate::stored_rule::{StoredRule, rules_of};
@@ -20,7 +20,7 @@ pub struct StoredItem {
     pub summary: Result<ItemSummary, ParseError>,
     /// The rules for callers: to anyone in the app, or to the party. Most specific first.
     pub incoming: Vec<StoredRule>,
-    /// The rules for callees of the party. Rules to single parties are stored with those parties.
+    /// The rules for callees: of anyone in the app, or of the party. Rules to single parties are stored with those parties.
     pub outgoing: Vec<StoredRule>,
 }
 
@@ -29,6 +29,10 @@ pub struct StoredItem {
 pub struct ItemSummary {
     /// Whether the app or party takes part in calls.
     pub status: Status,
+    /// The groups that the party belongs to.
+    pub groups: Groups,
+    /// The block of the party's own calls.
+    pub blocked: Option<Block>,
     /// A comment for people.
     pub note: Option<String>,
     /// The moment from which a party counts as absent.
@@ -36,14 +40,14 @@ pub struct ItemSummary {
 }
 
 impl From<App> for ItemSummary {
-    fn from(App { status, callers: _, note }: App) -> Self {
-        Self { status, note, expires_at: None }
+    fn from(App { status, callers: _, destinations: _, note }: App) -> Self {
+        Self { status, note, ..Self::default() }
     }
 }
 
 impl From<Party> for ItemSummary {
-    fn from(Party { status, incoming: _, outgoing: _, note, expires_at }: Party) -> Self {
-        Self { status, note, expires_at }
+    fn from(Party { status, incoming: _, outgoing: _, groups, blocked, note, expires_at }: Party) -> Self {
+        Self { status, groups, blocked, note, expires_at }
     }
 }
 
@@ -54,9 +58,9 @@ impl Table {
     /// Why the table cannot be read.
     pub async fn stored_app(&self, app: &AppKey) -> Result<Option<StoredItem>> {
         let Some(item) = self.get(&Key::app(app)).await? else { return Ok(None) };
-        let incoming = rules_in([&item], "callers");
+        let (incoming, outgoing) = (rules_in([&item], "callers"), rules_in([&item], "destinations"));
         let summary = item::read_app(item).map(ItemSummary::from);
-        Ok(Some(StoredItem { app: app.clone(), party: None, summary, incoming, outgoing: Vec::new() }))
+        Ok(Some(StoredItem { app: app.clone(), party: None, summary, incoming, outgoing }))
     }
 
     /// Reads a party's item and the rules of single callers to it. `None` when nothing is stored for the party; rules of
@@ -82,8 +86,9 @@ fn rules_in<'a>(items: impl IntoIterator<Item = &'a Attributes>, list: &str) -> 
     let all = items.into_iter().filter_map(rules_of).flatten();
     let mut rules: Vec<_> = all.filter(|rule| rule.list.unwrap_or("incoming") == list).collect();
     rules.sort_by_cached_key(|rule| {
-        let other = if list == "outgoing" { &rule.to } else { &rule.from };
-        (other.ends_with('*'), Reverse(if other.ends_with('*') { other.len() } else { 0 }), other.clone())
+        let is_to = matches!(list, "outgoing" | "destinations");
+        let other = Pattern::from_stored(if is_to { &rule.to } else { &rule.from }.as_str());
+        (Reverse(other.specificity()), other.to_string())
     });
     rules
 }

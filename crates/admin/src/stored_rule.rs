@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes, EXPIRES_AT};
-use callgate_core::{Door, EpochSeconds, ParseError, Pattern, Rule};
+use callgate_core::{Block, Door, EpochSeconds, ParseError, Pattern, Rule};
 
 use crate::item_kind::ItemKind;
 use crate::rule_row::RuleRow;
@@ -17,7 +17,7 @@ pub struct StoredRule {
     pub from: String,
     /// The callees' pattern.
     pub to: String,
-    /// The list that holds it: `callers`, `incoming` or `outgoing`. `None` for a pair item.
+    /// The list that holds it: `callers`, `destinations`, `incoming` or `outgoing`. `None` for a pair item.
     pub list: Option<&'static str>,
     /// The entry's key in the list. Empty for a pair item.
     pub entry: String,
@@ -41,6 +41,7 @@ impl StoredRule {
         match self.door() {
             None => (exact(from), exact(to)),
             Some(Door::App) => (Pattern::from_stored(entry), Pattern::Everyone),
+            Some(Door::Destination) => (Pattern::Everyone, Pattern::from_stored(entry)),
             Some(Door::Caller) => (exact(from), Pattern::from_stored(entry)),
             Some(Door::Callee) => (Pattern::from_stored(entry), exact(to)),
         }
@@ -59,8 +60,10 @@ impl StoredRule {
 
 /// Whether a rule between these two is stored at this door (`None`: as a pair item) if no door is given.
 pub(crate) fn is_usual_door(from: &str, to: &str, door: Option<Door>) -> bool {
-    // An app's list holds only rules to everyone.
-    usual_door(from, to) == door && (door != Some(Door::App) || to == "*")
+    // An app's lists hold only rules to everyone, or from everyone.
+    usual_door(from, to) == door
+        && (door != Some(Door::App) || to == "*")
+        && (door != Some(Door::Destination) || from == "*")
 }
 
 /// Where a rule is stored, in words that follow its parties. Empty if it is the usual place for them.
@@ -91,9 +94,13 @@ pub(crate) fn own_rules_of(item: &Attributes) -> Option<Vec<StoredRule>> {
             let rule = item::read_pair(item.clone());
             vec![StoredRule { app, from, to, list: None, entry: String::new(), rule }]
         }
-        ItemKind::App(app) => entries(item, "callers")
-            .map(|(from, rule)| listed(app.clone(), from.clone(), "*".to_owned(), "callers", from, rule))
-            .collect(),
+        ItemKind::App(app) => {
+            let callers = entries(item, "callers")
+                .map(|(from, rule)| listed(app.clone(), from.clone(), "*".to_owned(), "callers", from, rule));
+            let destinations = entries(item, "destinations")
+                .map(|(to, rule)| listed(app.clone(), "*".to_owned(), to.clone(), "destinations", to, rule));
+            callers.chain(destinations).collect()
+        }
         ItemKind::Party(app, id) => {
             let incoming = entries(item, "incoming")
                 .map(|(from, rule)| listed(app.clone(), from.clone(), id.clone(), "incoming", from, rule));
@@ -102,6 +109,16 @@ pub(crate) fn own_rules_of(item: &Attributes) -> Option<Vec<StoredRule>> {
             incoming.chain(outgoing).collect()
         }
     })
+}
+
+/// The list of an import in which a block is kept, which is the name of the attribute that holds it.
+pub(crate) const BLOCKED: &str = "blocked";
+
+/// The block in a party's item, or why it could not be parsed.
+pub(crate) fn block_of(item: &Attributes) -> Option<Result<Block, ParseError>> {
+    matches!(ItemKind::of(item)?, ItemKind::Party(..))
+        .then(|| item.get(BLOCKED).cloned().map(item::read_block))
+        .flatten()
 }
 
 /// The `expires_at` of an item, if it is a number of seconds.

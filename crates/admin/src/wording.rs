@@ -18,12 +18,14 @@ pub fn rule_text(from: impl Display, to: impl Display, rule: &Rule) -> String {
 /// The conditions and the note of a rule, each after a comma. Empty for a rule without any.
 #[must_use]
 pub fn conditions_text(rule: &Rule) -> String {
-    let Rule { effect: _, media, hours, expires_at, note, updated_at: _, updated_by: _ } = rule;
+    let Rule { effect: _, media, hours, expires_at, disabled, list, note, updated_at: _, updated_by: _ } = rule;
     let media = media.map(|media| format!(", {}", media_text(media)));
     let hours = hours.as_ref().map(|hours| format!(", {hours}"));
     let until = expires_at.map(|at| format!(", until {}", time::describe(at)));
+    let disabled = disabled.then(|| ", disabled".to_owned());
+    let list = list.as_ref().map(|list| format!(", list {}", escape(list)));
     let note = note.as_ref().map(|note| format!(" ({})", escape(note)));
-    [media, hours, until, note].into_iter().flatten().collect()
+    [media, hours, until, disabled, list, note].into_iter().flatten().collect()
 }
 
 /// A set of media in words: `audio and video`, `audio only`, `video only`.
@@ -83,10 +85,10 @@ pub fn parse_effect(text: &str) -> Result<Effect> {
 /// Whether two rules are the same, apart from their authors and when they were written.
 #[must_use]
 pub fn is_same_rule(one: &Rule, other: &Rule) -> bool {
-    let Rule { effect, media, hours, expires_at, note, updated_at: _, updated_by: _ } = one;
-    let same = (effect, media, hours, expires_at, note);
-    let Rule { effect, media, hours, expires_at, note, updated_at: _, updated_by: _ } = other;
-    same == (effect, media, hours, expires_at, note)
+    let Rule { effect, media, hours, expires_at, disabled, list, note, updated_at: _, updated_by: _ } = one;
+    let same = (effect, media, hours, expires_at, disabled, list, note);
+    let Rule { effect, media, hours, expires_at, disabled, list, note, updated_at: _, updated_by: _ } = other;
+    same == (effect, media, hours, expires_at, disabled, list, note)
 }
 
 /// The calls that a rule with a pattern matches, in words: `anyone whose id starts with +7495 calling PPP010`.
@@ -95,6 +97,7 @@ pub fn target_text(target: &RuleTarget) -> String {
     let side = |pattern: &Pattern| match pattern {
         Pattern::Everyone => "anyone".to_owned(),
         Pattern::Prefix(prefix) => format!("anyone whose id starts with {}", escape(prefix)),
+        Pattern::Group(name) => format!("anyone in group @{name}"),
         Pattern::Exact(id) => escape(id),
     };
     format!("{} calling {}", side(&target.from), side(&target.to))

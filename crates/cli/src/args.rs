@@ -42,7 +42,7 @@ pub(crate) struct TargetArgs {
     /// The app (WCS's appKey)
     #[arg(long, value_name = "APP", allow_hyphen_values = true)]
     pub(crate) app: String,
-    /// The callers: an id or number in any spelling, a prefix such as '+7495*', or '*' for everyone
+    /// The callers: an id or number in any spelling, a group such as @sales, a prefix such as '+7495*', or '*' for everyone
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     pub(crate) from: String,
     /// The callees, in the same forms
@@ -82,11 +82,17 @@ pub(crate) struct RuleArgs {
     /// Only until this time: '2026-12-31T18:00:00+03:00', '2026-12-31', or '12h' or '30d' from now
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
+    /// The name of the list that the rule belongs to, such as 'spam'
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    list: Option<String>,
     /// A comment for people
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     note: Option<String>,
-    /// The door whose list holds the rule, where two are possible: with app, a rule from one caller to '*' is an
-    /// exception to the app's prefixes; without it, the rule is one of the caller's
+    /// Write the rule switched off; enable switches it on
+    #[arg(long)]
+    disabled: bool,
+    /// The door whose list holds the rule, where two are possible: app for a rule from one caller to '*', as an exception
+    /// to the app's prefixes, destination for a rule from '*' to one callee
     #[arg(long, value_name = "DOOR", value_enum)]
     pub(crate) door: Option<DoorArg>,
     /// Accept an id that looks like a number and is none, or a prefix that no number has
@@ -107,7 +113,7 @@ impl RuleArgs {
     }
 
     pub(crate) fn rule(&self, effect: Effect, now: EpochSeconds) -> anyhow::Result<Rule> {
-        let Self { target: _, media, hours, until, note, door: _, exactly: _, yes: _ } = self;
+        let Self { target: _, media, hours, until, list, note, disabled, door: _, exactly: _, yes: _ } = self;
         let mut windows: Vec<Window> = Vec::new();
         for text in hours {
             windows.extend_from_slice(Hours::parse(text).map_err(|error| usage(error.to_string()))?.windows());
@@ -121,6 +127,8 @@ impl RuleArgs {
             media: if media.is_empty() { None } else { Some(wording::parse_media(&media.join(" "))?) },
             hours: Hours::new(windows),
             expires_at,
+            disabled: *disabled,
+            list: list.clone().filter(|it| !it.is_empty()),
             note: note.clone().filter(|it| !it.is_empty()),
             updated_at: None,
             updated_by: None,
@@ -133,6 +141,8 @@ impl RuleArgs {
 pub(crate) enum DoorArg {
     /// The app's list: who may call anyone
     App,
+    /// The app's other list: whom anyone may call
+    Destination,
     /// The caller's list: whom this caller may call
     Caller,
     /// The callee's list: who may call this callee
@@ -143,6 +153,7 @@ impl From<DoorArg> for Door {
     fn from(door: DoorArg) -> Self {
         match door {
             DoorArg::App => Self::App,
+            DoorArg::Destination => Self::Destination,
             DoorArg::Caller => Self::Caller,
             DoorArg::Callee => Self::Callee,
         }

@@ -47,8 +47,9 @@ pub enum RuleKey<'a> {
 }
 
 impl RuleKey<'_> {
-    /// The more specific rule decides.
-    pub(crate) const fn specificity(&self) -> usize {
+    /// If several rules apply, the one with the greatest number decides.
+    #[must_use]
+    pub const fn specificity(&self) -> usize {
         match self {
             Self::Entry(pattern) => pattern.specificity(),
             Self::Pair(_) => EXACT,

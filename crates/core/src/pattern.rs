@@ -137,9 +137,9 @@ impl Pattern {
         }
     }
 
-    /// If several patterns match, the most specific one decides.
+    /// If several patterns match, the one with the greatest number decides.
     #[must_use]
-    pub(crate) const fn specificity(&self) -> usize {
+    pub const fn specificity(&self) -> usize {
         match self {
             Self::Everyone => 0,
             Self::Prefix(prefix) => prefix.len(),

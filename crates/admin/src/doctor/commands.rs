@@ -31,7 +31,7 @@ pub(super) fn show_command(app: &str, from: &str, to: &str, door: Option<Door>) 
     item_command(
         "show",
         &match door {
-            Some(Door::App) => ItemKind::App(app),
+            Some(Door::App | Door::Destination) => ItemKind::App(app),
             Some(Door::Caller) => ItemKind::Party(app, from.to_owned()),
             Some(Door::Callee) | None => ItemKind::Party(app, to.to_owned()),
         },
@@ -54,7 +54,7 @@ pub(super) fn revoke_stored_command(table: &str, stored: &StoredRule) -> String 
 
 /// The command that writes a rule with all its conditions. Without them, it would allow or deny more than before.
 pub(super) fn write_command(rule: &Rule, app: &str, from: &str, to: &str) -> String {
-    let Rule { effect, media, hours, expires_at, note, updated_at: _, updated_by: _ } = rule;
+    let Rule { effect, media, hours, expires_at, disabled, list, note, updated_at: _, updated_by: _ } = rule;
     let mut words = vec![rule_command(effect.as_str(), app, from, to)];
     let mut add = |flag: &str, value: &str| words.extend([flag.to_owned(), quote(value)]);
     if let Some(media) = media {
@@ -66,8 +66,14 @@ pub(super) fn write_command(rule: &Rule, app: &str, from: &str, to: &str) -> Str
     if let Some(at) = expires_at {
         add("--until", &time::format(*at));
     }
+    if let Some(list) = list {
+        add("--list", list);
+    }
     if let Some(note) = note {
         add("--note", note);
+    }
+    if *disabled {
+        words.push("--disabled".to_owned());
     }
     // The tool refuses to write these otherwise.
     if [from, to].into_iter().any(|text| number_mistake(text).is_some()) {

@@ -140,8 +140,8 @@ impl Move {
         let other = other.ok()?.unwrap_or_default();
         let (rules, id) =
             if self.is_outgoing { (&other.incoming, &self.caller) } else { (&other.outgoing, &self.callee) };
-        let matching: Vec<_> = rules.iter().filter(|(pattern, _)| pattern.matches(id)).collect();
-        let candidates: Vec<_> = matching.into_iter().map(|(pattern, rule)| Candidate::new(pattern, rule)).collect();
+        let matching = rules.matching(id, &party.groups);
+        let candidates: Vec<_> = matching.map(|(pattern, rule)| Candidate::new(pattern, rule)).collect();
         (!has_expired(rule.expires_at, now) && can_decide_at_both_doors(rule.effect, &candidates)).then_some(rule)
     }
 }

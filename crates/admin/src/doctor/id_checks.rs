@@ -52,10 +52,12 @@ impl Unreachable {
 
     /// Checks the entry of a list, which may be a pattern. `None` when calls can match it.
     pub(super) fn check_entry(text: &str, region: Option<PhoneRegion>) -> Option<Self> {
-        if !text.ends_with('*') {
-            return Self::check_id(text, region);
-        }
         let stored = Pattern::from_stored(text);
+        match stored {
+            Pattern::Exact(_) => return Self::check_id(text, region),
+            Pattern::Group(_) => return None,
+            Pattern::Prefix(_) | Pattern::Everyone => {}
+        }
         match Pattern::new(text, region) {
             Ok(canonical) if canonical == stored => {}
             Ok(canonical) => {

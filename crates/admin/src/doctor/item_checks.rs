@@ -17,9 +17,9 @@ const READ_UNIT_BYTES: usize = 4 * 1024;
 /// The attributes of both apps and parties.
 const COMMON_ATTRIBUTES: [&str; 4] = [PK, SK, "status", "note"];
 /// The other attributes of an app.
-const APP_ATTRIBUTES: [&str; 1] = ["callers"];
+const APP_ATTRIBUTES: [&str; 2] = ["callers", "destinations"];
 /// The other attributes of a party.
-const PARTY_ATTRIBUTES: [&str; 3] = ["incoming", "outgoing", EXPIRES_AT];
+const PARTY_ATTRIBUTES: [&str; 5] = ["incoming", "outgoing", "groups", "blocked", EXPIRES_AT];
 
 /// An item whose key is not one of callgate's.
 pub(super) fn foreign_item(table: &Table, item: &Attributes) -> Finding {

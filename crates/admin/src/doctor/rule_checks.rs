@@ -1,7 +1,7 @@
 //! Checks of a rule by itself: `invalid_record`, `unknown_attribute`. Also calls the checks of ids and times.
 
 use callgate::store::item::{self, Attributes};
-use callgate_core::{AppKey, Door, ParseError};
+use callgate_core::{AppKey, Door, ParseError, Pattern};
 
 use super::Inspector;
 use super::commands::{revoke_stored_command, show_command};
@@ -35,6 +35,7 @@ impl Inspector<'_> {
         let (mut can_match, sides) = match door {
             None => (true, [(true, Unreachable::check_id(from, region)), (false, Unreachable::check_id(to, region))]),
             Some(Door::App) => (true, [(true, Unreachable::check_entry(entry, region)), (false, None)]),
+            Some(Door::Destination) => (true, [(true, None), (false, Unreachable::check_entry(entry, region))]),
             Some(door) => {
                 let is_caller = door == Door::Callee;
                 let can_match = canonical_id(owner, region).is_some();
@@ -50,10 +51,14 @@ impl Inspector<'_> {
             self.contents.add_unusable_pair(stored);
             return self.findings.push(finding);
         }
+        // A rule that is switched off has no effect on purpose.
+        if rule.disabled {
+            return self.contents.add_unusable_pair(stored);
+        }
         if can_match && let Ok(app) = AppKey::new(app) {
             let (from, to) = stored.patterns();
-            let entry =
-                attributes.filter(|_| door.is_some_and(|door| door != Door::App) && !stored.entry.ends_with('*'));
+            let is_pair = matches!((&from, &to), (Pattern::Exact(_), Pattern::Exact(_)));
+            let entry = attributes.filter(|_| door.is_some() && is_pair);
             self.contents.add_rule(CheckedRule {
                 app,
                 from,

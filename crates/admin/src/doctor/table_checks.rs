@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::Attributes;
-use callgate_core::{App, AppKey, Door, Effect, EpochSeconds, ParseError, Party, Pattern, Rule, Status};
+use callgate_core::{App, AppKey, Door, Effect, EpochSeconds, Groups, ParseError, Party, Pattern, Rule, Status};
 
 use super::commands::{item_command, revoke_command, show_command};
 use super::finding::{Finding, FindingKind, Location};
@@ -12,6 +12,7 @@ use super::fix::{Action, Fix, Move, can_decide_at_both_doors};
 use crate::item_kind::ItemKind;
 use crate::redundancy::{
     Candidate, ItemRules, Redundancy, Related, RuleIndex, Subject, check, id_of, is_same_decision, literal,
+    needs_callers, needs_destinations,
 };
 use crate::stored_rule::StoredRule;
 use crate::wording::{count, rule_text};
@@ -36,15 +37,22 @@ pub(super) struct Contents {
 /// The rules of the lists.
 #[derive(Default)]
 struct Items {
-    /// By app: the rules of its item.
-    apps: HashMap<String, Result<RuleIndex, ParseError>>,
+    /// By app.
+    apps: HashMap<String, Result<AppRules, ParseError>>,
     /// By app and id.
     parties: HashMap<(String, String), Result<PartyRules, ParseError>>,
+}
+
+/// The rules of an app's item.
+struct AppRules {
+    callers: RuleIndex,
+    destinations: RuleIndex,
 }
 
 /// A party with its rules.
 struct PartyRules {
     status: Status,
+    groups: Groups,
     expires_at: Option<EpochSeconds>,
     incoming: RuleIndex,
     outgoing: RuleIndex,
@@ -101,16 +109,18 @@ impl CheckedRule {
 
 impl Contents {
     pub(super) fn add_app(&mut self, app: &str, parsed: Result<App, ParseError>) {
-        self.items.apps.insert(app.to_owned(), parsed.map(|app| RuleIndex::new(&app.callers)));
+        let parsed = parsed.map(|App { status: _, callers, destinations, note: _ }| AppRules {
+            callers: RuleIndex::new(&callers),
+            destinations: RuleIndex::new(&destinations),
+        });
+        self.items.apps.insert(app.to_owned(), parsed);
     }
 
     pub(super) fn add_party(&mut self, app: &str, id: &str, parsed: Result<Party, ParseError>) {
         self.ids.entry(app.to_owned()).or_default().insert(id.to_owned());
-        let parsed = parsed.map(|Party { status, incoming, outgoing, expires_at, note: _ }| PartyRules {
-            status,
-            expires_at,
-            incoming: RuleIndex::new(&incoming),
-            outgoing: RuleIndex::new(&outgoing),
+        let parsed = parsed.map(|Party { status, incoming, outgoing, groups, blocked: _, expires_at, note: _ }| {
+            let (incoming, outgoing) = (RuleIndex::new(&incoming), RuleIndex::new(&outgoing));
+            PartyRules { status, groups, expires_at, incoming, outgoing }
         });
         self.items.parties.insert((app.to_owned(), id.to_owned()), parsed);
     }
@@ -207,8 +217,13 @@ impl Items {
         let party = |id: &Pattern| (app.as_str().to_owned(), id.to_string());
         match door {
             Some(Door::App) => {
-                if let Some(Ok(callers)) = self.apps.get_mut(app.as_str()) {
-                    callers.set_removable(from);
+                if let Some(Ok(app)) = self.apps.get_mut(app.as_str()) {
+                    app.callers.set_removable(from);
+                }
+            }
+            Some(Door::Destination) => {
+                if let Some(Ok(app)) = self.apps.get_mut(app.as_str()) {
+                    app.destinations.set_removable(to);
                 }
             }
             Some(Door::Caller) => {
@@ -230,26 +245,35 @@ impl Items {
         }
     }
 
-    /// The rules that may decide the same calls. Suspended parties count as active, because they are findings of their own.
+    /// The rules that may decide the same calls. Suspended and blocked parties count as active, because that may end soon.
     /// `None` if an item or a rule among them is invalid: once it is repaired, the other rules decide these calls.
     fn related<'a>(&'a self, checked: &'a CheckedRule, pairs: &Pairs<'a>) -> Option<Related<'a>> {
         let CheckedRule { app, from, to, door, rule: _, entry: _ } = checked;
-        let callers = match self.apps.get(app.as_str()) {
-            Some(callers) => callers.as_ref().ok()?.overlapping(from),
-            None => Vec::new(),
-        };
+        let (mut callers, mut destinations) = (Vec::new(), Vec::new());
+        if let Some(app) = self.apps.get(app.as_str()) {
+            let app = app.as_ref().ok()?;
+            if needs_callers(*door) {
+                callers = app.callers.overlapping(from);
+            }
+            if needs_destinations(*door) {
+                destinations = app.destinations.overlapping(to);
+            }
+        }
         let party = |pattern: &'a Pattern, rules: &dyn Fn(&'a PartyRules) -> Vec<Candidate<'a>>| {
             // A rule of the app decides about calls of any party.
             let Pattern::Exact(id) = pattern else { return Some(ItemRules::default()) };
-            if *door == Some(Door::App) {
+            if matches!(door, Some(Door::App | Door::Destination)) {
                 return Some(ItemRules::default());
             }
             match self.parties.get(&(app.as_str().to_owned(), id.clone())) {
                 None => Some(ItemRules::default()),
                 Some(Err(_)) => None,
-                Some(Ok(party)) => {
-                    Some(ItemRules { status: Status::Active, expires_at: party.expires_at, rules: rules(party) })
-                }
+                Some(Ok(party)) => Some(ItemRules {
+                    groups: party.groups.clone(),
+                    expires_at: party.expires_at,
+                    rules: rules(party),
+                    ..ItemRules::default()
+                }),
             }
         };
         let pair = match checked.pair_key().and_then(|key| pairs.items.get(&key)) {
@@ -260,8 +284,9 @@ impl Items {
         let app = ItemRules { rules: callers, ..ItemRules::default() };
         let caller = party(from, &|it| it.outgoing.overlapping(to))?;
         let callee = party(to, &|it| it.incoming.overlapping(from))?;
-        let is_valid = [&app, &caller, &callee].into_iter().flat_map(|item| &item.rules).all(Candidate::is_valid);
-        is_valid.then_some(Related { app: Ok(app), caller: Ok(caller), callee: Ok(callee), pair })
+        let lists = [&app.rules, &destinations, &caller.rules, &callee.rules];
+        let is_valid = lists.into_iter().flatten().all(Candidate::is_valid);
+        is_valid.then_some(Related { app: Ok(app), destinations, caller: Ok(caller), callee: Ok(callee), pair })
     }
 
     /// The fix that moves a rule between two parties from a list to its pair item. `None` if there is a pair item already,

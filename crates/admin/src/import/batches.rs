@@ -8,7 +8,8 @@ use super::Data;
 use super::plan::{Change, Plan};
 use super::steps::{Action, Phase, Step};
 use crate::error::{Error, Result};
-use crate::rule_row::RuleRow;
+use crate::rule_row::{RuleRow, block_of_rule};
+use crate::stored_rule::BLOCKED;
 use crate::table::batch::{MAX_ENTRIES, MAX_ITEMS, put_request};
 
 /// Puts the rules of a phase into batches for the writers.
@@ -35,19 +36,21 @@ pub(super) struct PlannedRule {
     pub(super) is_last: bool,
 }
 
-/// The rules of one request: pair items, or entries of one list.
+/// The rules of one request: pair items, entries of one list, or one block.
 pub(super) struct Batch {
     pub(super) number: u64,
     pub(super) rules: Vec<PlannedRule>,
     pub(super) action: BatchAction,
 }
 
-/// What happens to the rules of a batch. Each list has as many elements as the batch has rules.
+/// What happens to the rules of a batch. Each vector has as many elements as the batch has rules.
 pub(super) enum BatchAction {
     PutPairs(Vec<WriteRequest>),
     PutEntries(Key, String, Vec<(String, Attributes)>),
+    PutBlock(Key, Attributes),
     RemovePairs(Vec<Key>),
     RemoveEntries(Key, String, Vec<String>),
+    RemoveBlock(Key),
 }
 
 /// Collects rules that can be written with one request, and sends full batches to the writers.
@@ -74,6 +77,13 @@ impl Feeder<'_> {
         let Some(row) = old.or(change.row()) else { return Ok(()) };
         let line = change.new.as_ref().map(|(rule, _)| rule.number);
         let rule = PlannedRule { line, row: row.clone(), is_removal: change.kind.is_removal(), is_last };
+        if list == BLOCKED {
+            let action = match new {
+                Some(new) => BatchAction::PutBlock(key, item::write_block(&block_of_rule(&self.plan.author.sign(new)))),
+                None => BatchAction::RemoveBlock(key),
+            };
+            return self.send(Batch { rules: vec![rule], ..Batch::new(action) });
+        }
         let [pairs, entries] = if new.is_some() { &mut self.puts } else { &mut self.removals };
         let slot = if list.is_empty() { pairs } else { entries };
         let is_full = slot.as_ref().is_some_and(|batch| !batch.has_room(&key, &list));
@@ -138,6 +148,7 @@ impl Batch {
             BatchAction::PutEntries(own, own_list, _) | BatchAction::RemoveEntries(own, own_list, _) => {
                 own == key && own_list == list && self.rules.len() < MAX_ENTRIES
             }
+            BatchAction::PutBlock(..) | BatchAction::RemoveBlock(_) => false,
         }
     }
 }

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes, Key};
 use callgate_core::{Effect, EpochSeconds, Rule, has_expired};
 
-use super::steps::{Kind, Overrides, Phase, Step, overrides, union};
+use super::steps::{Denies, Kind, LISTS, Overrides, Phase, Step, union};
 use super::{Data, Difference, DifferenceCounts, Import};
 use crate::error::{Error, Result};
 use crate::item_kind::{ItemKind, keys};
@@ -16,7 +16,7 @@ use crate::rule_file::{Problem, Problems};
 use crate::rule_row::RuleRow;
 use crate::rules::Author;
 use crate::sorted_rules::{Selection, SortedItem, SortedRule, SortedRules, merge};
-use crate::stored_rule::{StoredRule, expiry_of, own_rules_of};
+use crate::stored_rule::{BLOCKED, block_of, expiry_of, own_rules_of};
 use crate::table::batch::unix_time;
 use crate::table::size::{MAX_ITEM_BYTES, size_of_entry, size_of_item};
 use crate::time;
@@ -133,14 +133,13 @@ impl Plan {
                 let expires_at = expiry_of(&item).filter(|_| matches!(kind, ItemKind::Party(..)));
                 data.stored.insert_item(pk, sk, SortedItem { bytes, expires_at })?;
             }
-            for (stored, row, value) in rows_of(&item) {
-                if let (ItemKind::App(_), Ok(Rule { effect, updated_at, .. })) = (&kind, &stored.rule) {
+            for StoredRow { list, entry, row, updated_at, value } in rows_of(&item) {
+                if matches!(kind, ItemKind::App(_)) {
                     self.has_app_rules = true;
-                    self.app_denied_at = self.app_denied_at.max(updated_at.filter(|_| *effect == Effect::Deny));
+                    self.app_denied_at = self.app_denied_at.max(updated_at.filter(|_| row.effect == "deny"));
                 }
-                let size = value.map_or(0, |value| size_of_entry(&stored.entry, value));
-                let list = stored.list.unwrap_or_default();
-                data.stored.insert([pk, sk, list, &stored.entry], &row, u64::try_from(size).unwrap_or(u64::MAX))?;
+                let size = value.map_or(0, |value| size_of_entry(&entry, value));
+                data.stored.insert([pk, sk, list, &entry], &row, u64::try_from(size).unwrap_or(u64::MAX))?;
             }
         }
         Ok(())
@@ -269,7 +268,7 @@ impl Plan {
             let [old_denies, new_denies] = denies(&group);
             let mark = |change: &Change| {
                 let [_, _, list, entry] = &change.key;
-                let overrides = |denies| list.is_empty() || overrides(entry, denies);
+                let overrides = |denies: &Denies<'_>| list.is_empty() || denies.are_overridden_by(entry);
                 (
                     change.kind.adds_allow() && overrides(&old_denies),
                     change.kind.takes_allow() && overrides(&new_denies),
@@ -321,21 +320,45 @@ impl Change {
     }
 }
 
-/// The rules of an item as rows, with their own conditions only, and with the value of each entry of a list.
-pub(super) fn rows_of(item: &Attributes) -> Vec<(StoredRule, RuleRow, Option<&AttributeValue>)> {
+/// A stored rule or block as a row.
+pub(super) struct StoredRow<'a> {
+    /// The list that holds it. Empty for a pair item.
+    pub(super) list: &'static str,
+    /// The entry's key in the list.
+    pub(super) entry: String,
+    pub(super) row: RuleRow,
+    pub(super) updated_at: Option<EpochSeconds>,
+    /// The value of the entry. `None` for a pair item.
+    pub(super) value: Option<&'a AttributeValue>,
+}
+
+/// The rules and the block of an item as rows, with their own conditions only.
+pub(super) fn rows_of(item: &Attributes) -> Vec<StoredRow<'_>> {
     let rules = own_rules_of(item).unwrap_or_default().into_iter().map(|stored| {
-        let list = stored.list.and_then(|list| item.get(list)?.as_m().ok());
-        let value = list.and_then(|list| list.get(&stored.entry));
-        let row = stored.row();
-        (stored, row, value)
+        let list = stored.list.unwrap_or_default();
+        let value = item.get(list).and_then(|list| list.as_m().ok()?.get(&stored.entry));
+        let (row, updated_at) = (stored.row(), stored.rule.as_ref().ok().and_then(|rule| rule.updated_at));
+        StoredRow { list, entry: stored.entry, row, updated_at, value }
     });
-    rules.collect()
+    let block = match (ItemKind::of(item), block_of(item)) {
+        (Some(ItemKind::Party(app, id)), Some(block)) => Some(StoredRow {
+            list: BLOCKED,
+            entry: String::new(),
+            row: block
+                .as_ref()
+                .map_or_else(|_| RuleRow::invalid(&app, &id, "*"), |it| RuleRow::of_block(&app, &id, it)),
+            updated_at: block.ok().and_then(|block| block.updated_at),
+            value: item.get(BLOCKED),
+        }),
+        _ => None,
+    };
+    rules.chain(block).collect()
 }
 
 /// The entries of a list that deny before and after the import.
-fn denies(group: &[Change]) -> [HashSet<&str>; 2] {
-    let is_deny = |rule: &Rule| rule.effect == Effect::Deny;
-    let (mut old, mut new) = (HashSet::new(), HashSet::new());
+fn denies(group: &[Change]) -> [Denies<'_>; 2] {
+    let is_deny = |rule: &Rule| rule.effect == Effect::Deny && !rule.disabled;
+    let (mut old, mut new) = (Denies::default(), Denies::default());
     for change in group {
         let [_, _, _, entry] = &change.key;
         let before = change.old.as_ref().filter(|_| !change.is_over).and_then(|(_, rule)| rule.as_ref());
@@ -344,10 +367,10 @@ fn denies(group: &[Change]) -> [HashSet<&str>; 2] {
             None => before.filter(|_| change.kind == Kind::Keep),
         };
         if before.is_some_and(is_deny) {
-            old.insert(entry.as_str());
+            old.add(entry);
         }
         if after.is_some_and(is_deny) {
-            new.insert(entry.as_str());
+            new.add(entry);
         }
     }
     [old, new]
@@ -360,9 +383,9 @@ fn find_overrides(group: &[Change], is_replaced: bool, apps: &mut HashMap<String
     };
     let [_, _, list, _] = &first.key;
     let [old_denies, new_denies] = denies(group);
-    let any = |is_allow: fn(Kind) -> bool, denies: &HashSet<&str>| {
+    let any = |is_allow: fn(Kind) -> bool, denies: &Denies<'_>| {
         let mut allows = group.iter().filter(|change| is_allow(change.kind));
-        allows.any(|Change { key: [_, _, list, entry], .. }| list.is_empty() || overrides(entry, denies))
+        allows.any(|Change { key: [_, _, list, entry], .. }| list.is_empty() || denies.are_overridden_by(entry))
     };
     let (new, old) = (any(Kind::adds_allow, &old_denies), any(Kind::takes_allow, &new_denies));
     // The items of apps come first, and pairs only conflict with the lists of apps.
@@ -375,7 +398,7 @@ fn find_overrides(group: &[Change], is_replaced: bool, apps: &mut HashMap<String
         party_denies: [!is_replaced; 2],
         ..Overrides::default()
     });
-    let places = ["callers", "incoming", "outgoing", ""].map(|place| place == list);
+    let places = LISTS.map(|place| place == list);
     for (is_here, (known_new, known_old)) in places.into_iter().zip(known.new.iter_mut().zip(&mut known.old)) {
         *known_new |= is_here && new;
         *known_old |= is_here && old;

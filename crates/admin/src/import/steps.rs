@@ -11,7 +11,7 @@
 
 use std::collections::HashSet;
 
-use callgate_core::{Effect, Hours, MediaSet, Rule};
+use callgate_core::{Effect, Hours, MediaSet, Pattern, Rule};
 
 /// A part of an import. Each is complete before the next one begins. Within a phase, the order does not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,7 +47,8 @@ pub(super) enum Kind {
     Keep,
     /// Nothing: the rule is stored already.
     Unchanged,
-    /// A deny that applies whenever the stored one does. Also a deny in the place of an allow.
+    /// A deny that applies whenever the stored one does. Also a deny in the place of an allow, and a new rule that is switched
+    /// off.
     Deny,
     /// A deny that applies at other times or to other calls than the stored one.
     MovedDeny,
@@ -100,6 +101,14 @@ impl Kind {
             (_, None) if !is_replaced => Self::Keep,
             (Some(Some(Rule { effect: Effect::Allow, .. })), None) => Self::RemovedAllow,
             (_, None) => Self::RemovedDeny,
+            (Some(Some(old)), Some(new)) if crate::wording::is_same_rule(old, new) => Self::Unchanged,
+            // A rule that is switched off is as if it were absent.
+            (Some(Some(Rule { disabled: true, .. })), new) => Self::of(None, new, is_replaced),
+            (None, Some(Rule { disabled: true, .. })) => Self::Deny,
+            (Some(None | Some(Rule { effect: Effect::Deny, .. })), Some(Rule { disabled: true, .. })) => {
+                Self::NarrowerDeny
+            }
+            (Some(Some(Rule { effect: Effect::Allow, .. })), Some(Rule { disabled: true, .. })) => Self::NarrowerAllow,
             (None, Some(new)) => match new.effect {
                 Effect::Allow => Self::Allow,
                 Effect::Deny => Self::Deny,
@@ -111,7 +120,6 @@ impl Kind {
             (Some(Some(old)), Some(new)) => match (old.effect, new.effect) {
                 (Effect::Deny, Effect::Allow) => Self::AllowForDeny,
                 (Effect::Allow, Effect::Deny) => Self::Deny,
-                _ if crate::wording::is_same_rule(old, new) => Self::Unchanged,
                 (Effect::Deny, Effect::Deny) if covers(new, old) => Self::Deny,
                 (Effect::Deny, Effect::Deny) if covers(old, new) => Self::NarrowerDeny,
                 (Effect::Deny, Effect::Deny) => Self::MovedDeny,
@@ -174,7 +182,7 @@ fn removal_phase(goes_early: bool) -> Phase {
 
 /// Whether a rule applies whenever the other rule of the same effect and key does.
 fn covers(one: &Rule, other: &Rule) -> bool {
-    let Rule { effect: _, media, hours, expires_at, note: _, updated_at: _, updated_by: _ } = one;
+    let Rule { effect: _, media, hours, expires_at, disabled: _, list: _, note: _, updated_at: _, updated_by: _ } = one;
     let covers_media = media.is_none_or(|all| other.media.is_some_and(|media| media.is_subset_of(all)));
     let covers_hours = hours.is_none() || *hours == other.hours;
     let covers_expiry = expires_at.is_none_or(|last| other.expires_at.is_some_and(|at| at <= last));
@@ -192,30 +200,67 @@ pub(super) fn union(one: &Rule, other: &Rule) -> Rule {
         media: one.media.zip(other.media).map(|(one, other)| media(one, other)),
         hours: hours.and_then(|(one, other)| Hours::new([one.windows(), other.windows()].concat())),
         expires_at: one.expires_at.zip(other.expires_at).map(|(one, other)| one.max(other)),
+        disabled: one.disabled && other.disabled,
+        list: other.list.clone(),
         note: other.note.clone(),
         updated_at: other.updated_at,
         updated_by: other.updated_by.clone(),
     }
 }
 
-/// Whether the entry of a list is more specific than one of these entries and matches some of the same parties.
-pub(super) fn overrides(entry: &str, others: &HashSet<&str>) -> bool {
-    let (literal, longest) = match entry.strip_suffix('*') {
-        Some("") => return false,
-        // A prefix does not override itself.
-        Some(literal) => (literal, literal.len() - 1),
-        None => (entry, entry.len()),
-    };
-    let prefixes = literal.char_indices().map(|(at, _)| at).chain([literal.len()]).filter(|&at| at <= longest);
-    prefixes.filter_map(|at| literal.get(..at)).any(|prefix| others.contains(format!("{prefix}*").as_str()))
+/// The denies of a list, by the texts of their patterns.
+#[derive(Debug, Default)]
+pub(super) struct Denies<'a> {
+    texts: HashSet<&'a str>,
+    has_group: bool,
+    has_prefix: bool,
 }
 
-/// Where an app's new allows override old denies, and its old allows new denies. Each array is for the lists `callers`,
-/// `incoming` and `outgoing`, and for pairs, which belong to the caller's and the callee's door at once.
+impl<'a> Denies<'a> {
+    pub(super) fn add(&mut self, text: &'a str) {
+        match Pattern::from_stored(text) {
+            Pattern::Group(_) => self.has_group = true,
+            Pattern::Prefix(_) | Pattern::Everyone => self.has_prefix = true,
+            Pattern::Exact(_) => {}
+        }
+        self.texts.insert(text);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// Whether the entry of a list is more specific than one of these, and may match some of the same parties.
+    pub(super) fn are_overridden_by(&self, entry: &str) -> bool {
+        let (literal, longest) = match Pattern::from_stored(entry) {
+            Pattern::Everyone => return false,
+            // Any party may be in a group.
+            Pattern::Group(_) => return self.has_prefix,
+            // A prefix does not override itself.
+            Pattern::Prefix(literal) => {
+                let longest = literal.len() - 1;
+                (literal, longest)
+            }
+            Pattern::Exact(_) if self.has_group => return true,
+            Pattern::Exact(id) => {
+                let longest = id.len();
+                (id, longest)
+            }
+        };
+        let prefixes = literal.char_indices().map(|(at, _)| at).chain([literal.len()]).filter(|&at| at <= longest);
+        prefixes.filter_map(|at| literal.get(..at)).any(|prefix| self.texts.contains(format!("{prefix}*").as_str()))
+    }
+}
+
+/// The lists in which rules override each other. A pair, whose list has no name, belongs to the caller's and the callee's door
+/// at once.
+pub(super) const LISTS: [&str; 5] = ["callers", "destinations", "incoming", "outgoing", ""];
+
+/// Where an app's new allows override old denies, and its old allows new denies, for each of [`LISTS`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Overrides {
-    pub(super) new: [bool; 4],
-    pub(super) old: [bool; 4],
+    pub(super) new: [bool; 5],
+    pub(super) old: [bool; 5],
     /// Whether lists of parties have old and new denies, which pairs override.
     pub(super) party_denies: [bool; 2],
 }
@@ -224,15 +269,18 @@ impl Overrides {
     /// Whether there are two different doors of one call with a new allow at one and an old allow at the other.
     ///
     /// A pair is the most specific rule of two doors. Where it permits the call at one of them, no other allow can override
-    /// what denies the call at the other. So a pair only conflicts with the app's list.
+    /// what denies the call at the other. So a pair only conflicts with the app's lists.
     pub(super) fn conflict(&self) -> bool {
-        let Self { new, old, party_denies: [old_party_deny, new_party_deny] } = *self;
-        let [new_app, new_callee, new_caller, new_pair] = new;
-        let [old_app, old_callee, old_caller, old_pair] = old;
-        (new_app && (old_callee || old_caller || (old_pair && new_party_deny)))
-            || (old_app && (new_callee || new_caller || (new_pair && old_party_deny)))
-            || (new_callee && old_caller)
-            || (new_caller && old_callee)
+        let Self {
+            new: [new @ .., new_pair],
+            old: [old @ .., old_pair],
+            party_denies: [old_party_deny, new_party_deny],
+        } = *self;
+        let ([new_callers, new_destinations, ..], [old_callers, old_destinations, ..]) = (new, old);
+        let lists = || (0..new.len()).flat_map(|one| (0..old.len()).map(move |other| (one, other)));
+        lists().any(|(one, other)| one != other && new.get(one) == Some(&true) && old.get(other) == Some(&true))
+            || ((new_callers || new_destinations) && old_pair && new_party_deny)
+            || ((old_callers || old_destinations) && new_pair && old_party_deny)
     }
 }
 
@@ -308,11 +356,34 @@ mod tests {
 
     #[test]
     fn a_longer_pattern_overrides_a_shorter_one_that_it_starts_with() {
-        let check = |entry: &str, others: &[&str]| overrides(entry, &others.iter().copied().collect());
+        let check = |entry: &str, others: &[&str]| {
+            let mut denies = Denies::default();
+            others.iter().for_each(|text| denies.add(text));
+            denies.are_overridden_by(entry)
+        };
         assert!(check("+7495*", &["*"]) && check("+7495*", &["+7*"]) && check("+7495", &["+7495*"]));
         assert!(check("\u{fc}ber", &["\u{fc}*"]) && check("a", &["*"]));
         assert!(
             !check("*", &["*", "+7*"]) && !check("+7*", &["+7*", "+74*", "+7"]) && !check("+7495", &["+7495", "+8*"])
         );
+        // Any party may be in a group.
+        assert!(check("@a", &["*"]) && check("@a", &["+7*"]) && check("+7495", &["@a"]) && check("*98*", &["@a"]));
+        assert!(!check("@a", &["@a", "@b", "+7"]) && !check("+7*", &["@a"]) && !check("*", &["@a"]));
+    }
+
+    #[test]
+    fn a_rule_that_is_switched_off_is_as_if_it_were_absent() {
+        let [allow, deny] = [Effect::Allow, Effect::Deny].map(Rule::new);
+        let [off_allow, off_deny] = [&allow, &deny].map(|rule| Rule { disabled: true, ..rule.clone() });
+        for off in [&off_allow, &off_deny] {
+            check(Some(Some(off)), Some(&allow), false, &[(Phase::Allows, false)]);
+            check(Some(Some(off)), Some(&deny), false, &[(Phase::Denies, false)]);
+            check(Some(Some(&allow)), Some(off), false, &[(Phase::AllowRemovals, false)]);
+            check(Some(Some(&deny)), Some(off), false, &[(Phase::DenyRemovals, false)]);
+            check(Some(None), Some(off), false, &[(Phase::DenyRemovals, false)]);
+            check(None, Some(off), false, &[(Phase::Denies, false)]);
+            check(Some(Some(off)), Some(off), false, &[]);
+        }
+        check(Some(Some(&off_allow)), Some(&off_deny), false, &[(Phase::Denies, false)]);
     }
 }

@@ -10,9 +10,10 @@ use tokio::task::JoinError;
 
 use super::apply::{ImportControl, UnconfirmedRule};
 use super::batches::{Batch, BatchAction, PlannedRule};
-use super::plan::rows_of;
+use super::plan::{StoredRow, rows_of};
 use crate::error::{Error, Result};
 use crate::rule_row::RuleRow;
+use crate::stored_rule::BLOCKED;
 use crate::table::Table;
 use crate::table::batch::{MAX_ATTEMPTS, Unconfirmed};
 
@@ -66,6 +67,12 @@ async fn write_batch(table: &Table, batch: Batch, control: &ImportControl) -> Re
             put_entries(table, &rules, (&key, &list), &entries, control).await.map_err(failed)?;
             Ok(Vec::new())
         }
+        BatchAction::PutBlock(key, block) => {
+            table.put_block(&key, block).await.map_err(|error| failed((rules.first(), error)))?;
+            control.add(&rules);
+            Ok(Vec::new())
+        }
+        BatchAction::RemoveBlock(key) => remove_block(table, &rules, &key, control).await.map_err(failed),
         BatchAction::RemovePairs(keys) => remove_pairs(table, &rules, keys, control).await.map_err(failed),
         BatchAction::RemoveEntries(key, list, entries) => {
             remove_entries(table, &rules, (&key, &list), &entries, control).await.map_err(failed)
@@ -138,7 +145,7 @@ async fn remove_pairs<'a>(
                 continue;
             };
             match rows_of(item).into_iter().next() {
-                Some((_, row, _)) if row != rule.row => changed.push(row),
+                Some(StoredRow { row, .. }) if row != rule.row => changed.push(row),
                 _ if table.delete_pair(&key, item).await.map_err(|error| (Some(rule), error))? => control.add([rule]),
                 _ => again.push((rule, key)),
             }
@@ -164,8 +171,8 @@ async fn remove_entries<'a>(
         let item = table.get(key).await.map_err(|error| (rules.first(), error))?.unwrap_or_default();
         let mut stored: HashMap<_, _> = rows_of(&item)
             .into_iter()
-            .filter(|(rule, ..)| rule.list == Some(list))
-            .filter_map(|(rule, row, value)| Some((rule.entry, (row, value?))))
+            .filter(|stored| stored.list == list)
+            .filter_map(|StoredRow { entry, row, value, .. }| Some((entry, (row, value?))))
             .collect();
         let (mut changed, mut removed, mut confirmed) = (Vec::new(), Vec::new(), Vec::new());
         for (rule, entry) in rules.iter().zip(entries) {
@@ -187,6 +194,33 @@ async fn remove_entries<'a>(
         }
     }
     Ok(rules.iter().map(|rule| rule.row.clone()).collect())
+}
+
+/// Removes a block that is as planned. Returns it if it is not.
+async fn remove_block<'a>(
+    table: &Table,
+    rules: &'a [PlannedRule],
+    key: &Key,
+    control: &ImportControl,
+) -> Result<Vec<RuleRow>, Rejection<'a>> {
+    let Some(rule) = rules.first() else { return Ok(Vec::new()) };
+    for _ in 0..MAX_ATTEMPTS {
+        let item = table.get(key).await.map_err(|error| (Some(rule), error))?.unwrap_or_default();
+        let stored = rows_of(&item).into_iter().find(|stored| stored.list == BLOCKED);
+        match stored {
+            Some(StoredRow { row, .. }) if row != rule.row => return Ok(vec![row]),
+            Some(StoredRow { value: Some(value), .. }) => {
+                if !table.remove_block(key, value).await.map_err(|error| (Some(rule), error))? {
+                    continue;
+                }
+            }
+            // Another writer has removed it.
+            _ => {}
+        }
+        control.add([rule]);
+        return Ok(Vec::new());
+    }
+    Ok(vec![rule.row.clone()])
 }
 
 /// Whether `DynamoDB` or the item refuses what is written, so that other items of the batch may be accepted.

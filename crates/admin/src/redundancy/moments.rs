@@ -61,6 +61,7 @@ fn weeks(steps: &BTreeSet<EpochSeconds>, hours: &[&Hours]) -> Vec<(EpochSeconds,
 
 /// The conditions of a rule that depend on the time. For conditions that depend on the call, see `MEDIA`.
 pub(crate) fn time_conditions(rule: &Rule) -> (Option<&Hours>, Option<EpochSeconds>) {
-    let Rule { effect: _, media: _, hours, expires_at, note: _, updated_at: _, updated_by: _ } = rule;
+    let Rule { effect: _, media: _, hours, expires_at, disabled: _, list: _, note: _, updated_at: _, updated_by: _ } =
+        rule;
     (hours.as_ref(), *expires_at)
 }

@@ -6,31 +6,34 @@ use callgate_core::{PartyId, Pattern};
 
 use crate::item_kind::canonical_id;
 
-/// The text before the `*`, or the id.
+/// The text before the `*`, the id, or the name of the group.
 pub(crate) fn literal(pattern: &Pattern) -> &str {
     match pattern {
         Pattern::Everyone => "",
-        Pattern::Prefix(text) | Pattern::Exact(text) => text,
+        Pattern::Prefix(text) | Pattern::Group(text) | Pattern::Exact(text) => text,
     }
 }
 
-/// Whether some id matches both patterns.
+/// Whether some party may match both patterns. Any party may be in a group.
 pub(super) fn overlap(one: &Pattern, other: &Pattern) -> bool {
-    covers(one, other) || covers(other, one)
+    let has_group = matches!(one, Pattern::Group(_)) || matches!(other, Pattern::Group(_));
+    has_group || covers(one, other) || covers(other, one)
 }
 
-/// Whether every id that `narrow` matches also matches `wide`.
+/// Whether every party that `narrow` matches also matches `wide`.
 pub(super) fn covers(wide: &Pattern, narrow: &Pattern) -> bool {
     match (wide, narrow) {
         (Pattern::Everyone, _) => true,
         (Pattern::Prefix(wide), Pattern::Prefix(id) | Pattern::Exact(id)) => id.starts_with(wide.as_str()),
         (Pattern::Exact(wide), Pattern::Exact(id)) => id == wide,
+        (Pattern::Group(wide), Pattern::Group(name)) => name == wide,
         _ => false,
     }
 }
 
-/// An id that matches the pattern and no more specific one.
+/// An id that matches the pattern and no more specific prefix or id. For a group, it is the id of any party.
 pub(super) fn example_id(pattern: &Pattern, named: &HashSet<&Pattern>) -> Option<PartyId> {
+    let pattern = if matches!(pattern, Pattern::Group(_)) { &Pattern::Everyone } else { pattern };
     let stem = literal(pattern);
     let longer: Vec<_> = named.iter().filter(|it| **it != pattern && covers(pattern, it)).collect();
     let unknown = |end: &str| {

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use callgate_core::{
-    App, Door, Effect, EpochSeconds, ParseError, ParsedItem, Party, PartyId, Pattern, Permissions, Rule, Rules, Status,
+    App, Block, Door, Effect, EpochSeconds, Groups, ParseError, ParsedItem, Party, PartyId, Pattern, Permissions, Rule,
+    Rules, Status,
 };
 
 use super::Subject;
@@ -12,6 +13,9 @@ use super::patterns::{covers, example_id, id_of};
 
 /// With more combinations of removable rules than this for one call, the check is skipped.
 const MAX_COMBINATIONS: usize = 64;
+
+/// With more groups than this in the rules for one side of a call, the check is skipped.
+const MAX_GROUPS: usize = 4;
 
 /// A rule that may decide the same calls as the subject.
 #[derive(Debug, Clone, Copy)]
@@ -26,14 +30,26 @@ pub(crate) struct Candidate<'a> {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ItemRules<'a> {
     pub(crate) status: Status,
+    pub(crate) groups: Groups,
+    pub(crate) blocked: Option<Block>,
     pub(crate) expires_at: Option<EpochSeconds>,
     pub(crate) rules: Vec<Candidate<'a>>,
+}
+
+/// A party of a call that represents others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ExampleParty {
+    pub(crate) id: PartyId,
+    pub(crate) groups: Groups,
 }
 
 /// The permissions that decide the subject's calls. A party that the subject does not name has no rules here.
 #[derive(Debug, Clone)]
 pub(crate) struct Related<'a> {
+    /// The rules of door `app`.
     pub(crate) app: Result<ItemRules<'a>, &'a ParseError>,
+    /// The rules of door `destination`, which the app's item holds too.
+    pub(crate) destinations: Vec<Candidate<'a>>,
     pub(crate) caller: Result<ItemRules<'a>, &'a ParseError>,
     pub(crate) callee: Result<ItemRules<'a>, &'a ParseError>,
     pub(crate) pair: Option<Candidate<'a>>,
@@ -61,12 +77,31 @@ impl<'a> Candidate<'a> {
     pub(crate) fn is_exact(&self) -> bool {
         matches!(self.pattern, Pattern::Exact(_))
     }
+
+    fn matches(&self, party: &ExampleParty) -> bool {
+        self.pattern.matches(&party.id, &party.groups)
+    }
+}
+
+fn parsed_rules(rules: &[Candidate<'_>]) -> Rules {
+    rules.iter().map(|it| (it.pattern.clone(), it.rule.cloned().map_err(Clone::clone))).collect()
+}
+
+/// Every list with none or one of the removable rules. Of several that apply to a call, only the most specific decides.
+fn combinations<'a>(rules: &[Candidate<'a>]) -> Vec<Vec<Candidate<'a>>> {
+    let fixed: Vec<_> = rules.iter().filter(|it| !it.is_removable).copied().collect();
+    let one = rules.iter().filter(|it| it.is_removable).copied().map(Some);
+    std::iter::once(None).chain(one).map(|one| fixed.iter().copied().chain(one).collect()).collect()
 }
 
 impl<'a> ItemRules<'a> {
-    fn matching(&self, id: &PartyId) -> Self {
-        let rules = self.rules.iter().filter(|it| it.pattern.matches(id)).copied().collect();
-        Self { status: self.status, expires_at: self.expires_at, rules }
+    fn matching(&self, party: &ExampleParty) -> Self {
+        self.with(self.rules.iter().filter(|it| it.matches(party)).copied().collect())
+    }
+
+    fn with(&self, rules: Vec<Candidate<'a>>) -> Self {
+        let Self { status, groups, blocked, expires_at, rules: _ } = self.clone();
+        Self { status, groups, blocked, expires_at, rules }
     }
 
     /// Removes the rule with this pattern.
@@ -74,19 +109,8 @@ impl<'a> ItemRules<'a> {
         self.rules.retain(|it| it.pattern != pattern);
     }
 
-    /// Every item with none or one of the removable rules. Of several that apply to a call, only the most specific decides.
     fn combinations(&self) -> Vec<Self> {
-        let fixed: Vec<_> = self.rules.iter().filter(|it| !it.is_removable).copied().collect();
-        let one = self.rules.iter().filter(|it| it.is_removable).copied().map(Some);
-        let item = |one: Option<Candidate<'a>>| {
-            let rules = fixed.iter().copied().chain(one).collect();
-            Self { status: self.status, expires_at: self.expires_at, rules }
-        };
-        std::iter::once(None).chain(one).map(item).collect()
-    }
-
-    fn parsed_rules(&self) -> Rules {
-        self.rules.iter().map(|it| (it.pattern.clone(), it.rule.cloned().map_err(Clone::clone))).collect()
+        combinations(&self.rules).into_iter().map(|rules| self.with(rules)).collect()
     }
 }
 
@@ -111,6 +135,11 @@ impl<'a> Related<'a> {
         let Subject { app: _, from, to, door, rule } = *subject;
         let (item, pattern) = match door {
             Some(Door::App) => (&mut self.app, from),
+            Some(Door::Destination) => {
+                self.destinations.retain(|it| it.pattern != to);
+                self.destinations.push(Candidate::new(to, Ok(rule)).removable(true));
+                return;
+            }
             Some(Door::Caller) => (&mut self.caller, to),
             Some(Door::Callee) => (&mut self.callee, from),
             None => {
@@ -125,12 +154,13 @@ impl<'a> Related<'a> {
     }
 
     /// Only the rules that match a call.
-    pub(super) fn matching(&self, caller: &PartyId, callee: &PartyId) -> Self {
-        let matching = |item: &Result<ItemRules<'a>, &'a ParseError>, id| {
-            item.as_ref().map(|item| item.matching(id)).map_err(|error| *error)
+    pub(super) fn matching(&self, caller: &ExampleParty, callee: &ExampleParty) -> Self {
+        let matching = |item: &Result<ItemRules<'a>, &'a ParseError>, party| {
+            item.as_ref().map(|item| item.matching(party)).map_err(|error| *error)
         };
         Self {
             app: matching(&self.app, caller),
+            destinations: self.destinations.iter().filter(|it| it.matches(callee)).copied().collect(),
             caller: matching(&self.caller, callee),
             callee: matching(&self.callee, caller),
             pair: self.pair,
@@ -145,53 +175,62 @@ impl<'a> Related<'a> {
             Err(error) => vec![Err(*error)],
         };
         let (apps, callers, callees) = (items(&self.app), items(&self.caller), items(&self.callee));
+        let destinations = combinations(&self.destinations);
         let pairs = match self.pair {
             Some(pair) if pair.is_removable => vec![None, Some(pair)],
             pair => vec![pair],
         };
-        if apps.len() * callers.len() * callees.len() * pairs.len() > MAX_COMBINATIONS {
+        if apps.len() * destinations.len() * callers.len() * callees.len() * pairs.len() > MAX_COMBINATIONS {
             return None;
         }
-        let mut combinations = Vec::new();
-        for app in &apps {
-            for caller in &callers {
-                for callee in &callees {
-                    let with = |pair: &Option<Candidate<'a>>| Self {
-                        app: app.clone(),
-                        caller: caller.clone(),
-                        callee: callee.clone(),
-                        pair: *pair,
-                    };
-                    combinations.extend(pairs.iter().map(with));
-                }
+        let mut all = Vec::new();
+        for (app, destinations) in apps.iter().flat_map(|app| destinations.iter().map(move |it| (app, it))) {
+            for (caller, callee) in callers.iter().flat_map(|caller| callees.iter().map(move |it| (caller, it))) {
+                let with = |pair: &Option<Candidate<'a>>| Self {
+                    app: app.clone(),
+                    destinations: destinations.clone(),
+                    caller: caller.clone(),
+                    callee: callee.clone(),
+                    pair: *pair,
+                };
+                all.extend(pairs.iter().map(with));
             }
         }
-        Some(combinations)
+        Some(all)
     }
 
-    /// The permissions as the function has them. A party with an assumed effect has one rule for everyone instead.
-    pub(super) fn permissions(&self, caller_effect: Option<Effect>, callee_effect: Option<Effect>) -> OwnedPermissions {
-        let Self { app, caller, callee, pair } = self;
-        let everyone =
-            |effect| -> Rules { [(Pattern::Everyone, Ok::<_, ParseError>(Rule::new(effect)))].into_iter().collect() };
-        let app = app.as_ref().map_err(|error| (*error).clone());
-        let party = |item: &Result<ItemRules<'_>, &ParseError>, is_caller, effect: Option<Effect>| match (item, effect)
-        {
-            (_, Some(effect)) if is_caller => Ok(Some(Party { outgoing: everyone(effect), ..Party::default() })),
-            (_, Some(effect)) => Ok(Some(Party { incoming: everyone(effect), ..Party::default() })),
-            (Err(error), None) => Err((*error).clone()),
-            (Ok(item), None) => {
-                let rules = item.parsed_rules();
-                let (incoming, outgoing) =
-                    if is_caller { (Rules::default(), rules) } else { (rules, Rules::default()) };
-                Ok(Some(Party { status: item.status, incoming, outgoing, expires_at: item.expires_at, note: None }))
-            }
+    /// The permissions of a call between these parties, as the function has them. A party with an assumed effect has one rule
+    /// for everyone instead.
+    pub(super) fn permissions(
+        &self,
+        (caller, caller_effect): (&ExampleParty, Option<Effect>),
+        (callee, callee_effect): (&ExampleParty, Option<Effect>),
+    ) -> OwnedPermissions {
+        let party = |item: &Result<ItemRules<'_>, &ParseError>, groups: &Groups, effect: Option<Effect>| {
+            let everyone = |effect| -> Rules {
+                [(Pattern::Everyone, Ok::<_, ParseError>(Rule::new(effect)))].into_iter().collect()
+            };
+            let (party, rules) = match (item, effect) {
+                (_, Some(effect)) => (Party::default(), everyone(effect)),
+                (Err(error), None) => return Err((*error).clone()),
+                (Ok(ItemRules { status, groups: _, blocked, expires_at, rules }), None) => (
+                    Party { status: *status, blocked: blocked.clone(), expires_at: *expires_at, ..Party::default() },
+                    parsed_rules(rules),
+                ),
+            };
+            Ok((Party { groups: groups.clone(), ..party }, rules))
         };
+        let app = self.app.as_ref().map_err(|error| (*error).clone());
         OwnedPermissions {
-            app: app.map(|app| Some(App { status: app.status, callers: app.parsed_rules(), note: None })),
-            caller: party(caller, true, caller_effect),
-            callee: party(callee, false, callee_effect),
-            pair: pair.map(|it| it.rule.cloned().map_err(Clone::clone)).transpose(),
+            app: app.map(|app| {
+                let destinations = parsed_rules(&self.destinations);
+                Some(App { status: app.status, callers: parsed_rules(&app.rules), destinations, note: None })
+            }),
+            caller: party(&self.caller, &caller.groups, caller_effect)
+                .map(|(party, outgoing)| Some(Party { outgoing, ..party })),
+            callee: party(&self.callee, &callee.groups, callee_effect)
+                .map(|(party, incoming)| Some(Party { incoming, ..party })),
+            pair: self.pair.map(|it| it.rule.cloned().map_err(Clone::clone)).transpose(),
         }
     }
 
@@ -200,9 +239,9 @@ impl<'a> Related<'a> {
         [&self.app, &self.callee].into_iter().flatten().flat_map(|item| &item.rules)
     }
 
-    /// The list that is matched against the callee.
+    /// The lists that are matched against the callee.
     fn callee_rules(&self) -> impl Iterator<Item = &Candidate<'a>> {
-        self.caller.iter().flat_map(|item| &item.rules)
+        self.caller.iter().flat_map(|item| &item.rules).chain(&self.destinations)
     }
 
     pub(super) fn lists(&self) -> impl Iterator<Item = &Candidate<'a>> {
@@ -212,32 +251,71 @@ impl<'a> Related<'a> {
     /// Now, and every later moment at which a rule may start or stop applying.
     pub(super) fn moments(&self, now: EpochSeconds) -> Vec<EpochSeconds> {
         let rules: Vec<_> = self.lists().chain(&self.pair).filter_map(|it| it.rule.ok()).collect();
-        let parties = [&self.caller, &self.callee].into_iter().flatten().filter_map(|it| it.expires_at);
-        moments(&rules, parties, now)
+        let items = || [&self.caller, &self.callee].into_iter().flatten();
+        let expiries = items().filter_map(|it| it.expires_at);
+        let expiries = expiries.chain(items().filter_map(|it| it.blocked.as_ref()?.expires_at));
+        moments(&rules, expiries, now)
+    }
+
+    /// The two parties of a call, with the groups that they have now.
+    pub(super) fn parties(&self, caller: &PartyId, callee: &PartyId) -> (ExampleParty, ExampleParty) {
+        let party = |id: &PartyId, item: &Result<ItemRules<'_>, _>| {
+            let groups = item.as_ref().map(|item| item.groups.clone()).unwrap_or_default();
+            ExampleParty { id: id.clone(), groups }
+        };
+        (party(caller, &self.caller), party(callee, &self.callee))
     }
 
     /// Callers and callees that represent all calls that the rule matches: those that the rule or a related one names,
-    /// and for each prefix an id that no more specific rule matches. `None` if there is no such id for a prefix.
-    pub(super) fn calls(&self, subject: &Subject<'_>) -> Option<Vec<(PartyId, PartyId)>> {
-        let representatives = |side: &Pattern, named: HashSet<&Pattern>| -> Option<BTreeSet<PartyId>> {
-            if let Pattern::Exact(id) = side {
-                return Some([id_of(id)?].into());
-            }
-            let within = named.iter().copied().filter(|it| covers(side, it)).chain([side]);
-            let mut ids = BTreeSet::new();
-            for pattern in within {
-                match pattern {
-                    // No call has an id that is not canonical.
-                    Pattern::Exact(id) => ids.extend(id_of(id)),
-                    _ => {
-                        ids.insert(example_id(pattern, &named)?);
+    /// and for each prefix an id that no more specific rule matches, in every combination of the groups that rules name.
+    /// `None` if there is no such id for a prefix, or there are too many groups.
+    pub(super) fn calls(&self, subject: &Subject<'_>) -> Option<Vec<(ExampleParty, ExampleParty)>> {
+        let representatives =
+            |side: &Pattern, item: &Result<ItemRules<'_>, _>, named: HashSet<&Pattern>| -> Option<Vec<ExampleParty>> {
+                if let Pattern::Exact(id) = side {
+                    let groups = item.as_ref().map(|item| item.groups.clone()).unwrap_or_default();
+                    return Some(vec![ExampleParty { id: id_of(id)?, groups }]);
+                }
+                let is_group = matches!(side, Pattern::Group(_));
+                let within = named.iter().copied().filter(|it| is_group || covers(side, it)).chain([side]);
+                let mut ids = BTreeSet::new();
+                for pattern in within {
+                    match pattern {
+                        // No call has an id that is not canonical.
+                        Pattern::Exact(id) => ids.extend(id_of(id)),
+                        _ => {
+                            ids.insert(example_id(pattern, &named)?);
+                        }
                     }
                 }
-            }
-            Some(ids)
-        };
-        let callers = representatives(subject.from, self.caller_rules().map(|it| it.pattern).collect())?;
-        let callees = representatives(subject.to, self.callee_rules().map(|it| it.pattern).collect())?;
+                let groups = memberships(side, &named)?;
+                let party = |id: &PartyId, groups: &Groups| ExampleParty { id: id.clone(), groups: groups.clone() };
+                Some(ids.iter().flat_map(|id| groups.iter().map(|groups| party(id, groups))).collect())
+            };
+        let callers = self.caller_rules().map(|it| it.pattern).collect();
+        let callers = representatives(subject.from, &self.caller, callers)?;
+        let callees = self.callee_rules().map(|it| it.pattern).collect();
+        let callees = representatives(subject.to, &self.callee, callees)?;
         Some(callers.iter().flat_map(|caller| callees.iter().map(|callee| (caller.clone(), callee.clone()))).collect())
     }
+}
+
+/// Every combination of the groups that these patterns name, each with the group of the side itself. `None` if there are
+/// too many.
+fn memberships(side: &Pattern, named: &HashSet<&Pattern>) -> Option<Vec<Groups>> {
+    let own: Groups = [side].into_iter().filter_map(group_name).collect();
+    let others: BTreeSet<_> = named.iter().filter_map(|it| group_name(it)).filter(|name| !own.contains(name)).collect();
+    if others.len() > MAX_GROUPS {
+        return None;
+    }
+    Some(others.into_iter().fold(vec![own], |mut all, name| {
+        let with = |groups: &Groups| groups.iter().cloned().chain([name.clone()]).collect();
+        let with: Vec<Groups> = all.iter().map(with).collect();
+        all.extend(with);
+        all
+    }))
+}
+
+fn group_name(pattern: &Pattern) -> Option<String> {
+    if let Pattern::Group(name) = pattern { Some(name.clone()) } else { None }
 }

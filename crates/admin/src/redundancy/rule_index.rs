@@ -7,9 +7,12 @@ use super::patterns::{literal, overlap};
 use super::related::Candidate;
 
 /// A list of rules, sorted by their texts, so that the rules that overlap with a pattern are found without reading all of
-/// them.
+/// them. A group overlaps with every pattern.
 #[derive(Debug, Default)]
-pub(crate) struct RuleIndex(Vec<IndexedRule>);
+pub(crate) struct RuleIndex {
+    groups: Vec<IndexedRule>,
+    others: Vec<IndexedRule>,
+}
 
 #[derive(Debug, Clone)]
 struct IndexedRule {
@@ -25,23 +28,23 @@ impl RuleIndex {
             rule: rule.cloned().map_err(Clone::clone),
             is_removable: false,
         });
-        let mut rules: Vec<_> = rules.collect();
-        rules.sort_by(|one, other| literal(&one.pattern).cmp(literal(&other.pattern)));
-        Self(rules)
+        let (groups, mut others): (Vec<_>, Vec<_>) = rules.partition(|it| matches!(it.pattern, Pattern::Group(_)));
+        others.sort_by(|one, other| literal(&one.pattern).cmp(literal(&other.pattern)));
+        Self { groups, others }
     }
 
     /// Marks a rule as one that may be removed.
     pub(crate) fn set_removable(&mut self, pattern: &Pattern) {
-        let start = self.0.partition_point(|it| literal(&it.pattern) < literal(pattern));
-        let from = self.0.get_mut(start..).unwrap_or_default();
-        if let Some(found) = from.iter_mut().take(2).find(|it| it.pattern == *pattern) {
+        let start = self.others.partition_point(|it| literal(&it.pattern) < literal(pattern));
+        let from = self.others.get_mut(start..).unwrap_or_default().iter_mut().take(2);
+        if let Some(found) = from.chain(&mut self.groups).find(|it| it.pattern == *pattern) {
             found.is_removable = true;
         }
     }
 
-    /// The rules that match some id that the pattern matches too, at most one more than [`check`](super::check) takes into account.
+    /// The rules that match some party that the pattern may match too, at most one more than [`check`](super::check) takes into account.
     pub(crate) fn overlapping(&self, side: &Pattern) -> Vec<Candidate<'_>> {
-        let text = literal(side);
+        let text = if matches!(side, Pattern::Group(_)) { "" } else { literal(side) };
         // A wider pattern has a shorter text. The same text may be an id or a prefix.
         let shorter = text.char_indices().filter_map(|(end, _)| text.get(..end));
         let wider = shorter.flat_map(|text| self.starting_at(text).take_while(move |it| literal(&it.pattern) == text));
@@ -50,7 +53,8 @@ impl RuleIndex {
             let it = literal(&indexed.pattern);
             if is_exact { it == text } else { it.starts_with(text) }
         });
-        let overlapping = wider.chain(narrower).filter(|it| overlap(&it.pattern, side)).take(MAX_RELATED + 1);
+        let others = wider.chain(narrower).filter(|it| overlap(&it.pattern, side));
+        let overlapping = self.groups.iter().chain(others).take(MAX_RELATED + 1);
         overlapping
             .map(|IndexedRule { pattern, rule, is_removable }| {
                 Candidate::new(pattern, rule.as_ref()).removable(*is_removable)
@@ -60,8 +64,8 @@ impl RuleIndex {
 
     /// The rules from this text on, in the order of their texts.
     fn starting_at(&self, text: &str) -> impl Iterator<Item = &IndexedRule> {
-        let start = self.0.partition_point(|it| literal(&it.pattern) < text);
-        self.0.get(start..).unwrap_or_default().iter()
+        let start = self.others.partition_point(|it| literal(&it.pattern) < text);
+        self.others.get(start..).unwrap_or_default().iter()
     }
 }
 
@@ -76,7 +80,10 @@ mod tests {
 
     #[test]
     fn overlapping_rules_are_those_that_match_a_common_id() {
-        let texts = ["*", "+*", "+7*", "+7", "+74*", "+74", "+749*", "+75*", "+8*", "a*", "a", "ab", "é*", "éa*", "ß"];
+        let texts = [
+            "@a", "@b", "*", "+*", "+7*", "+7", "+74*", "+74", "+749*", "+75*", "+8*", "a*", "a", "ab", "é*", "éa*",
+            "ß",
+        ];
         let patterns = texts.map(Pattern::from_stored);
         let rules = || patterns.iter().map(|pattern| (pattern.clone(), Ok(Rule::new(Effect::Allow))));
         let index = RuleIndex::new(&rules().collect());
@@ -87,7 +94,10 @@ mod tests {
             let overlapping = index.overlapping(side);
             assert_eq!(
                 texts_of(&mut overlapping.iter().map(|it| it.pattern)),
-                texts_of(&mut patterns.iter().filter(|it| covers(it, side) || covers(side, it))),
+                texts_of(&mut patterns.iter().filter(|it| {
+                    let has_group = [it, &side].into_iter().any(|it| matches!(it, Pattern::Group(_)));
+                    has_group || covers(it, side) || covers(side, it)
+                })),
                 "{side}"
             );
             assert_eq!(overlapping.len(), texts_of(&mut overlapping.iter().map(|it| it.pattern)).len(), "{side}");

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use callgate_core::{AppKey, Hours, Pattern, PhoneRegion, Rule};
+use callgate_core::{AppKey, Effect, Hours, PartyId, Pattern, PhoneRegion, Rule};
 
 use super::{FileRule, Problem};
 use crate::number_mistake::mistake;
-use crate::rule_row::RuleRow;
-use crate::rule_target::RuleTarget;
+use crate::rule_row::{BLOCK, RuleRow};
+use crate::rule_target::{RuleLocation, RuleTarget};
 use crate::time;
 use crate::wording::{parse_effect, parse_media};
 
@@ -24,16 +24,18 @@ pub(super) struct Fields {
     media: String,
     hours: String,
     expires_at: String,
+    disabled: String,
+    list: String,
     note: String,
 }
 
 /// The number of columns.
-pub(super) const COLUMNS: usize = 8;
+pub(super) const COLUMNS: usize = 10;
 
 impl Fields {
     /// Every column's name and value, in the order in which they are written.
     pub(super) fn columns(&mut self) -> [(&'static str, &mut String); COLUMNS] {
-        let Self { app, from, to, effect, media, hours, expires_at, note } = self;
+        let Self { app, from, to, effect, media, hours, expires_at, disabled, list, note } = self;
         [
             ("app", app),
             ("from", from),
@@ -42,6 +44,8 @@ impl Fields {
             ("media", media),
             ("hours", hours),
             ("expires_at", expires_at),
+            ("disabled", disabled),
+            ("list", list),
             ("note", note),
         ]
     }
@@ -53,26 +57,40 @@ impl Fields {
 
     /// Parses all values.
     pub(super) fn rule(&self, line: u64, region: Option<PhoneRegion>, exactly: bool) -> Result<FileRule, Vec<Problem>> {
-        let Self { app, from, to, effect, media, hours, expires_at, note } = self;
+        let Self { app, from, to, effect, media, hours, expires_at, disabled, list, note } = self;
         let mut values = Values { line, problems: Vec::new() };
         let app = values.required("app", app, AppKey::new);
         let from = values.required("from", from, |text| parse_pattern(text, region, exactly));
         let to_pattern = values.required("to", to, |text| parse_pattern(text, region, exactly));
-        let effect = values.required("effect", effect, |text| {
-            parse_effect(&text.to_ascii_lowercase()).map_err(|_| "must be `allow` or `deny`")
+        let effect = effect.trim().to_ascii_lowercase();
+        let is_block = effect == BLOCK;
+        let effect = values.required("effect", &effect, |text| match text {
+            BLOCK => Ok(Effect::Deny),
+            _ => parse_effect(text).map_err(|_| "must be `allow`, `deny` or `block`"),
         });
-        let media = values.optional("media", media, parse_media);
-        let hours = values.optional("hours", hours, Hours::parse);
+        let media_set = values.optional("media", media, parse_media);
+        let windows = values.optional("hours", hours, Hours::parse);
         let expires_at = values.optional("expires_at", expires_at, time::parse_absolute);
-        let note = Some(note.clone()).filter(|text| !text.is_empty());
+        let is_disabled = values.optional("disabled", disabled, parse_flag).unwrap_or_default();
         let target = match (app, from, to_pattern) {
             (Some(app), Some(from), Some(to)) => Some(RuleTarget { app, from, to }),
             _ => None,
         };
-        let location = target.as_ref().and_then(|target| values.required("to", to, |_| target.location()));
+        let location = if is_block {
+            let disabled = if is_disabled { disabled.as_str() } else { "" };
+            for (column, value) in [("media", media.as_str()), ("hours", hours), ("disabled", disabled)] {
+                values
+                    .optional(column, value, |_| Err::<(), _>("must be empty, because a block has no such condition"));
+            }
+            target.as_ref().and_then(|target| values.block_location(target))
+        } else {
+            target.as_ref().and_then(|target| values.required("to", to, |_| target.location()))
+        };
         match (target, location, effect) {
             (Some(target), Some(location), Some(effect)) if values.problems.is_empty() => {
-                let rule = Rule { effect, media, hours, expires_at, note, updated_at: None, updated_by: None };
+                let [list, note] = [list, note].map(|text| Some(text.clone()).filter(|text| !text.is_empty()));
+                let (media, hours, disabled) = (media_set, windows, is_disabled);
+                let rule = Rule { media, hours, expires_at, disabled, list, note, ..Rule::new(effect) };
                 Ok(FileRule { target, location, rule })
             }
             _ => Err(values.problems),
@@ -83,7 +101,7 @@ impl Fields {
 /// The values of a rule as they are written to a file.
 impl From<&RuleRow> for Fields {
     fn from(row: &RuleRow) -> Self {
-        let RuleRow { app, from, to, effect, media, hours, expires_at, note } = row;
+        let RuleRow { app, from, to, effect, media, hours, expires_at, disabled, list, note } = row;
         Self {
             app: app.clone(),
             from: from.clone(),
@@ -92,6 +110,8 @@ impl From<&RuleRow> for Fields {
             media: media.join(" "),
             hours: hours.join("; "),
             expires_at: expires_at.clone().unwrap_or_default(),
+            disabled: if *disabled { "true".to_owned() } else { String::new() },
+            list: list.clone().unwrap_or_default(),
             note: note.clone().unwrap_or_default(),
         }
     }
@@ -126,6 +146,28 @@ impl Values {
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
         if text.trim().is_empty() { None } else { self.required(column, text, parse) }
+    }
+
+    /// Where the block of a caller is stored. It is about one party, and all calls of that party.
+    fn block_location(&mut self, RuleTarget { app, from, to }: &RuleTarget) -> Option<RuleLocation> {
+        let caller = self.required("from", &from.to_string(), |text| match from {
+            Pattern::Exact(_) => PartyId::new(text, None).map_err(|error| error.to_string()),
+            _ => Err("is not one party; a block is about one party, so write a `deny` for a pattern".to_owned()),
+        });
+        let everyone = self.required("to", &to.to_string(), |_| match to {
+            Pattern::Everyone => Ok(()),
+            _ => Err("must be `*`, because a block is about all calls of its party; write a `deny` for some of them"),
+        });
+        everyone.and(caller).map(|caller| RuleLocation::block(app, &caller))
+    }
+}
+
+/// Parses `true` or `false`, also as spreadsheets write them.
+fn parse_flag(text: &str) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => Err("must be `true` or `false`"),
     }
 }
 

@@ -100,6 +100,7 @@ fn text_of(name: &str, value: &Value) -> Option<String> {
         (_, Value::Null) => Some(String::new()),
         (_, Value::String(text)) => Some(text.clone()),
         ("expires_at", Value::Number(number)) => Some(number.to_string()),
+        ("disabled", Value::Bool(flag)) => Some(flag.to_string()),
         ("media" | "hours", Value::Array(list)) => {
             let words: Option<Vec<_>> = list.iter().map(Value::as_str).collect();
             Some(words?.join("; "))

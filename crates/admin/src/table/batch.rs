@@ -10,6 +10,7 @@ use callgate_core::{EpochSeconds, has_expired};
 use super::Table;
 use super::items::{Expression, Update};
 use crate::error::{Error, Result};
+use crate::stored_rule::BLOCKED;
 
 /// The most items that `BatchWriteItem` takes.
 pub(crate) const MAX_ITEMS: usize = 25;
@@ -95,9 +96,34 @@ impl Table {
         Err(Error::Conflict(format!("other writers keep changing `{}`", key.pk)))
     }
 
-    /// Replaces what is in the item of a party that has expired by one list. `false` when it has not expired or was changed
+    /// Writes the block of a caller, and creates the item if it does not exist. The item of a party that has expired is replaced.
+    pub(crate) async fn put_block(&self, key: &Key, block: Attributes) -> Result<()> {
+        let block = AttributeValue::M(block);
+        for _ in 0..MAX_ATTEMPTS {
+            let now = unix_time();
+            let mut expression = Expression::default();
+            let action = format!("SET {} = {}", expression.name(BLOCKED), expression.value(block.clone()));
+            let condition = Some(expression.not_expired(now));
+            if self.update(Update { key, action, condition, expression }).await?
+                || self.replace_expired(key, BLOCKED, block.clone(), now).await?
+            {
+                return Ok(());
+            }
+        }
+        Err(Error::Conflict(format!("other writers keep changing `{}`", key.pk)))
+    }
+
+    /// Removes the block of a caller. `false` when it changed meanwhile; it is not removed then.
+    pub(crate) async fn remove_block(&self, key: &Key, block: &AttributeValue) -> Result<bool> {
+        let mut expression = Expression::default();
+        let name = expression.name(BLOCKED);
+        let condition = Some(format!("{name} = {}", expression.value(block.clone())));
+        self.update(Update { key, action: format!("REMOVE {name}"), condition, expression }).await
+    }
+
+    /// Replaces what is in the item of a party that has expired by one attribute. `false` when it has not expired or was changed
     /// meanwhile.
-    async fn replace_expired(&self, key: &Key, list: &str, whole: AttributeValue, now: EpochSeconds) -> Result<bool> {
+    async fn replace_expired(&self, key: &Key, name: &str, value: AttributeValue, now: EpochSeconds) -> Result<bool> {
         let Some(item) = self.get(key).await? else { return Ok(false) };
         let expires_at = match item.get(EXPIRES_AT) {
             Some(AttributeValue::N(number)) => number.parse().ok(),
@@ -114,7 +140,7 @@ impl Table {
         if !has_expired(Some(expires_at), now) {
             return Ok(false);
         }
-        self.replace_expired_party(key, Some(&item), [(list.to_owned(), whole)].into()).await
+        self.replace_expired_party(key, Some(&item), [(name.to_owned(), value)].into()).await
     }
 
     /// Removes up to [`MAX_ENTRIES`] entries from a list. `false` when one of them changed meanwhile; none is removed then.

@@ -14,16 +14,21 @@ use super::Table;
 use crate::error::{Error, Result};
 
 /// Every attribute that the function reads from an item, without its key.
-pub(crate) const KNOWN_ATTRIBUTES: [&str; 11] = [
+pub(crate) const KNOWN_ATTRIBUTES: [&str; 16] = [
     "status",
     "note",
     "callers",
+    "destinations",
     "incoming",
     "outgoing",
+    "groups",
+    "blocked",
     EXPIRES_AT,
     "effect",
     "media",
     "hours",
+    "disabled",
+    "list",
     "updated_at",
     "updated_by",
 ];

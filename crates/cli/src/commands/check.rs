@@ -7,7 +7,7 @@ use callgate_admin::time;
 use callgate_admin::wording::{conditions_text, escape, media_text};
 use callgate_core::{
     Applicability, Call, Decision, Door, Effect, EpochSeconds, EvaluatedRule, InvalidRecord, MediaSet, ParsedItem,
-    Party, PartyId, Pattern, Permissions, RecordLocation, RuleKey, Status, Trace, has_expired, trace,
+    Party, PartyId, Permissions, RecordLocation, RuleKey, Status, Trace, has_expired, trace,
 };
 use serde_json::{Value, json};
 
@@ -82,7 +82,9 @@ impl ItemState {
         let party =
             |item: &ParsedItem<Party>| item.as_ref().ok().and_then(Option::as_ref).map(|it| (it.status, it.expires_at));
         let (status, expires_at) = match door {
-            Door::App => permissions.app.as_ref().ok().and_then(Option::as_ref).map(|app| (app.status, None)),
+            Door::App | Door::Destination => {
+                permissions.app.as_ref().ok().and_then(Option::as_ref).map(|app| (app.status, None))
+            }
             Door::Caller => party(permissions.caller),
             Door::Callee => party(permissions.callee),
         }
@@ -136,6 +138,7 @@ fn text(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: E
 fn heading(door: Door, call: &Call) -> String {
     match door {
         Door::App => format!("door app: who may call anyone in app {}", call.app),
+        Door::Destination => format!("door destination: whom anyone in app {} may call", call.app),
         Door::Caller => format!("door caller: whom {} may call", call.caller),
         Door::Callee => format!("door callee: who may call {}", call.callee),
     }
@@ -155,6 +158,11 @@ fn because(decision: &Decision<'_>) -> String {
             }
         }
         Decision::Suspended(door) => format!("the {} is suspended", door.as_str()),
+        Decision::Blocked(block) => {
+            let until = block.expires_at.map(|at| format!(" until {}", time::describe(at))).unwrap_or_default();
+            let note = block.note.as_ref().map(|note| format!(", {note}")).unwrap_or_default();
+            format!("the caller is blocked{until}{note}")
+        }
         Decision::NoRule => "no rule applies at any door".to_owned(),
         Decision::InvalidRecord(invalid) => format!("{}: {}", location(invalid), invalid.error),
     }
@@ -162,7 +170,10 @@ fn because(decision: &Decision<'_>) -> String {
 
 fn location(invalid: &InvalidRecord<'_>) -> String {
     match invalid.location {
-        RecordLocation::Item(door) => format!("the {}'s item is invalid", door.as_str()),
+        RecordLocation::Item(door) => {
+            let owner = if door == Door::Destination { Door::App } else { door };
+            format!("the {}'s item is invalid", owner.as_str())
+        }
         RecordLocation::Entry(door, pattern) => format!("the rule `{pattern}` at door {} is invalid", door.as_str()),
         RecordLocation::Pair => "the rule between these two is invalid".to_owned(),
     }
@@ -179,11 +190,7 @@ fn why(rule: &EvaluatedRule<'_>, deciding: Option<&EvaluatedRule<'_>>) -> String
     let why = match (rule.applicability, deciding) {
         (Applicability::Applies(_), _) if rule.decides => "decides".to_owned(),
         (Applicability::Applies(_), Some(other)) => {
-            let specificity = |rule: &EvaluatedRule<'_>| match rule.key {
-                RuleKey::Pair(_) | RuleKey::Entry(Pattern::Exact(_)) => usize::MAX,
-                RuleKey::Entry(pattern) => pattern.to_string().len(),
-            };
-            if specificity(other) > specificity(rule) {
+            if other.key.specificity() > rule.key.specificity() {
                 format!("applies, but `{}` is more specific", other.key)
             } else {
                 "applies, but of two equally specific rules deny decides, then the rule between these two".to_owned()
@@ -191,6 +198,7 @@ fn why(rule: &EvaluatedRule<'_>, deciding: Option<&EvaluatedRule<'_>>) -> String
         }
         (Applicability::Applies(_), None) => "applies, but another rule is invalid".to_owned(),
         (Applicability::DoesNotMatch, _) => "does not match".to_owned(),
+        (Applicability::Disabled, _) => "is disabled".to_owned(),
         (Applicability::Expired(at), _) => format!("expired at {}", time::describe(at)),
         (Applicability::OtherMedia(media), _) => format!("is for {}", media_text(media)),
         (Applicability::OutsideHours(hours), _) => format!("the call is outside {hours}"),
@@ -230,6 +238,7 @@ fn rule_as_json(rule: &EvaluatedRule<'_>, deciding: Option<&EvaluatedRule<'_>>) 
     let standing = match rule.applicability {
         Applicability::Applies(_) => "applies",
         Applicability::DoesNotMatch => "about_others",
+        Applicability::Disabled => "disabled",
         Applicability::Expired(_) => "expired",
         Applicability::OtherMedia(_) => "other_media",
         Applicability::OutsideHours(_) => "outside_hours",

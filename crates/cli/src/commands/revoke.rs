@@ -108,8 +108,10 @@ impl Args {
 async fn elsewhere(table: &Table, target: &RuleTarget, location: &RuleLocation) -> anyhow::Result<String> {
     let (from, to) = (target.from.to_string(), target.to.to_string());
     for door in Door::ALL {
-        // Only rules to everyone are in an app's list.
-        if door == Door::App && target.to != Pattern::Everyone {
+        // Only rules to everyone, or from everyone, are in an app's lists.
+        if (door == Door::App && target.to != Pattern::Everyone)
+            || (door == Door::Destination && target.from != Pattern::Everyone)
+        {
             continue;
         }
         let other = RuleLocation::literal(&target.app, &from, &to, Some(door));

@@ -4,9 +4,9 @@ use std::io;
 
 use anyhow::bail;
 use callgate_admin::show::{ItemSummary, StoredItem};
-use callgate_admin::wording::{escape, rule_text};
-use callgate_admin::{StoredRule, time};
-use callgate_core::{EpochSeconds, ParseError, Rule, has_expired};
+use callgate_admin::wording::{conditions_text, escape, rule_text};
+use callgate_admin::{RuleRow, StoredRule, time};
+use callgate_core::{AppKey, Block, EpochSeconds, ParseError, PartyId, Rule, has_expired};
 use serde_json::{Value, json};
 
 use crate::args::PartyArgs;
@@ -51,8 +51,16 @@ fn print_text(stored: &StoredItem) -> io::Result<()> {
     let StoredItem { app, party, summary, incoming, outgoing } = stored;
     let name = party.as_ref().map_or_else(|| format!("app {app}"), |id| format!("party {id} of app {app}"));
     match summary {
-        Ok(ItemSummary { status, note, expires_at }) => {
+        Ok(ItemSummary { status, groups, blocked, note, expires_at }) => {
             print_line(format!("{name}: {}{}", status.as_str(), expiry(*expires_at)))?;
+            if let Some(block) = blocked {
+                let rule = callgate_admin::rule_row::deny_all(block);
+                print_line(format!("  blocked{}{}{}", conditions_text(&rule), expired(&rule), author(&rule)))?;
+            }
+            if !groups.is_empty() {
+                let groups: Vec<_> = groups.iter().map(|group| format!("@{group}")).collect();
+                print_line(format!("  groups: {}", groups.join(", ")))?;
+            }
             if let Some(note) = note {
                 print_line(format!("  note: {}", escape(note)))?;
             }
@@ -62,7 +70,8 @@ fn print_text(stored: &StoredItem) -> io::Result<()> {
         }
     }
     if party.is_none() {
-        return print_rules("who may call anyone here", incoming);
+        print_rules("who may call anyone here", incoming)?;
+        return print_rules("whom anyone here may call", outgoing);
     }
     print_rules("who may call it", incoming)?;
     print_rules("whom it may call (rules to single parties are stored with those parties)", outgoing)
@@ -118,15 +127,28 @@ fn as_json(stored: &StoredItem) -> Value {
     match party {
         None => {
             add("callers", rows(incoming));
+            add("destinations", rows(outgoing));
         }
         Some(id) => {
             add("party", json!(id.as_str()));
+            add("groups", json!(item.map(|it| &it.groups)));
+            add("blocked", json!(item.and_then(|it| it.blocked.as_ref()).map(|block| block_as_json(app, id, block))));
             add("expires_at", json!(item.and_then(|it| it.expires_at).map(time::format)));
             add("incoming", rows(incoming));
             add("outgoing", rows(outgoing));
         }
     }
     shown
+}
+
+/// A block as a row of a file, with who wrote it and when.
+fn block_as_json(app: &AppKey, id: &PartyId, block: &Block) -> Value {
+    let mut row = json!(RuleRow::of_block(app.as_str(), id.as_str(), block));
+    if let Some(row) = row.as_object_mut() {
+        row.insert("updated_at".to_owned(), json!(block.updated_at.map(time::format)));
+        row.insert("updated_by".to_owned(), json!(block.updated_by));
+    }
+    row
 }
 
 /// The rules as rows of a file, with who wrote them and when. For an invalid rule, why it is invalid.
