@@ -69,6 +69,12 @@ impl BlockChange {
 }
 
 impl Unblocking {
+    /// The key of the item that holds the block.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.0.key
+    }
+
     /// The stored block, or why it could not be parsed. It can be ended all the same.
     #[must_use]
     pub fn previous(&self) -> Option<Result<&Block, &ParseError>> {

@@ -31,7 +31,8 @@ impl Table {
         item: Option<&Attributes>,
         now: EpochSeconds,
     ) -> Exceptions {
-        let Some((list, entry)) = location.entry.as_ref().filter(|_| rule.effect == Effect::Deny && !rule.disabled) else {
+        let Some((list, entry)) = location.entry.as_ref().filter(|_| rule.effect == Effect::Deny && !rule.disabled)
+        else {
             return Exceptions::default();
         };
         let pattern = Pattern::from_stored(entry);
@@ -48,9 +49,8 @@ impl Table {
         rules.extend(pairs.iter().filter(is_pair).filter_map(own_rules_of).flatten());
         rules.retain(|stored| {
             let other = other_side(stored, list);
-            let is_allowed = |rule: &Rule| {
-                rule.effect == Effect::Allow && !rule.disabled && !has_expired(rule.expires_at, now)
-            };
+            let is_allowed =
+                |rule: &Rule| rule.effect == Effect::Allow && !rule.disabled && !has_expired(rule.expires_at, now);
             other.specificity() > pattern.specificity()
                 && overlap(&other, &pattern)
                 && stored.rule.as_ref().is_ok_and(is_allowed)

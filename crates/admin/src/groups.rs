@@ -60,6 +60,14 @@ pub struct MembershipChange {
     item: Option<Attributes>,
 }
 
+impl MembershipChange {
+    /// The key of the party's item.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+}
+
 /// The parties of a group, and the rules that name it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Group {
@@ -115,7 +123,8 @@ impl Table {
     /// # Errors
     /// [`Error::InvalidItem`] when the item would be too big, or why the table cannot be written to.
     pub async fn write_membership(&self, change: &MembershipChange) -> Result<bool> {
-        let MembershipChange { group: GroupName(group), is_added, is_party_expired, planned_at, key, item, .. } = change;
+        let MembershipChange { group: GroupName(group), is_added, is_party_expired, planned_at, key, item, .. } =
+            change;
         let set = AttributeValue::Ss(vec![group.clone()]);
         let mut expression = Expression::default();
         let name = expression.name(GROUPS);
@@ -135,10 +144,8 @@ impl Table {
         }
         let action = format!("ADD {name} {}", expression.value(set));
         let absent = format!("NOT contains({name}, {})", expression.value(AttributeValue::S(group.clone())));
-        let condition = Some(format!(
-            "(attribute_not_exists({name}) OR {absent}) AND {}",
-            expression.not_expired(*planned_at)
-        ));
+        let condition =
+            Some(format!("(attribute_not_exists({name}) OR {absent}) AND {}", expression.not_expired(*planned_at)));
         self.update(Update { key, action, condition, expression }).await
     }
 
@@ -154,7 +161,8 @@ impl Table {
                 match ItemKind::of(&item) {
                     Some(ItemKind::Party(of, id)) if of == app.as_str() => {
                         let is_expired = has_expired(expiry_of(&item), now);
-                        let is_member = matches!(item.get(GROUPS), Some(AttributeValue::Ss(it)) if it.contains(&group.0));
+                        let is_member =
+                            matches!(item.get(GROUPS), Some(AttributeValue::Ss(it)) if it.contains(&group.0));
                         found.members.extend((is_member && !is_expired).then_some(id));
                     }
                     Some(ItemKind::App(of)) if of == app.as_str() => {}

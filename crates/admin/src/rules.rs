@@ -183,9 +183,11 @@ impl Table {
         let previous = PreviousRule::of(&location, item.as_ref().filter(|_| !is_party_expired));
         let rule = edit.apply(previous.rule().and_then(Result::ok), now);
         // A disabled rule has no effect, which is not news.
-        let redundant = why_redundant(&target, &owner, &rule, &context, now).filter(|_| !rule.disabled).map(|it| it.why);
+        let redundant =
+            why_redundant(&target, &owner, &rule, &context, now).filter(|_| !rule.disabled).map(|it| it.why);
         let prefix_warning = PrefixWarning::for_target(&target, self.phone_region()).map(|(_, text)| text);
-        let exceptions = self.exceptions(&location, &target, &rule, item.as_ref().filter(|_| !is_party_expired), now).await;
+        let exceptions =
+            self.exceptions(&location, &target, &rule, item.as_ref().filter(|_| !is_party_expired), now).await;
         Ok(RuleChange {
             target,
             rule,
