@@ -57,10 +57,10 @@ struct MembersArgs {
     #[arg(long, value_name = "APP", allow_hyphen_values = true)]
     app: String,
     /// The group, with or without the @: 1 to 64 of the characters a-z, 0-9, _ and -
-    #[arg(value_name = "@NAME", allow_hyphen_values = true)]
+    #[arg(value_name = "@NAME")]
     group: String,
     /// The parties, in any spelling
-    #[arg(value_name = "PARTY", required = true, allow_hyphen_values = true)]
+    #[arg(value_name = "PARTY", required = true)]
     parties: Vec<String>,
     /// Accept an id that looks like a number and is none, or like a pattern
     #[arg(long)]
@@ -158,7 +158,7 @@ async fn change_member(
     for attempt in 0..MAX_ATTEMPTS {
         let change = table.plan_membership(app, party, group, is_added, now()).await?;
         if change.is_unchanged {
-            // After an attempt, it may be unchanged because the answer to that attempt was lost.
+            // After an attempt, it is unchanged because the answer to that attempt was lost, or another writer did the same.
             let Some(sent) = sent else { return Ok(change) };
             if !is_added {
                 table.delete_empty(change.key()).await?;
@@ -172,9 +172,10 @@ async fn change_member(
             Ok(true) => return Ok(change),
             Ok(false) => {}
             // The next plan shows whether it was written.
-            Err(error) if error.is_unanswered() && attempt == 0 => sent = Some(change),
+            Err(error) if error.is_unanswered() && attempt == 0 => {}
             Err(error) => return Err(error.into()),
         }
+        sent = Some(change);
         tokio::time::sleep(retry_pause(attempt)).await;
     }
     bail!("other writers keep changing its groups; nothing was written, try again")

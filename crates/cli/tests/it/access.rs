@@ -44,7 +44,7 @@ fn full_table() -> TestServer {
     put("PARTY#shop#e", "PARTY", &json!({"expires_at": {"N": "1000000000"}}));
     put("PARTY#shop#g", "PARTY", &json!({"blocked": {"M": {}}, "groups": {"SS": ["vip"]}}));
     put("PARTY#shop#h", "PARTY", &json!({"groups": {"SS": ["vip"]}}));
-    put("PARTY#shop#i", "CALLER#a", &allow);
+    put("PARTY#shop#+15", "CALLER#a", &allow);
     put("PARTY#shop#f", "PARTY", &list("incoming", "a", &json!({"effect": {"S": "deny"}})));
     server
 }
@@ -61,6 +61,7 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
             "--from '+1*' --to b --yes",
             "--from '+2*' --to n --yes",
             "--from a --to '+9*' --yes",
+            "--from a --to '*' --yes",
             "--from '*' --to '*' --yes",
             "--from '+2*' --to '*' --yes",
         ];
