@@ -22,6 +22,8 @@ permitted: pair_rule (the rule between these two allows the call)
 door app: who may call anyone in app shop
   no rule applies
   +881*  deny   does not match
+door destination: whom anyone in app shop may call
+  no rules
 door caller: whom PPP009 may call
 > PPP005  allow  rule between these two, decides, until 2090-01-01 00:00 UTC
 door callee: who may call PPP005
@@ -41,7 +43,7 @@ door callee: who may call PPP005
     assert_eq!(json["decision"], "deny");
     assert_eq!(json["reason"], "app_rule");
     assert_eq!(json["doors"][0]["says"], "deny");
-    assert_eq!(json["doors"][2]["rules"][0]["standing"], "about_others");
+    assert_eq!(json["doors"][3]["rules"][0]["standing"], "about_others");
 }
 
 #[test]
@@ -79,7 +81,7 @@ fn suspended_and_expired_parties_are_marked_at_their_door() {
     let doors: Vec<_> =
         json["doors"].as_array().unwrap().iter().map(|it| (&it["suspended"], &it["expired_at"])).collect();
     let (no, none) = (json!(false), json!(null));
-    assert_eq!(doors, [(&no, &none), (&json!(true), &none), (&no, &json!("2001-09-09T01:46:40Z"))]);
+    assert_eq!(doors, [(&no, &none), (&no, &none), (&json!(true), &none), (&no, &json!("2001-09-09T01:46:40Z"))]);
     server.run("check --app shop --from a --to b --at 2001-09-09T01:46:00Z").exits_with(3).prints("callee_suspended");
     server.run("suspend --app shop").succeeds();
     server

@@ -204,10 +204,10 @@ fn a_rule_that_changed_meanwhile_is_not_removed() {
     assert_eq!(
         stored.lines().skip(1).collect::<Vec<_>>(),
         [
-            "shop,+8*,b,allow,,,,wanted after all",
-            "shop,c,b,allow,,,,wanted after all",
-            "shop,d,b,deny,,,,",
-            "shop,new,b,allow,,,,"
+            "shop,+8*,b,allow,,,,,,wanted after all",
+            "shop,c,b,allow,,,,,,wanted after all",
+            "shop,d,b,deny,,,,,,",
+            "shop,new,b,allow,,,,,,"
         ]
     );
     server.pipe("import - --replace --yes", NEW).succeeds().prints("0 rules written, 3 removed, 1 unchanged");
