@@ -227,7 +227,7 @@ pub(crate) fn party_expiry_notice(
     what: &str,
 ) -> Option<String> {
     let at = party_expires_at?;
-    let text = time::format(at);
+    let text = time::describe(at);
     if is_party_expired {
         return Some(format!(
             "the party had expired at {text}; it no longer expires, and its former rules are removed"

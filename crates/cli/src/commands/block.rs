@@ -10,7 +10,7 @@ use callgate_core::{AppKey, Block, ParseError, PartyId, Pattern};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::args::{ConditionArgs, parse_party, rule_command};
+use crate::args::{APP, ConditionArgs, app_name, parse_party, rule_command};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_line};
@@ -30,7 +30,7 @@ Examples:
 A block is for one caller and all callees. For a pattern, a group, single callees, media or hours, write a deny.")]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     app: String,
     /// The caller, in any spelling; 'anonymous' for callers that withhold their number
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]

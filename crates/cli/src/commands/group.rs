@@ -8,7 +8,7 @@ use callgate_core::{AppKey, PartyId, Pattern};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::args::parse_party;
+use crate::args::{APP, app_name, parse_party};
 use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
 #[derive(Debug, Clone, clap::Args)]
 struct MembersArgs {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     app: String,
     /// The group, with or without the @: 1 to 64 of the characters a-z, 0-9, _ and -
     #[arg(value_name = "@NAME")]

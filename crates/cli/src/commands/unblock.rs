@@ -8,7 +8,7 @@ use callgate_core::{AppKey, PartyId, Pattern};
 use serde_json::json;
 
 use super::block::block_text;
-use crate::args::{parse_party, rule_command};
+use crate::args::{APP, app_name, parse_party, rule_command};
 use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
@@ -19,7 +19,7 @@ use crate::prompt::confirm_change;
 #[command(after_help = "Example:\n  callgatectl unblock --app shop +15550100199")]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     app: String,
     /// The caller, in any spelling
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]

@@ -78,7 +78,7 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
         rules.iter().map(|rule| format!("{command} --app shop {rule}")).collect()
     };
     vec![
-        ("table create", own(&["table create"])),
+        ("table create", own(&["table create", "table create --output json"])),
         ("table describe", own(&["table describe"])),
         ("allow", write("allow")),
         ("deny", write("deny")),
@@ -136,8 +136,11 @@ fn the_listed_rights_suffice_and_each_of_them_is_used() {
         let used = Arc::<Mutex<BTreeSet<String>>>::default();
         let granted = &rights[name];
         for arguments in runs {
-            let is_new = name == "table create";
-            let server = if is_new { TestServer::empty() } else { full_table() };
+            let server = match arguments.as_str() {
+                "table create" => TestServer::empty(),
+                _ if name == "table create" => TestServer::with_table_and_index(None),
+                _ => full_table(),
+            };
             let (granted, used) = (granted.clone(), Arc::clone(&used));
             let url = start_proxy(server.address, move |request| {
                 let needed = needed_rights(request);

@@ -167,7 +167,7 @@ fn a_rule_that_ends_with_its_party_is_named() {
         "incoming": {"M": {"+7*": {"M": {"effect": {"S": "deny"}}}}},
     }));
     let rules = "app,from,to,effect\nshop,+7*,PPP005,deny\nshop,+74*,PPP005,allow\n";
-    let notice = "line 3: party `PPP005` expires at 2099-01-01T00:00:00Z, and this rule with it: allow +74* to PPP005";
+    let notice = "line 3: party `PPP005` expires at 2099-01-01 00:00 UTC, and this rule with it: allow +74* to PPP005";
     server.pipe("import -", rules).succeeds().prints("imported: 1 rule written, 1 unchanged").prints(notice);
     assert_eq!(server.items()[0]["expires_at"], json!({"N": "4070908800"}));
 }

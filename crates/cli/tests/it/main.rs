@@ -25,6 +25,7 @@ mod import_failures;
 mod import_safety;
 mod json_reference;
 mod load;
+mod local_time;
 mod million;
 mod moments;
 mod one_party;

@@ -7,6 +7,7 @@ use callgate_admin::wording::{escape, rule_text};
 use callgate_core::ParseError;
 use serde_json::json;
 
+use crate::args::{APP, app_name};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line, print_note};
@@ -17,7 +18,7 @@ use crate::time::now;
 #[command(after_help = "Example:\n  callgatectl group show --app shop @sales")]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     app: String,
     /// The group, with or without the @
     #[arg(value_name = "@NAME")]
