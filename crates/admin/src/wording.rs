@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::rule_target::RuleTarget;
 use crate::time;
 
-/// A rule on one line: `allow +7495* to PPP005, audio only, Mon-Fri 09:00-18:00 Europe/Moscow, until 2026-12-31T00:00:00Z`.
+/// A rule on one line: `allow +7495* to PPP005, audio only, Mon-Fri 09:00-18:00 Europe/Moscow, until 2026-12-31 18:00 UTC`.
 #[must_use]
 pub fn rule_text(from: impl Display, to: impl Display, rule: &Rule) -> String {
     let (from, to) = (escape(&from.to_string()), escape(&to.to_string()));

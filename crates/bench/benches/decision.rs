@@ -35,13 +35,30 @@ fn decode_item(bencher: Bencher<'_, '_>, patterns: usize) {
     bencher.with_inputs(|| item.clone()).bench_values(|item: Attributes| item::read_party(black_box(item)));
 }
 
-/// Checks the three doors, with decoded items and this number of patterns of the callee.
+/// Checks the four doors, with decoded items and this number of patterns of the callee.
 #[divan::bench(args = [1, 10, 100, 1_000])]
 fn decide_call(bencher: Bencher<'_, '_>, patterns: usize) {
     let (app, caller, callee) = (Ok(Some(App::default())), Ok(None), Ok(Some(callee(patterns))));
     let pair = Ok(Some(Rule::new(Effect::Allow)));
     let Some(call) = parse_call() else { return };
     let permissions = Permissions { app: &app, caller: &caller, callee: &callee, pair: &pair };
+    bencher.bench(|| decide(black_box(&call), black_box(permissions), 1_795_489_965));
+}
+
+/// Checks the four doors, with decoded items and this number of destinations of the app, of which two match the callee.
+#[divan::bench(args = [1, 100, 5_000])]
+fn decide_call_with_destinations(bencher: Bencher<'_, '_>, destinations: usize) {
+    let Some(mut call) = parse_call() else { return };
+    let Ok(callee) = PartyId::new("+882 16 555 0100", None) else { return };
+    call.callee = callee;
+    let others = (2..destinations).map(|number| format!("+{number}5*"));
+    let rules: Rules = others
+        .chain(["+882*".to_owned(), "*".to_owned()])
+        .map(|pattern| (Pattern::from_stored(&pattern), Ok(Rule::new(Effect::Deny))))
+        .collect();
+    let app = Ok(Some(App { destinations: rules, ..App::default() }));
+    let (party, pair) = (Ok(None), Ok(None));
+    let permissions = Permissions { app: &app, caller: &party, callee: &party, pair: &pair };
     bencher.bench(|| decide(black_box(&call), black_box(permissions), 1_795_489_965));
 }
 

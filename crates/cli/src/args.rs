@@ -1,18 +1,31 @@
 //! Arguments that several commands share.
 
 use callgate_admin::rule_file::Format;
-use callgate_admin::{RuleTarget, Table, time, wording};
+use callgate_admin::{RuleTarget, Table, wording};
 use callgate_core::{Door, Effect, EpochSeconds, Hours, PartyId, Pattern, Rule, Window};
 use clap::{Args, ValueEnum};
 
 use crate::exit::usage;
 use crate::output::print_note;
+use crate::time;
+
+/// The variable that names the app for commands that need one. Where `--app` only narrows a command down, as for
+/// `export`, the variable has no effect: it must not leave anything out unseen.
+pub(crate) const APP: &str = "CALLGATE_APP";
+
+/// Parses `--app`. An empty value counts as not given, as it does for every variable.
+pub(crate) fn app_name(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err(format!("no app is given; name one with --app or {APP}"));
+    }
+    Ok(text.to_owned())
+}
 
 /// An app, or one of its parties.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PartyArgs {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     pub(crate) app: String,
     /// The party, in any spelling; without it, the app itself
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]
@@ -40,7 +53,7 @@ pub(crate) fn print_understood(typed: &str, canonical: &str) {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TargetArgs {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     pub(crate) app: String,
     /// The callers: an id or number in any spelling, a group such as @sales, a prefix such as '+7495*', or '*' for everyone
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
@@ -79,7 +92,8 @@ pub(crate) struct RuleArgs {
     /// Only at these times: 'DAYS HH:MM-HH:MM ZONE', such as 'Mon-Fri 09:00-18:00 Europe/Moscow'; can be repeated
     #[arg(long, value_name = "WINDOW", allow_hyphen_values = true)]
     hours: Vec<String>,
-    /// Only until this time: '2026-12-31T18:00:00+03:00', '2026-12-31', or '12h' or '30d' from now
+    /// Only until this time in your time zone: '15:00' (the next), '2026-12-31', '2026-12-31 18:00'; or with a zone, such as
+    /// '2026-12-31 18:00 Europe/Moscow' or '2026-12-31T18:00:00+03:00'; or '12h' or '30d' from now
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
     /// The name of the list that the rule belongs to, such as 'spam'
@@ -118,10 +132,7 @@ impl RuleArgs {
         for text in hours {
             windows.extend_from_slice(Hours::parse(text).map_err(|error| usage(error.to_string()))?.windows());
         }
-        let expires_at = until.as_deref().map(|text| time::parse(text, now)).transpose()?;
-        if let Some(past) = expires_at.filter(|&at| at <= now) {
-            return Err(usage(format!("--until {} is not in the future", time::format(past))));
-        }
+        let expires_at = until.as_deref().map(|text| time::parse_until(text, now)).transpose()?;
         Ok(Rule {
             effect,
             media: if media.is_empty() { None } else { Some(wording::parse_media(&media.join(" "))?) },

@@ -113,7 +113,7 @@ fn report(
 /// What the expiry of the party that holds the rule means for the rule.
 fn expiry_notice(RuleChange { rule, party_expires_at, is_party_expired, .. }: &RuleChange) -> Option<String> {
     let at = (*party_expires_at)?;
-    let text = time::format(at);
+    let text = time::describe(at);
     if *is_party_expired {
         return Some(format!(
             "the party had expired at {text}; it no longer expires, and its former rules are removed"

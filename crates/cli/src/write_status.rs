@@ -62,10 +62,10 @@ pub(crate) async fn write_status(
         }
         (Some(at), _) => Some(format!(
             "the party had expired at {}; it no longer expires, and its former rules are removed",
-            time::format(at)
+            time::describe(at)
         )),
         (None, Some(at)) if status == Status::Suspended => {
-            Some(format!("the party expires at {}, and its status with it", time::format(at)))
+            Some(format!("the party expires at {}, and its status with it", time::describe(at)))
         }
         (None, _) => None,
     };

@@ -427,7 +427,7 @@ fn notice(data: &Data, group: &[Change], notices: &mut Problems) -> Result<()> {
         } else if rule.expires_at.is_some_and(|own| own <= at) {
             continue;
         } else {
-            format!("party `{party}` expires at {}, and this rule with it: {text}", time::format(at))
+            format!("party `{party}` expires at {}, and this rule with it: {text}", time::describe(at))
         };
         notices.add(Problem::of_line(*number, reason));
     }

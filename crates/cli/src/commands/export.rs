@@ -18,7 +18,7 @@ use crate::time::now;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  callgatectl export > rules.csv\n  callgatectl export --app shop --format ndjson")]
 pub(crate) struct Args {
-    /// Export only this app; can be repeated
+    /// Export only this app; can be repeated. Without it every app is exported, also if CALLGATE_APP is set
     #[arg(long, value_name = "APP", allow_hyphen_values = true)]
     app: Vec<String>,
     /// The format of the file; without it, CSV, or NDJSON with --output json

@@ -7,14 +7,14 @@ use serde_json::json;
 use crate::support::{Run, TestServer, csv};
 
 const RULES: &str = "\
-app,from,to,effect,media,hours,expires_at,note
-shop,*,PPP005,deny,,,,
-shop,+7495*,PPP005,allow,audio,Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-14:00 Europe/Moscow,,
-shop,+881*,*,deny,,,,\"spam, mostly\"
-shop,PPP002,*,allow,,,,
-shop,PPP009,PPP005,allow,audio video,,2099-12-31T00:00:00Z,
-shop,anonymous,PPP005,deny,,,,
-way#2,a,b,allow,,,,
+app,from,to,effect,media,hours,expires_at,disabled,list,note
+shop,*,PPP005,deny,,,,,,
+shop,+7495*,PPP005,allow,audio,Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-14:00 Europe/Moscow,,,,
+shop,+881*,*,deny,,,,,,\"spam, mostly\"
+shop,PPP002,*,allow,,,,,,
+shop,PPP009,PPP005,allow,audio video,,2099-12-31T00:00:00Z,,,
+shop,anonymous,PPP005,deny,,,,,,
+way#2,a,b,allow,,,,,,
 ";
 
 #[test]
@@ -37,7 +37,7 @@ fn an_exported_file_imports_to_the_same_table() {
     }
     assert_eq!(
         server.run("export --app 'way#2'").succeeds().stdout,
-        "app,from,to,effect,media,hours,expires_at,note\nway#2,a,b,allow,,,,\n"
+        "app,from,to,effect,media,hours,expires_at,disabled,list,note\nway#2,a,b,allow,,,,,,\n"
     );
 }
 
@@ -47,10 +47,10 @@ fn columns_are_read_in_any_order_and_ids_in_any_spelling() {
     let text = "\u{feff}to,effect,app,from\nsip:PPP005@example.com,allow,shop,8 (495) 123-45-67\n\"PPP005\",deny,shop,Private\n";
     server.pipe("import - --phone-region RU", text).succeeds();
     let out = server.run("export").succeeds().stdout;
-    assert!(out.contains("shop,+74951234567,PPP005,allow,,,,\nshop,anonymous,PPP005,deny,,,,\n"), "{out}");
+    assert!(out.contains("shop,+74951234567,PPP005,allow,,,,,,\nshop,anonymous,PPP005,deny,,,,,,\n"), "{out}");
     let line = json!({"app": "shop", "from": "x", "to": "y", "effect": "allow", "media": ["audio"], "expires_at": 4_102_358_400_i64, "hours": null});
     server.pipe("import -", &line.to_string()).succeeds();
-    assert!(server.run("export").succeeds().stdout.contains("shop,x,y,allow,audio,,2099-12-31T00:00:00Z,\n"));
+    assert!(server.run("export").succeeds().stdout.contains("shop,x,y,allow,audio,,2099-12-31T00:00:00Z,,,\n"));
 }
 
 #[test]
@@ -144,7 +144,8 @@ fn a_dry_run_shows_the_difference_and_writes_nothing() {
     server.run("allow --app shop --from extra --to PPP005").succeeds();
     server.run("allow --app other --from extra --to PPP005").succeeds();
     let before = server.items();
-    let changed = RULES.replace("shop,PPP002,*,allow,,,,\n", "shop,PPP002,*,deny,,,,\nshop,new,PPP005,allow,,,,\n");
+    let changed =
+        RULES.replace("shop,PPP002,*,allow,,,,,,\n", "shop,PPP002,*,deny,,,,,,\nshop,new,PPP005,allow,,,,,,\n");
     let run = server.pipe("import - --dry-run --replace", &changed).succeeds();
     let run = run
         .prints("+ allow new to PPP005 in app shop")
@@ -168,8 +169,8 @@ fn replace_makes_the_table_equal_to_the_file() {
         .prints("confirm with --yes");
     assert_eq!(server.run("export --app shop").stdout.lines().count(), 7);
     server.pipe("import - --replace --yes", one).succeeds().prints("1 rule written, 5 removed");
-    let header = "app,from,to,effect,media,hours,expires_at,note\n";
-    assert_eq!(server.run("export --app shop").stdout, format!("{header}shop,PPP009,PPP005,allow,,,,\n"));
+    let header = "app,from,to,effect,media,hours,expires_at,disabled,list,note\n";
+    assert_eq!(server.run("export --app shop").stdout, format!("{header}shop,PPP009,PPP005,allow,,,,,,\n"));
     assert_eq!(server.run("export").stdout.lines().count(), 4);
     server.run("check --app shop --from PPP009 --to PPP005").exits_with(3).prints("callee_suspended");
 }
@@ -300,7 +301,7 @@ fn the_first_thousand_problems_are_listed_and_all_are_counted() {
     server
         .pipe("import -", &text)
         .exits_with(1)
-        .prints("line 2, column `effect`: `alow` must be `allow` or `deny` (the same on 1499 more lines: 3, 4, 5, ...)")
+        .prints("line 2, column `effect`: `alow` must be `allow`, `deny` or `block` (the same on 1499 more lines: 3, 4, 5, ...)")
         .prints("1500 problems in the file");
     let run = server.pipe("import - --output json", &text).exits_with(1);
     let refused: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
@@ -333,5 +334,5 @@ fn control_characters_are_escaped_on_the_terminal() {
     server.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#a"}, "effect": {"S": "allow"}, "note": {"S": "x\u{1b}[2J\ny"}}));
     server.run("show --app shop b").succeeds().prints("allow a to b (x\\u{1b}[2J\\ny)");
     // The export contains it unchanged.
-    assert!(server.run("export").succeeds().stdout.ends_with("shop,a,b,allow,,,,\"x\u{1b}[2J\ny\"\n"));
+    assert!(server.run("export").succeeds().stdout.ends_with("shop,a,b,allow,,,,,,\"x\u{1b}[2J\ny\"\n"));
 }

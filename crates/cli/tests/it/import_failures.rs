@@ -157,7 +157,7 @@ fn a_rule_that_ends_with_its_party_is_named() {
         "incoming": {"M": {"+7*": {"M": {"effect": {"S": "deny"}}}}},
     }));
     let rules = "app,from,to,effect\nshop,+7*,PPP005,deny\nshop,+74*,PPP005,allow\n";
-    let notice = "line 3: party `PPP005` expires at 2099-01-01T00:00:00Z, and this rule with it: allow +74* to PPP005";
+    let notice = "line 3: party `PPP005` expires at 2099-01-01 00:00 UTC, and this rule with it: allow +74* to PPP005";
     server.pipe("import -", rules).succeeds().prints("imported: 1 rule written, 1 unchanged").prints(notice);
     assert_eq!(server.items()[0]["expires_at"], json!({"N": "4070908800"}));
 }
@@ -204,10 +204,10 @@ fn a_rule_that_changed_meanwhile_is_not_removed() {
     assert_eq!(
         stored.lines().skip(1).collect::<Vec<_>>(),
         [
-            "shop,+8*,b,allow,,,,wanted after all",
-            "shop,c,b,allow,,,,wanted after all",
-            "shop,d,b,deny,,,,",
-            "shop,new,b,allow,,,,"
+            "shop,+8*,b,allow,,,,,,wanted after all",
+            "shop,c,b,allow,,,,,,wanted after all",
+            "shop,d,b,deny,,,,,,",
+            "shop,new,b,allow,,,,,,"
         ]
     );
     server.pipe("import - --replace --yes", NEW).succeeds().prints("0 rules written, 3 removed, 1 unchanged");

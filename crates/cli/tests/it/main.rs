@@ -18,6 +18,7 @@ mod import_failures;
 mod import_safety;
 mod json_reference;
 mod load;
+mod local_time;
 mod million;
 mod moments;
 mod proxy;

@@ -44,7 +44,7 @@ fn conditions_are_stored_as_documented() {
              --hours 'mon-fri 9:00-18:00 europe/moscow' --hours 'Sat 10:00-24:00 UTC'",
         )
         .succeeds()
-        .prints("allow PPP009 to PPP005, audio only, Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-24:00 UTC, until 2099-12-31T00:00:00Z (on trial)");
+        .prints("allow PPP009 to PPP005, audio only, Mon-Fri 09:00-18:00 Europe/Moscow; Sat 10:00-24:00 UTC, until 2099-12-31 00:00 UTC (on trial)");
     let item = &server.items()[0];
     assert_eq!(item["media"], json!({"SS": ["audio"]}));
     assert_eq!(item["expires_at"], json!({"N": "4102358400"}));
@@ -302,7 +302,7 @@ fn values_may_begin_with_a_hyphen() {
     for app in ["--app -x", "--app=-x", "--app --x", "--app=--x", "--app -y", "--app --yes"] {
         let key = app.trim_start_matches("--app").trim_start_matches([' ', '=']);
         let rule = format!("allow {app} --from -a --to=-b --note -c --until 2099-12-31");
-        server.run(&rule).succeeds().prints("allow -a to -b, until 2099-12-31T00:00:00Z (-c)");
+        server.run(&rule).succeeds().prints("allow -a to -b, until 2099-12-31 00:00 UTC (-c)");
         server
             .run(&format!("check {app} --from=-a --to -b"))
             .succeeds()
@@ -310,7 +310,7 @@ fn values_may_begin_with_a_hyphen() {
         server.run(&format!("resume {app} --yes -- -b")).succeeds().prints("party `-b`");
         server.run(&format!("show {app} -b")).succeeds().prints("allow -a to -b");
         let exported = server.run(&format!("export {app}")).succeeds().stdout;
-        assert!(exported.ends_with(&format!("\n{key},-a,-b,allow,,,2099-12-31T00:00:00Z,-c\n")), "{exported}");
+        assert!(exported.ends_with(&format!("\n{key},-a,-b,allow,,,2099-12-31T00:00:00Z,,,-c\n")), "{exported}");
         server.run(&format!("deny {app} --from -a --to -b")).succeeds();
         server.run(&format!("revoke {app} --from -a --to -b")).succeeds();
     }

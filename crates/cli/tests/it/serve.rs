@@ -250,10 +250,12 @@ fn a_store_whose_rules_were_all_deleted_does_not_get_the_samples_again() {
     let mut serve = ServeProcess::start(&arguments, &[]);
     for rule in on_store(&mut serve, "export").lines().skip(1) {
         let columns: Vec<_> = rule.split(',').collect();
-        on_store(
-            &mut serve,
-            &format!("revoke --yes --app {} --from '{}' --to '{}'", columns[0], columns[1], columns[2]),
-        );
+        let (app, from, to) = (columns[0], columns[1], columns[2]);
+        let command = match columns[3] {
+            "block" => format!("unblock --app {app} {from}"),
+            _ => format!("revoke --yes --app {app} --from '{from}' --to '{to}'"),
+        };
+        on_store(&mut serve, &command);
     }
     serve.interrupt();
     let mut serve = ServeProcess::start(&arguments, &[]);

@@ -155,7 +155,7 @@ fn remove_author(value: &mut Value) {
     }
 }
 
-/// The tool without any AWS configuration or phone region from this machine.
+/// The tool without any AWS configuration, phone region, app or time zone from this machine.
 pub(crate) fn tool() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_callgatectl"));
     for (name, _) in std::env::vars_os() {
@@ -163,11 +163,12 @@ pub(crate) fn tool() -> Command {
             command.env_remove(name);
         }
     }
-    for name in ["TABLE_NAME", "PHONE_REGION"] {
+    for name in ["TABLE_NAME", "PHONE_REGION", "CALLGATE_APP"] {
         command.env_remove(name);
     }
     command.env("AWS_CONFIG_FILE", "/nonexistent").env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent");
     command.env("AWS_EC2_METADATA_DISABLED", "true");
+    command.env("TZ", "UTC");
     // There is no function that keeps an app's item, so no import has to wait.
     command.env("APP_CACHE_SECONDS", "0");
     command

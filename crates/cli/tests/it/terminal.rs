@@ -72,10 +72,10 @@ fn import_removes_rules_only_after_a_yes() {
         shown.contains("- allow a to b in app shop\r\n1 rule not in the file will be removed\r\nDo it?"),
         "{shown}"
     );
-    assert_eq!(server.run("export").succeeds().stdout.lines().nth(1), Some("shop,a,b,allow,,,,"));
+    assert_eq!(server.run("export").succeeds().stdout.lines().nth(1), Some("shop,a,b,allow,,,,,,"));
     let (code, shown) = run_and_type(&server, &import, "yes\n");
     assert!(code == Some(0) && shown.contains("1 rule written, 1 removed"), "{shown}");
-    assert_eq!(server.run("export").succeeds().stdout.lines().nth(1), Some("shop,c,d,allow,,,,"));
+    assert_eq!(server.run("export").succeeds().stdout.lines().nth(1), Some("shop,c,d,allow,,,,,,"));
     std::fs::remove_file(file).unwrap();
 }
 

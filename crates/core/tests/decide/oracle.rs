@@ -189,7 +189,9 @@ fn is_leap(year: EpochSeconds) -> bool {
 }
 
 pub(crate) fn midnight(year: EpochSeconds, month: usize, day: EpochSeconds) -> EpochSeconds {
-    let years: EpochSeconds = (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum();
+    // The leap days of all years before this one, of which 477 were before 1970.
+    let before = year - 1;
+    let years = (year - 1970) * 365 + before / 4 - before / 100 + before / 400 - 477;
     let february = if is_leap(year) { 29 } else { 28 };
     let months = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     (years + months[..month - 1].iter().sum::<EpochSeconds>() + day - 1) * DAY
@@ -247,10 +249,11 @@ fn number_from_environment(name: &str) -> Option<u64> {
 fn check_all(cases: u64, seed: u64, strategy: &impl Strategy<Value = Case>) {
     let config =
         ProptestConfig { cases: u32::try_from(cases).unwrap(), failure_persistence: None, ..ProptestConfig::default() };
-    let mut bytes = [0; 32];
+    // Without optimisation, most of the time would go into the default generator.
+    let mut bytes = [1; 16];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     // A runner counts its cases across runs, so each strategy needs a new one.
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::XorShift, &bytes));
     let checked = Cell::new(0);
     let result = runner.run(strategy, |case| {
         checked.set(checked.get() + 1);
