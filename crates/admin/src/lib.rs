@@ -7,6 +7,7 @@ mod check;
 pub mod doctor;
 mod error;
 pub mod export;
+pub mod find;
 pub mod import;
 pub mod item_kind;
 pub mod number_mistake;
@@ -22,6 +23,7 @@ pub mod status;
 pub mod stored_rule;
 pub mod table;
 pub mod time;
+pub mod who;
 pub mod wording;
 
 pub use error::{Error, Result};

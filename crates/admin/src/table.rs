@@ -13,7 +13,7 @@ use crate::number_mistake::mistake;
 pub(crate) mod batch;
 mod index;
 pub(crate) mod items;
-mod scan;
+pub(crate) mod scan;
 mod schema;
 pub(crate) mod size;
 

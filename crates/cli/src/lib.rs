@@ -22,8 +22,8 @@ mod write_rule;
 mod write_status;
 
 use commands::{
-    allow, check, completions, deny, doctor, export, import, man, resume, revoke, serve as serve_command, show,
-    suspend, table, wcs_simulator,
+    allow, check, completions, deny, doctor, export, find, import, man, resume, revoke, serve as serve_command, show,
+    suspend, table, wcs_simulator, who,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -57,6 +57,8 @@ enum Command {
     Suspend(suspend::Args),
     Resume(resume::Args),
     Show(show::Args),
+    Who(who::Args),
+    Find(find::Args),
     Check(check::Args),
     Import(import::Args),
     Export(export::Args),
@@ -81,6 +83,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Suspend(args) => suspend::run(args, global).await,
         Command::Resume(args) => resume::run(args, global).await,
         Command::Show(args) => show::run(args, global).await,
+        Command::Who(args) => who::run(args, global).await,
+        Command::Find(args) => find::run(args, global).await,
         Command::Check(args) => check::run(args, global).await,
         Command::Import(args) => import::run(args, global).await,
         Command::Export(args) => export::run(args, global).await,
