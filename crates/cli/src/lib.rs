@@ -22,8 +22,8 @@ mod write_rule;
 mod write_status;
 
 use commands::{
-    allow, check, completions, deny, doctor, export, find, import, man, resume, revoke, serve as serve_command, show,
-    suspend, table, wcs_simulator, who,
+    allow, check, completions, deny, doctor, export, find, forget, import, man, r#move, resume, revoke,
+    serve as serve_command, show, suspend, table, wcs_simulator, who,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -60,6 +60,8 @@ enum Command {
     Who(who::Args),
     Find(find::Args),
     Check(check::Args),
+    Move(r#move::Args),
+    Forget(forget::Args),
     Import(import::Args),
     Export(export::Args),
     Doctor(doctor::Args),
@@ -86,6 +88,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Who(args) => who::run(args, global).await,
         Command::Find(args) => find::run(args, global).await,
         Command::Check(args) => check::run(args, global).await,
+        Command::Move(args) => r#move::run(args, global).await,
+        Command::Forget(args) => forget::run(args, global).await,
         Command::Import(args) => import::run(args, global).await,
         Command::Export(args) => export::run(args, global).await,
         Command::Doctor(args) => doctor::run(args, global).await,

@@ -59,7 +59,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     };
     let question = Question {
         app: table.parse_app(&args.app)?,
-        party: table.parse_party(text)?,
+        party: table.parse_one_party(text)?,
         side,
         media: MediaSet { audio: true, video: args.video },
         at: args.at.as_deref().map(|text| time::parse(text, now())).transpose()?.unwrap_or_else(now),
