@@ -174,7 +174,7 @@ async fn finish(
 }
 
 /// The time in `APP_CACHE_SECONDS`. An empty value counts as not given, as for the function.
-fn app_cache(text: &str) -> Result<Duration, String> {
+pub(crate) fn app_cache(text: &str) -> Result<Duration, String> {
     let text = if text.trim().is_empty() { "5" } else { text.trim() };
     let seconds = text.parse().ok().filter(|seconds| *seconds <= 3_600);
     seconds.map(Duration::from_secs).ok_or_else(|| format!("`{text}` is not a whole number of seconds up to 3600"))

@@ -5,7 +5,7 @@ use std::io;
 use anyhow::bail;
 use callgate_admin::show::{ItemSummary, StoredItem};
 use callgate_admin::wording::{conditions_text, escape, quote, rule_text};
-use callgate_admin::{RuleRow, StoredRule, time};
+use callgate_admin::{RuleRow, StoredRule, Table, time};
 use callgate_core::{AppKey, Block, EpochSeconds, ParseError, PartyId, Pattern, Rule, has_expired};
 use serde_json::{Value, json};
 
@@ -34,9 +34,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         },
         Some(id) => match table.stored_party(&app, id.clone()).await? {
             Some(stored) => stored,
-            None => bail!(
-                "nothing is stored for party `{id}` of app `{app}`; rules of callers to a prefix may match it all the same"
-            ),
+            None => return show_absent(&table, output, app, id).await,
         },
     };
     match output {
@@ -58,8 +56,36 @@ fn instead(app: &AppKey, pattern: &Pattern) -> String {
     }
 }
 
+/// Shows a party for which nothing is stored: rules of the app may match it all the same.
+async fn show_absent(table: &Table, output: Output, app: AppKey, id: PartyId) -> anyhow::Result<Outcome> {
+    let rules = table.app_rules_for(&app, &id).await?;
+    match output {
+        Output::Text => {
+            print_line(format!("nothing is stored for party {id} of app {app}"))?;
+            print_rules("rules of the app that match it", &rules)?;
+        }
+        Output::Json => {
+            let stored = StoredItem {
+                app,
+                party: Some(id),
+                summary: Ok(ItemSummary::default()),
+                incoming: Vec::new(),
+                outgoing: Vec::new(),
+                outgoing_pairs: Vec::new(),
+            };
+            let mut shown = as_json(&stored);
+            if let Some(shown) = shown.as_object_mut() {
+                shown.insert("is_stored".to_owned(), json!(false));
+                shown.insert("app_rules".to_owned(), rows(&rules));
+            }
+            print_line(shown)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
 fn print_text(stored: &StoredItem) -> io::Result<()> {
-    let StoredItem { app, party, summary, incoming, outgoing } = stored;
+    let StoredItem { app, party, summary, incoming, outgoing, outgoing_pairs } = stored;
     let name = party.as_ref().map_or_else(|| format!("app {app}"), |id| format!("party {id} of app {app}"));
     match summary {
         Ok(ItemSummary { status, groups, blocked, note, expires_at }) => {
@@ -85,7 +111,8 @@ fn print_text(stored: &StoredItem) -> io::Result<()> {
         return print_rules("whom anyone here may call", outgoing);
     }
     print_rules("who may call it", incoming)?;
-    print_rules("whom it may call (rules to single parties are stored with those parties)", outgoing)
+    print_rules("whom it may call", outgoing)?;
+    print_rules("whom it may call, by rules between two parties", outgoing_pairs)
 }
 
 fn expiry(expires_at: Option<EpochSeconds>) -> String {
@@ -126,7 +153,7 @@ fn author(rule: &Rule) -> String {
 }
 
 fn as_json(stored: &StoredItem) -> Value {
-    let StoredItem { app, party, summary, incoming, outgoing } = stored;
+    let StoredItem { app, party, summary, incoming, outgoing, outgoing_pairs } = stored;
     let item = summary.as_ref().ok();
     let mut shown = json!({
         "app": app.as_str(), "status": item.map(|it| it.status.as_str()), "note": item.and_then(|it| it.note.as_deref()),
@@ -147,6 +174,8 @@ fn as_json(stored: &StoredItem) -> Value {
             add("expires_at", json!(item.and_then(|it| it.expires_at).map(time::format)));
             add("incoming", rows(incoming));
             add("outgoing", rows(outgoing));
+            add("outgoing_pairs", rows(outgoing_pairs));
+            add("is_stored", json!(true));
         }
     }
     shown
