@@ -172,7 +172,7 @@ impl Export {
                 self.unusual += u64::from(is_unusual);
                 let block = if location.is_block() { BLOCK } else { "" };
                 match self.rules.insert([&row.app, &row.from, &row.to, block], row, 0)? {
-                    Insertion::New | Insertion::Duplicate => return Ok(()),
+                    Insertion::New | Insertion::Duplicate(_) => return Ok(()),
                     Insertion::Conflict(_) => "the table changed during the export".to_owned(),
                 }
             }

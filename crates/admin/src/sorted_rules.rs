@@ -54,8 +54,8 @@ pub(crate) enum Selection {
 pub(crate) enum Insertion {
     /// The rule was added.
     New,
-    /// The same rule was added before.
-    Duplicate,
+    /// The same rule was added before, on this line.
+    Duplicate(u64),
     /// The rule on this line has the same key, but differs.
     Conflict(u64),
 }
@@ -92,7 +92,7 @@ impl SortedRules {
         if insertion == Insertion::New {
             self.len += 1;
             if self.last_app.as_ref() != Some(&row.app) {
-                self.insert_app(&row.app).map_err(|error| failed(&error))?;
+                self.insert_app(&row.app)?;
                 self.last_app = Some(row.app.clone());
             }
         }
@@ -108,17 +108,26 @@ impl SortedRules {
         let sql = "SELECT number, row = ? FROM rules WHERE k1 = ? AND k2 = ? AND k3 = ? AND k4 = ?";
         let mut other = self.database.prepare_cached(sql)?;
         let (line, is_same) = other.query_row([text, k1, k2, k3, k4], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(if is_same { Insertion::Duplicate } else { Insertion::Conflict(line) })
+        Ok(if is_same { Insertion::Duplicate(line) } else { Insertion::Conflict(line) })
     }
 
-    fn insert_app(&self, app: &str) -> rusqlite::Result<usize> {
-        self.database.prepare_cached("INSERT OR IGNORE INTO apps VALUES (?)")?.execute([app])
+    /// Adds an app, which may have no rules.
+    pub(crate) fn insert_app(&self, app: &str) -> Result<()> {
+        let insert = || self.database.prepare_cached("INSERT OR IGNORE INTO apps VALUES (?)")?.execute([app]);
+        insert().map(|_| ()).map_err(|error| failed(&error))
     }
 
-    /// Whether there is a rule of this app.
+    /// Whether this app was added, or a rule of it.
     pub(crate) fn contains_app(&self, app: &str) -> Result<bool> {
         let sql = "SELECT 1 FROM apps WHERE app = ?";
         self.database.prepare_cached(sql).and_then(|mut query| query.exists([app])).map_err(|error| failed(&error))
+    }
+
+    /// Whether no app was added.
+    pub(crate) fn has_no_app(&self) -> Result<bool> {
+        let sql = "SELECT 1 FROM apps";
+        let exists = self.database.prepare_cached(sql).and_then(|mut query| query.exists([]));
+        exists.map(|exists| !exists).map_err(|error| failed(&error))
     }
 
     /// Adds what is known about an item.
@@ -284,7 +293,7 @@ mod tests {
         let mut rules = SortedRules::new().unwrap();
         let key = ["a", "b", "", "c"];
         assert_eq!(rules.insert(key, &row("shop", "x"), 7).unwrap(), Insertion::New);
-        assert_eq!(rules.insert(key, &row("shop", "x"), 8).unwrap(), Insertion::Duplicate);
+        assert_eq!(rules.insert(key, &row("shop", "x"), 8).unwrap(), Insertion::Duplicate(7));
         assert_eq!(rules.insert(key, &row("shop", "y"), 9).unwrap(), Insertion::Conflict(7));
         assert_eq!(rules.len(), 1);
         assert!(rules.contains_app("shop").unwrap() && !rules.contains_app("other").unwrap());

@@ -18,6 +18,7 @@ mod prompt;
 mod serve;
 mod time;
 mod wcs;
+mod write_import;
 mod write_rule;
 mod write_status;
 

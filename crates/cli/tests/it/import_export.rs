@@ -144,7 +144,8 @@ fn a_dry_run_shows_the_difference_and_writes_nothing() {
     server.run("allow --app shop --from extra --to PPP005").succeeds();
     server.run("allow --app other --from extra --to PPP005").succeeds();
     let before = server.items();
-    let changed = RULES.replace("shop,PPP002,*,allow,,,,,,\n", "shop,PPP002,*,deny,,,,,,\nshop,new,PPP005,allow,,,,,,\n");
+    let changed =
+        RULES.replace("shop,PPP002,*,allow,,,,,,\n", "shop,PPP002,*,deny,,,,,,\nshop,new,PPP005,allow,,,,,,\n");
     let run = server.pipe("import - --dry-run --replace", &changed).succeeds();
     let run = run
         .prints("+ allow new to PPP005 in app shop")

@@ -185,8 +185,7 @@ fn imported(bytes: &[u8]) -> String {
 
 #[test]
 fn files_of_spreadsheets_are_understood() {
-    let expected =
-        "app,from,to,effect,media,hours,expires_at,disabled,list,note\nshop,+15550100123,b,deny,,,,,,\"x, y\"\nshop,a,b,allow,,,,,,\n";
+    let expected = "app,from,to,effect,media,hours,expires_at,disabled,list,note\nshop,+15550100123,b,deny,,,,,,\"x, y\"\nshop,a,b,allow,,,,,,\n";
     let text = "app,from,to,effect,note\nshop,+1 555 010 0123,b,Deny,\"x, y\"\nshop,a,b,ALLOW,\n";
     let semicolons = "app;from;to;effect;note\r\nshop;+1 555 010 0123;b;deny;x, y\r\nshop;a;b;allow;\r\n";
     let utf16 = |text: &str, bytes: fn(u16) -> [u8; 2]| {
