@@ -60,24 +60,30 @@ pub(crate) enum Insertion {
     Conflict(u64),
 }
 
+/// Creates a database with these tables in the directory for temporary files. It is deleted when it is dropped.
+pub(crate) fn temporary_database(tables: &str) -> Result<Connection> {
+    let new = || {
+        // Without a name, SQLite uses a private file, which is deleted even if this process crashes.
+        let database = Connection::open("")?;
+        // The file is not needed after a crash, so it does not have to be durable.
+        database.execute_batch(&format!(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
+             PRAGMA cache_size = -{CACHE_KB}; {tables} BEGIN"
+        ))?;
+        Ok(database)
+    };
+    new().map_err(|error| failed(&error))
+}
+
 impl SortedRules {
     /// Creates an empty database in the directory for temporary files.
     pub(crate) fn new() -> Result<Self> {
-        let new = || {
-            // Without a name, SQLite uses a private file, which is deleted even if this process crashes.
-            let database = Connection::open("")?;
-            // The file is not needed after a crash, so it does not have to be durable.
-            database.execute_batch(&format!(
-                "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
-                 PRAGMA cache_size = -{CACHE_KB};
-                 CREATE TABLE rules (k1, k2, k3, k4, number, row, PRIMARY KEY (k1, k2, k3, k4)) WITHOUT ROWID;
-                 CREATE TABLE apps (app PRIMARY KEY) WITHOUT ROWID;
-                 CREATE TABLE items (k1, k2, bytes, expires_at, PRIMARY KEY (k1, k2)) WITHOUT ROWID;
-                 BEGIN"
-            ))?;
-            Ok(database)
-        };
-        Ok(Self { database: new().map_err(|error| failed(&error))?, len: 0, last_app: None })
+        let database = temporary_database(
+            "CREATE TABLE rules (k1, k2, k3, k4, number, row, PRIMARY KEY (k1, k2, k3, k4)) WITHOUT ROWID;
+             CREATE TABLE apps (app PRIMARY KEY) WITHOUT ROWID;
+             CREATE TABLE items (k1, k2, bytes, expires_at, PRIMARY KEY (k1, k2)) WITHOUT ROWID;",
+        )?;
+        Ok(Self { database, len: 0, last_app: None })
     }
 
     /// The number of rules.
@@ -228,7 +234,8 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<SortedRule> {
     Ok(SortedRule { key, number: row.get(4)?, row: parsed })
 }
 
-fn failed(error: &rusqlite::Error) -> Error {
+/// The error of a temporary file.
+pub(crate) fn failed(error: &rusqlite::Error) -> Error {
     Error::Local(format!(
         "the temporary file of the rules cannot be used: {error}; if the disk is full, set TMPDIR to a directory on \
          another disk"

@@ -23,8 +23,8 @@ mod write_rule;
 mod write_status;
 
 use commands::{
-    allow, check, completions, deny, doctor, export, import, man, resume, revoke, serve as serve_command, show,
-    suspend, table, wcs_simulator,
+    allow, backup, check, completions, deny, doctor, export, import, man, restore, resume, revoke,
+    serve as serve_command, show, suspend, table, wcs_simulator,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -61,6 +61,8 @@ enum Command {
     Check(check::Args),
     Import(import::Args),
     Export(export::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -85,6 +87,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(args, global).await,
         Command::Import(args) => import::run(args, global).await,
         Command::Export(args) => export::run(args, global).await,
+        Command::Backup(args) => backup::run(args, global).await,
+        Command::Restore(args) => restore::run(args, global).await,
         Command::Doctor(args) => doctor::run(args, global).await,
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

@@ -19,7 +19,7 @@ use crate::output::{Output, print_line, print_note};
 use crate::prompt::confirm;
 
 /// How often the progress bar is updated.
-const REFRESH: Duration = Duration::from_millis(200);
+pub(crate) const REFRESH: Duration = Duration::from_millis(200);
 
 /// How fast many items are written.
 #[derive(Debug, Clone, clap::Args)]
@@ -171,14 +171,9 @@ fn confirm_removal(import: &Import, which: &str) -> anyhow::Result<()> {
 async fn apply(import: &Import, speed: &SpeedArgs, output: Output) -> anyhow::Result<Result<Applied, ApplyError>> {
     // From here on, an interrupted import prints how many rules are written.
     let mut interrupts = Interrupts::listen()?;
-    let bar = progress_bar(import.counts().written() + import.counts().removed, output)?;
+    let bar = progress_bar(import.counts().written() + import.counts().removed, "rules", output)?;
     let control = ImportControl::default();
-    let announce = |time: Duration| {
-        let seconds = count(time.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX), "second");
-        bar.suspend(|| {
-            print_note(format!("waiting {seconds}, until no function uses the app's earlier rules any more"));
-        });
-    };
+    let announce = |time: Duration| print_wait(&bar, time);
     let result = {
         let mut applying = pin!(import.apply(speed.concurrency, speed.app_cache_seconds, &control, announce));
         let mut refresh = tokio::time::interval(REFRESH);
@@ -213,11 +208,19 @@ fn report(error: ApplyError) -> anyhow::Error {
     error.into()
 }
 
-fn progress_bar(total: u64, output: Output) -> anyhow::Result<ProgressBar> {
+/// Prints that a command waits before it permits more.
+pub(crate) fn print_wait(bar: &ProgressBar, time: Duration) {
+    let seconds = count(time.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX), "second");
+    bar.suspend(|| print_note(format!("waiting {seconds}, until no function uses the app's earlier rules any more")));
+}
+
+/// A bar that counts rules or items. It is hidden if standard error is not a terminal.
+pub(crate) fn progress_bar(total: u64, counted: &str, output: Output) -> anyhow::Result<ProgressBar> {
     if output == Output::Json || !io::stderr().is_terminal() {
         return Ok(ProgressBar::hidden());
     }
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} rules, {per_sec}, {eta} left")?);
+    let template = format!("{{wide_bar}} {{pos}}/{{len}} {counted}, {{per_sec}}, {{eta}} left");
+    bar.set_style(ProgressStyle::with_template(&template)?);
     Ok(bar)
 }

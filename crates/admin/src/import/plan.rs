@@ -448,14 +448,8 @@ impl GrowingItem {
         if rules == 0 || bytes <= MAX_ITEM_BYTES as u64 {
             return Ok(());
         }
-        let item = match ItemKind::of(&Key { pk, sk }.attributes()) {
-            Some(ItemKind::Party(app, id)) => format!("party `{}` of app `{}`", escape(&id), escape(&app)),
-            Some(ItemKind::Pair(app, callee, caller)) => {
-                format!("the rule from `{}` to `{}` of app `{}`", escape(&caller), escape(&callee), escape(&app))
-            }
-            Some(ItemKind::App(app)) => format!("app `{}`", escape(&app)),
-            None => "an item".to_owned(),
-        };
+        let kind = ItemKind::of(&Key { pk, sk }.attributes());
+        let item = kind.map_or_else(|| "an item".to_owned(), |kind| kind.to_string());
         Err(Error::InvalidItem(format!(
             "{item} would take {} KB during the import, with its old and new rules together, and DynamoDB allows {} KB; \
              {fitting} of the file's {rules} rules for it would fit; nothing was written; write fewer rules there, with \
