@@ -65,6 +65,20 @@ pub(crate) fn parse_party(
     Ok(party)
 }
 
+/// Parses one party as [`parse_party`] does, to store it. Also refuses an id that looks like a number and is none.
+pub(crate) fn parse_written_party(
+    table: &Table,
+    text: &str,
+    exactly: bool,
+    instead: impl Fn(&Pattern) -> String,
+) -> anyhow::Result<PartyId> {
+    check_one_party(table, text, exactly, &instead)?;
+    if !exactly {
+        table.check_written(text)?;
+    }
+    parse_party(table, text, exactly, instead)
+}
+
 /// Checks that a text is not a pattern or a group. No id is that of a group.
 pub(crate) fn check_one_party(
     table: &Table,
