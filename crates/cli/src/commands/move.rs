@@ -19,13 +19,13 @@ use crate::prompt::{confirm, confirm_loss};
 ///
 /// Scans the table. Everything is copied first and then deleted in the old place. At every moment, also if the command fails or
 /// is ended, a call is permitted only if the rules before or after it do. Run it again to complete it. Who wrote a rule and when
-/// stays. Calls between the old and the new id of a party are refused meanwhile. Let nobody change the rules that are moved.
+/// stays. Calls between the old and the new id of a party are refused meanwhile. Do not change rules that are moved in the meantime.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
   callgatectl move --app shop --to-app store --dry-run
   callgatectl move --app shop PPP009 --to-party PPP109")]
-#[group(id = "target", required = true, multiple = false, args = ["to_app", "to_party"])]
+#[command(group(clap::ArgGroup::new("target").required(true).args(["to_app", "to_party"])))]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
     #[arg(long, value_name = "APP", allow_hyphen_values = true)]

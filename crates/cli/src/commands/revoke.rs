@@ -8,7 +8,7 @@ use callgate_admin::{Revocation, RuleLocation, RuleRow, RuleTarget, Table};
 use callgate_core::{Door, ParseError, Rule};
 use serde_json::json;
 
-use crate::args::{DoorArg, SpeedArgs, TargetArgs};
+use crate::args::{APP, DoorArg, SpeedArgs, TargetArgs, app_name};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
@@ -25,7 +25,7 @@ Examples:
   callgatectl revoke --app shop --list spam --dry-run                     what of the list would be removed")]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     app: String,
     /// The callers: an id or number in any spelling, a group such as @sales, a prefix such as '+7495*', or '*' for everyone
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true, required_unless_present = "list", requires = "to")]

@@ -103,7 +103,18 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
         ("group show", own(&["group show --app shop @vip"])),
         ("suspend", status("suspend")),
         ("resume", status("resume")),
-        ("show", own(&["show --app shop", "show --app shop b"])),
+        ("show", own(&["show --app shop", "show --app shop b", "show --app shop a", "show --app shop new"])),
+        ("who", own(&["who --app shop --to b", "who --app shop --from a"])),
+        ("find", own(&["find a", "find a --app shop --output json"])),
+        ("forget", own(&["forget --app shop a --yes", "forget --app shop a --dry-run", "forget --app shop n"])),
+        (
+            "move",
+            own(&[
+                "move --app shop a --to-party z --yes",
+                "move --app shop --to-app store --yes",
+                "move --app shop --to-app store --dry-run",
+            ]),
+        ),
         ("check", own(&["check --app shop --from a --to b", "check --app shop --from x --to y"])),
         ("import", vec![import.clone(), format!("{import} --dry-run")]),
         ("import --replace", vec![format!("{import} --replace --yes"), format!("{import} --replace --dry-run")]),
@@ -117,10 +128,11 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
 /// DynamoDB transactions").
 fn needed_rights(request: &Request) -> BTreeSet<String> {
     let operation = request.operation().unwrap();
-    if operation != "TransactWriteItems" {
-        return [operation.to_owned()].into();
-    }
     let body: Value = serde_json::from_slice(&request.body).unwrap();
+    if operation != "TransactWriteItems" {
+        let index = body.get("IndexName").map(|name| format!("index/{}", name.as_str().unwrap()));
+        return [operation.to_owned()].into_iter().chain(index).collect();
+    }
     let parts = body["TransactItems"].as_array().unwrap().iter().flat_map(|part| part.as_object().unwrap().keys());
     parts
         .map(|part| if part == "ConditionCheck" { "ConditionCheckItem".to_owned() } else { format!("{part}Item") })
