@@ -113,10 +113,10 @@ impl Table {
         for attempt in 0..MAX_ATTEMPTS {
             let Some(revocation) = self.plan_revocation(rule.location.clone()).await? else { return Ok(()) };
             if revocation.rule() != rule.stored.rule.as_ref() {
-                return Err(Error::Conflict(format!(
-                    "another writer changed this rule meanwhile: {}",
-                    rule.row().text()
-                )));
+                let stored =
+                    StoredRule { rule: revocation.rule().cloned().map_err(Clone::clone), ..rule.stored.clone() };
+                let text = stored.row().text();
+                return Err(Error::Conflict(format!("another writer changed this rule meanwhile; it is now: {text}")));
             }
             match self.delete_rule(&revocation).await {
                 Ok(true) => return Ok(()),

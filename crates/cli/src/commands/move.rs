@@ -9,8 +9,7 @@ use callgate_core::AppKey;
 use serde_json::json;
 
 use super::forget::{MAX_LISTED, list};
-use super::import::app_cache;
-use crate::args::print_understood;
+use crate::args::{AppCacheArgs, print_understood};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_error, print_line, print_note};
@@ -20,13 +19,13 @@ use crate::prompt::{confirm, confirm_loss};
 ///
 /// Scans the table. Everything is copied first and then deleted in the old place. At every moment, also if the command fails or
 /// is ended, a call is permitted only if the rules before or after it do. Run it again to complete it. Who wrote a rule and when
-/// stays. Calls between the old and the new id of a party are refused meanwhile. Let nobody change the rules that are moved.
+/// stays. Calls between the old and the new id of a party are refused meanwhile. Do not change rules that are moved in the meantime.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
   callgatectl move --app shop --to-app store --dry-run
   callgatectl move --app shop PPP009 --to-party PPP109")]
-#[group(id = "target", required = true, multiple = false, args = ["to_app", "to_party"])]
+#[command(group(clap::ArgGroup::new("target").required(true).args(["to_app", "to_party"])))]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
     #[arg(long, value_name = "APP", allow_hyphen_values = true)]
@@ -49,10 +48,8 @@ pub(crate) struct Args {
     /// Accept a new id that looks like a number and is none
     #[arg(long)]
     exactly: bool,
-    /// How long the function keeps an app's rules; the command waits so long before it permits more
-    #[arg(long, env = "APP_CACHE_SECONDS", default_value = "5", value_name = "SECONDS", hide_env_values = true)]
-    #[arg(value_parser = app_cache)]
-    app_cache_seconds: Duration,
+    #[command(flatten)]
+    app_cache: AppCacheArgs,
 }
 
 const AGAIN: &str = "the move is not complete; run the same command again, which completes it";
@@ -109,7 +106,7 @@ async fn move_party(
             bail!("nothing was written");
         }
         let author = connection.author().await;
-        let moved = table.move_party(&plan, &author, args.app_cache_seconds, announce).await;
+        let moved = table.move_party(&plan, &author, args.app_cache.app_cache_seconds, announce).await;
         moved.map_err(|error| anyhow::Error::from(error).context(AGAIN))?;
         "moved"
     };
@@ -174,7 +171,7 @@ async fn move_app(args: &Args, connection: &Connection, from: &AppKey, to: &str)
         if !is_confirmed {
             bail!("nothing was written");
         }
-        let moved = table.move_app(&plan, args.app_cache_seconds, announce).await;
+        let moved = table.move_app(&plan, args.app_cache.app_cache_seconds, announce).await;
         remaining = moved.map_err(|error| anyhow::Error::from(error).context(AGAIN))?;
         if remaining.is_empty() { "moved" } else { "incomplete" }
     };

@@ -22,7 +22,7 @@ use crate::time::now;
 Examples:
   callgatectl who --app shop --to PPP005
   callgatectl who --app shop --from PPP009 --video --at 2026-12-31T18:00:00+03:00")]
-#[group(id = "side", required = true, multiple = false, args = ["to", "from"])]
+#[command(group(clap::ArgGroup::new("side").required(true).args(["to", "from"])))]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
     #[arg(long, value_name = "APP", allow_hyphen_values = true)]

@@ -106,7 +106,14 @@ fn every_command_prints_the_documented_json_members() {
     server.put(&json!({"pk": {"S": "APP#odd"}, "sk": {"S": "APP"}, "status": {"S": "on"}}));
     check(&server, "`show --app A`", &["show --app shop", "show --app odd"], &shown);
     server.put(&json!({"pk": {"S": "PARTY#odd#p"}, "sk": {"S": "PARTY"}, "status": {"S": "on"}}));
-    check(&server, "`show --app A PARTY`", &["show --app shop b", "show --app odd p"], &shown);
+    check(&server, "`show --app A PARTY`", &["show --app shop b", "show --app odd p", "show --app shop new"], &shown);
+    server.put(&json!({"pk": {"S": "PARTY#shop#g"}, "sk": {"S": "PARTY"}, "groups": {"SS": ["sales"]}}));
+    server.run("deny --app shop --from '@sales' --to b --yes").succeeds();
+    check(&server, "`who`", &["who --app shop --to b", "who --app shop --from a"], &rule);
+    check(&server, "`find`", &["find shop", "find @sales"], &rule);
+    check(&server, "`forget`", &["forget --app shop a --dry-run"], &rule);
+    check(&server, "`move --to-party`", &["move --app shop a --to-party n --dry-run"], &rule);
+    check(&server, "`move --to-app`", &["move --app shop --to-app n --dry-run"], &none);
     check(&server, "`check`", &["check --app shop --from a --to b"], &none);
     check(&server, "`import --dry-run`", &[&format!("import {file_name} --dry-run --replace")], &rule);
     check(&server, "`import`", &[&format!("import {file_name}"), &format!("import {bad_name}")], &none);

@@ -19,7 +19,7 @@ pub(crate) struct TestServer {
 }
 
 /// The result of a run of the tool.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Run {
     pub(crate) code: i32,
     pub(crate) stdout: String,
