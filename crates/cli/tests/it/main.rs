@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic fails the test")]
 
 mod access;
+mod backup;
 mod bad_input;
 mod busy_dynamodb;
 mod changed_meanwhile;
@@ -13,13 +14,16 @@ mod control_characters;
 mod credentials;
 mod doctor;
 mod expired_party;
+mod formulas;
 mod import_export;
 mod import_failures;
 mod import_safety;
 mod json_reference;
+mod lists;
 mod load;
 mod million;
 mod moments;
+mod plain_files;
 mod proxy;
 mod random;
 #[cfg(unix)]
