@@ -3,12 +3,16 @@
 //! A [`Table`] is the entry point. This crate does not print, prompt or parse arguments. It returns values, and one closed set
 //! of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
 
+pub mod blocks;
 mod check;
 pub mod doctor;
+pub mod edit;
 mod error;
+pub mod exceptions;
 pub mod export;
 pub mod find;
 pub mod forget;
+pub mod groups;
 pub mod import;
 pub mod item_kind;
 mod mentions;

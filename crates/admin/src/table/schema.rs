@@ -83,8 +83,7 @@ impl Table {
             .index_name(INDEX)
             .set_key_schema(Some(keys(INDEX_KEYS)?))
             .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-            .build()
-            .map_err(invalid)?;
+            .build()?;
         let request = self
             .client
             .create_table()
@@ -115,9 +114,8 @@ impl Table {
             .index_name(INDEX)
             .set_key_schema(Some(keys(INDEX_KEYS)?))
             .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-            .set_provisioned_throughput(throughput.transpose().map_err(invalid)?)
-            .build()
-            .map_err(invalid)?;
+            .set_provisioned_throughput(throughput.transpose()?)
+            .build()?;
         let request = self
             .client
             .update_table()
@@ -188,19 +186,21 @@ const KEYS: [(&str, KeyType); 2] = [(PK, KeyType::Hash), (SK, KeyType::Range)];
 /// The keys of the index: those of the table, inverted.
 const INDEX_KEYS: [(&str, KeyType); 2] = [(SK, KeyType::Hash), (PK, KeyType::Range)];
 
-fn invalid(error: BuildError) -> Error {
-    Error::InvalidItem(error.to_string())
+impl From<BuildError> for Error {
+    fn from(error: BuildError) -> Self {
+        Self::InvalidItem(error.to_string())
+    }
 }
 
 fn keys(keys: [(&str, KeyType); 2]) -> Result<Vec<KeySchemaElement>> {
     let key = |(name, kind)| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-    keys.into_iter().map(|it| key(it).map_err(invalid)).collect()
+    keys.into_iter().map(|it| Ok(key(it)?)).collect()
 }
 
 fn key_attributes() -> Result<Vec<AttributeDefinition>> {
     let text =
         |name| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
-    [PK, SK].into_iter().map(|name| text(name).map_err(invalid)).collect()
+    [PK, SK].into_iter().map(|name| Ok(text(name)?)).collect()
 }
 
 fn is_active(table: &TableDescription) -> bool {

@@ -9,7 +9,7 @@ use callgate_admin::wording::count;
 use serde_json::json;
 
 use super::import::app_cache;
-use crate::args::print_understood;
+use crate::args::{APP, app_name, parse_party};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line, print_note};
@@ -39,7 +39,7 @@ const TRACES: [&str; 6] = [
 )]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     app: String,
     /// The party, in any spelling
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]
@@ -50,6 +50,9 @@ pub(crate) struct Args {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
+    /// Accept a party that looks like a pattern
+    #[arg(long)]
+    exactly: bool,
     /// How long the function keeps an app's rules; the command waits so long before a deletion permits more
     #[arg(long, env = "APP_CACHE_SECONDS", default_value = "5", value_name = "SECONDS", hide_env_values = true)]
     #[arg(value_parser = app_cache)]
@@ -60,8 +63,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
     let app = table.parse_app(&args.app)?;
-    let party = table.parse_one_party(&args.party)?;
-    print_understood(&args.party, party.as_str());
+    let party = parse_party(&table, &args.party, args.exactly, |_| "name one party".to_owned())?;
     print_note("reading the whole table");
     let plan = table.plan_forgetting(&app, &party).await?;
     let result = if plan.is_empty() {
