@@ -112,10 +112,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
 fn summary(plan: &Forgetting) -> String {
     let own = plan.own_rules().len() as u64;
     let rules = count(plan.rules().len() as u64, "rule");
-    match plan.has_item() {
-        true => format!("its item with {}, and {rules} elsewhere", count(own, "rule")),
-        false => rules,
-    }
+    if plan.has_item() { format!("its item with {}, and {rules} elsewhere", count(own, "rule")) } else { rules }
 }
 
 /// Prints the first rules for people.

@@ -87,10 +87,8 @@ async fn move_party(
     print_note("reading the whole table");
     let plan = table.plan_party_move(app, &from, &to).await?;
     let (rules, kept) = (plan.rules(), plan.kept());
-    let summary = match plan.has_item() {
-        true => format!("its item, and {} elsewhere", count(rules.len() as u64, "rule")),
-        false => count(rules.len() as u64, "rule"),
-    };
+    let moved = count(rules.len() as u64, "rule");
+    let summary = if plan.has_item() { format!("its item, and {moved} elsewhere") } else { moved };
     let result = if plan.is_empty() {
         "absent"
     } else if args.dry_run {

@@ -4,7 +4,7 @@ use anstyle::AnsiColor;
 use callgate_admin::time;
 use callgate_admin::who::{Members, Side, WhoRow};
 use callgate_admin::wording::{count, escape};
-use callgate_core::{AppKey, Effect, EpochSeconds, MediaSet, PartyId};
+use callgate_core::{AppKey, Door, Effect, EpochSeconds, MediaSet, PartyId};
 use serde_json::{Value, json};
 
 use crate::args::{APP, app_name, parse_party};
@@ -71,7 +71,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         at: args.at.as_deref().map(parse_at).transpose()?.unwrap_or_else(now),
     };
     let Question { app, party, side, media, at } = &question;
-    let rows = table.who(app, party, *side, *media, *at).await?;
+    let rows = Box::pin(table.who(app, party, *side, *media, *at)).await?;
     match output {
         Output::Text => print_text(&question, &rows)?,
         Output::Json => print_line(as_json(&question, &rows))?,
@@ -138,7 +138,7 @@ fn as_json(Question { app, party, side, media, at }: &Question, rows: &[WhoRow])
             let WhoRow { pattern, effect, reason, door, rule, because, until, inactive, members, may_differ } = row;
             json!({
                 "pattern": pattern.to_string(), "decision": effect.as_str(), "reason": reason,
-                "door": door.map(|it| it.as_str()), "rule": rule, "because": because, "until": until.map(time::format),
+                "door": door.map(Door::as_str), "rule": rule, "because": because, "until": until.map(time::format),
                 "inactive": inactive, "may_differ": may_differ,
                 "members": members.map(|Members { count, permitted }| json!({"count": count, "permitted": permitted})),
             })
