@@ -3,11 +3,15 @@
 use std::cmp::Reverse;
 
 use callgate::store::item::{self, Attributes, Key};
-use callgate_core::{App, AppKey, Block, EpochSeconds, Groups, ParseError, Party, PartyId, Pattern, Status};
+use callgate_core::{App, AppKey, Block, EpochSeconds, Groups, ParseError, Party, PartyId, Pattern, Rule, Status};
 
 use crate::error::Result;
-use crate::stored_rule::{StoredRule, rules_of};
+use crate::rule_row::RuleRow;
+use crate::stored_rule::{StoredRow, StoredRule, rows_of, rules_of};
 use crate::table::Table;
+
+/// How many scans read the table at once.
+const SEGMENTS: u16 = 4;
 
 /// An app or a party as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,15 @@ pub struct StoredItem {
     pub outgoing: Vec<StoredRule>,
     /// The rules of the party to single callees, which are stored with the callees. Empty for the app itself.
     pub outgoing_pairs: Vec<StoredRule>,
+}
+
+/// A rule or a block of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRule {
+    /// The rule as a row.
+    pub row: RuleRow,
+    /// The rule, or why it cannot be parsed. A block is a rule that denies every call of its caller.
+    pub rule: Result<Rule, ParseError>,
 }
 
 /// An item without its rules.
@@ -94,6 +107,27 @@ impl Table {
         let Some(StoredItem { incoming, outgoing, .. }) = self.stored_app(app).await? else { return Ok(Vec::new()) };
         let matches = |stored: &StoredRule| Pattern::from_stored(&stored.entry).matches(id, &Groups::new());
         Ok(incoming.into_iter().chain(outgoing).filter(matches).collect())
+    }
+
+    /// Reads the rules and blocks of a list (the attribute `list`) in an app, sorted. For that, it scans the whole table.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn stored_list(&self, app: &AppKey, list: &str) -> Result<Vec<ListedRule>> {
+        let mut listed = Vec::new();
+        let mut pages = self.scan(SEGMENTS);
+        while let Some(page) = pages.recv().await {
+            for item in page? {
+                let rows = rows_of(&item).into_iter();
+                let rows =
+                    rows.filter(|stored| stored.row.app == app.as_str() && stored.row.list.as_deref() == Some(list));
+                listed.extend(rows.map(|StoredRow { row, rule, .. }| ListedRule { row, rule }));
+            }
+        }
+        listed.sort_by(|ListedRule { row: one, .. }, ListedRule { row: other, .. }| {
+            (&one.from, &one.to).cmp(&(&other.from, &other.to))
+        });
+        Ok(listed)
     }
 }
 

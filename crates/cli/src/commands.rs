@@ -1,6 +1,7 @@
 //! The subcommands: one file for each, with its name. Each file has the arguments and a `run` function.
 
 pub(crate) mod allow;
+pub(crate) mod backup;
 pub(crate) mod block;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -15,6 +16,7 @@ pub(crate) mod group;
 pub(crate) mod import;
 pub(crate) mod man;
 pub(crate) mod r#move;
+pub(crate) mod restore;
 pub(crate) mod resume;
 pub(crate) mod revoke;
 pub(crate) mod serve;

@@ -8,8 +8,7 @@ use callgate_admin::forget::Forgetting;
 use callgate_admin::wording::count;
 use serde_json::json;
 
-use super::import::app_cache;
-use crate::args::{APP, app_name, parse_party};
+use crate::args::{APP, AppCacheArgs, app_name, parse_party};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line, print_note};
@@ -53,10 +52,8 @@ pub(crate) struct Args {
     /// Accept a party that looks like a pattern
     #[arg(long)]
     exactly: bool,
-    /// How long the function keeps an app's rules; the command waits so long before a deletion permits more
-    #[arg(long, env = "APP_CACHE_SECONDS", default_value = "5", value_name = "SECONDS", hide_env_values = true)]
-    #[arg(value_parser = app_cache)]
-    app_cache_seconds: Duration,
+    #[command(flatten)]
+    app_cache: AppCacheArgs,
 }
 
 /// Deletes what is found.
@@ -80,7 +77,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         let announce = |time: Duration| {
             print_note(format!("waiting {} s, until no function uses older rules of the app", time.as_secs()));
         };
-        table.forget(&plan, args.app_cache_seconds, announce).await.map_err(|error| {
+        table.forget(&plan, args.app_cache.app_cache_seconds, announce).await.map_err(|error| {
             anyhow::Error::from(error)
                 .context("not everything is deleted; run the same command again, which deletes the rest")
         })?;

@@ -8,7 +8,7 @@ use callgate_core::{AppKey, PartyId, Pattern};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::args::{APP, app_name, parse_party};
+use crate::args::{APP, app_name, parse_party, parse_written_party};
 use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
@@ -134,10 +134,11 @@ fn parse_parties(args: &MembersArgs, table: &Table, is_added: bool) -> anyhow::R
             Pattern::Group(_) => "a group has only parties, no groups; name its parties".to_owned(),
             _ => "name the parties one by one".to_owned(),
         };
-        let party = parse_party(table, text, args.exactly, instead)?;
-        if is_added && !args.exactly {
-            table.check_written(text)?;
-        }
+        let party = if is_added {
+            parse_written_party(table, text, args.exactly, instead)?
+        } else {
+            parse_party(table, text, args.exactly, instead)?
+        };
         if !parties.contains(&party) {
             parties.push(party);
         }

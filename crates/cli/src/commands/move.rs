@@ -9,8 +9,7 @@ use callgate_core::AppKey;
 use serde_json::json;
 
 use super::forget::{MAX_LISTED, list};
-use super::import::app_cache;
-use crate::args::{APP, app_name, parse_party};
+use crate::args::{APP, AppCacheArgs, app_name, parse_party};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_error, print_line, print_note};
@@ -49,10 +48,8 @@ pub(crate) struct Args {
     /// Accept a new id that looks like a number and is none, or ids that look like a pattern
     #[arg(long)]
     exactly: bool,
-    /// How long the function keeps an app's rules; the command waits so long before it permits more
-    #[arg(long, env = "APP_CACHE_SECONDS", default_value = "5", value_name = "SECONDS", hide_env_values = true)]
-    #[arg(value_parser = app_cache)]
-    app_cache_seconds: Duration,
+    #[command(flatten)]
+    app_cache: AppCacheArgs,
 }
 
 const AGAIN: &str = "the move is not complete; run the same command again, which completes it";
@@ -106,7 +103,7 @@ async fn move_party(
             bail!("nothing was written");
         }
         let author = connection.author().await;
-        let moved = table.move_party(&plan, &author, args.app_cache_seconds, announce).await;
+        let moved = table.move_party(&plan, &author, args.app_cache.app_cache_seconds, announce).await;
         moved.map_err(|error| anyhow::Error::from(error).context(AGAIN))?;
         "moved"
     };
@@ -171,7 +168,7 @@ async fn move_app(args: &Args, connection: &Connection, from: &AppKey, to: &str)
         if !is_confirmed {
             bail!("nothing was written");
         }
-        let moved = table.move_app(&plan, args.app_cache_seconds, announce).await;
+        let moved = table.move_app(&plan, args.app_cache.app_cache_seconds, announce).await;
         remaining = moved.map_err(|error| anyhow::Error::from(error).context(AGAIN))?;
         if remaining.is_empty() { "moved" } else { "incomplete" }
     };

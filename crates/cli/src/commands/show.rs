@@ -3,10 +3,11 @@
 use std::io;
 
 use anyhow::bail;
-use callgate_admin::show::{ItemSummary, StoredItem};
-use callgate_admin::wording::{conditions_text, escape, quote, rule_text};
+use callgate_admin::rule_row::deny_all;
+use callgate_admin::show::{ItemSummary, ListedRule, StoredItem};
+use callgate_admin::wording::{conditions_text, count, escape, quote, rule_text};
 use callgate_admin::{RuleRow, StoredRule, Table, time};
-use callgate_core::{AppKey, Block, EpochSeconds, ParseError, PartyId, Pattern, Rule, has_expired};
+use callgate_core::{AppKey, EpochSeconds, ParseError, PartyId, Pattern, Rule, has_expired};
 use serde_json::{Value, json};
 
 use crate::args::PartyArgs;
@@ -15,18 +16,28 @@ use crate::exit::Outcome;
 use crate::output::{Output, print_line};
 use crate::time::now;
 
-/// Show what is stored for an app or a party
+/// Show what is stored for an app or a party, or the rules and blocks of a list
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Examples:\n  callgatectl show --app shop\n  callgatectl show --app shop PPP005")]
+#[command(after_help = "\
+Examples:
+  callgatectl show --app shop
+  callgatectl show --app shop PPP005
+  callgatectl show --app shop --list spam")]
 pub(crate) struct Args {
     #[command(flatten)]
     party: PartyArgs,
+    /// Show the rules and blocks of this list in the app, for which the whole table is read
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, conflicts_with = "party")]
+    list: Option<String>,
 }
 
 /// Shows an app or a party.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
     let app = table.parse_app(&args.party.app)?;
+    if let Some(list) = &args.list {
+        return show_list(&app, list, &table.stored_list(&app, list).await?, output);
+    }
     let stored = match args.party.parse_party(&table, |pattern| instead(&app, pattern))? {
         None => match table.stored_app(&app).await? {
             Some(stored) => stored,
@@ -84,6 +95,26 @@ async fn show_absent(table: &Table, output: Output, app: AppKey, id: PartyId) ->
     Ok(Outcome::Done)
 }
 
+/// Prints the rules and blocks of a list.
+fn show_list(app: &AppKey, list: &str, rules: &[ListedRule], output: Output) -> anyhow::Result<Outcome> {
+    match output {
+        Output::Text => {
+            print_line(format!("list {} of app {app}: {}", escape(list), count(rules.len() as u64, "rule")))?;
+            for ListedRule { row, rule } in rules {
+                match rule {
+                    Ok(rule) => print_line(format!("  {}{}{}", row.text(), expired(rule), author(rule)))?,
+                    Err(ParseError(why)) => print_line(format!("  {}: {}", row.text(), escape(why)))?,
+                }
+            }
+        }
+        Output::Json => {
+            let rows: Vec<_> = rules.iter().map(|ListedRule { row, rule }| row_as_json(row, rule.as_ref())).collect();
+            print_line(json!({"app": app.as_str(), "list": list, "rules": rows}))?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
 fn print_text(stored: &StoredItem) -> io::Result<()> {
     let StoredItem { app, party, summary, incoming, outgoing, outgoing_pairs } = stored;
     let name = party.as_ref().map_or_else(|| format!("app {app}"), |id| format!("party {id} of app {app}"));
@@ -91,7 +122,7 @@ fn print_text(stored: &StoredItem) -> io::Result<()> {
         Ok(ItemSummary { status, groups, blocked, note, expires_at }) => {
             print_line(format!("{name}: {}{}", status.as_str(), expiry(*expires_at)))?;
             if let Some(block) = blocked {
-                let rule = callgate_admin::rule_row::deny_all(block);
+                let rule = deny_all(block);
                 print_line(format!("  blocked{}{}{}", conditions_text(&rule), expired(&rule), author(&rule)))?;
             }
             if !groups.is_empty() {
@@ -170,7 +201,13 @@ fn as_json(stored: &StoredItem) -> Value {
         Some(id) => {
             add("party", json!(id.as_str()));
             add("groups", json!(item.map(|it| &it.groups)));
-            add("blocked", json!(item.and_then(|it| it.blocked.as_ref()).map(|block| block_as_json(app, id, block))));
+            add(
+                "blocked",
+                json!(item.and_then(|it| it.blocked.as_ref()).map(|block| {
+                    let row = RuleRow::of_block(app.as_str(), id.as_str(), block);
+                    row_as_json(&row, Ok(&deny_all(block)))
+                })),
+            );
             add("expires_at", json!(item.and_then(|it| it.expires_at).map(time::format)));
             add("incoming", rows(incoming));
             add("outgoing", rows(outgoing));
@@ -181,21 +218,15 @@ fn as_json(stored: &StoredItem) -> Value {
     shown
 }
 
-/// A block as a row of a file, with who wrote it and when.
-fn block_as_json(app: &AppKey, id: &PartyId, block: &Block) -> Value {
-    let mut row = json!(RuleRow::of_block(app.as_str(), id.as_str(), block));
-    if let Some(row) = row.as_object_mut() {
-        row.insert("updated_at".to_owned(), json!(block.updated_at.map(time::format)));
-        row.insert("updated_by".to_owned(), json!(block.updated_by));
-    }
-    row
-}
-
 /// The rules as rows of a file, with who wrote them and when. For an invalid rule, why it is invalid.
 fn rows(rules: &[StoredRule]) -> Value {
-    let row = |stored: &StoredRule| match &stored.rule {
+    rules.iter().map(|stored| row_as_json(&stored.row(), stored.rule.as_ref())).collect()
+}
+
+fn row_as_json(row: &RuleRow, rule: Result<&Rule, &ParseError>) -> Value {
+    match rule {
         Ok(rule) => {
-            let mut row = json!(stored.row());
+            let mut row = json!(row);
             if let Some(row) = row.as_object_mut() {
                 row.insert("updated_at".to_owned(), json!(rule.updated_at.map(time::format)));
                 row.insert("updated_by".to_owned(), json!(rule.updated_by));
@@ -203,9 +234,8 @@ fn rows(rules: &[StoredRule]) -> Value {
             row
         }
         Err(ParseError(why)) => {
-            let StoredRule { app, from, to, .. } = stored;
+            let RuleRow { app, from, to, .. } = row;
             json!({"app": app, "from": from, "to": to, "fault": why})
         }
-    };
-    rules.iter().map(row).collect()
+    }
 }

@@ -276,8 +276,9 @@ impl Writer {
                 self.run(&format!("{command} --app shop {id}{}", if command == "block" { " --yes" } else { "" }))
             }
             13 => {
-                let (command, id) = (self.random.one(&["add", "remove"]), self.random.one(&CALLERS));
-                self.run(&format!("group {command} --app shop @team {id} {}", self.random.one(&CALLERS)))
+                let command = self.random.one(&["add", "remove"]);
+                let (id, other) = (self.random.one(&CALLERS), self.random.one(&CALLERS));
+                self.run(&format!("group {command} --app shop @team {id} {other}"))
             }
             14 => {
                 // A group's deny refuses more calls, and overrides no deny.
