@@ -46,6 +46,9 @@ fn full_table() -> TestServer {
     put("PARTY#shop#e", "PARTY", &json!({"expires_at": {"N": "1000000000"}}));
     put("PARTY#shop#g", "PARTY", &json!({"blocked": {"M": {}}, "groups": {"SS": ["vip"]}}));
     put("PARTY#shop#h", "PARTY", &json!({"groups": {"SS": ["vip"]}}));
+    let listed = json!({"effect": {"S": "allow"}, "list": {"S": "spam"}});
+    put("PARTY#shop#i", "PARTY", &list("incoming", "+1*", &listed));
+    put("PARTY#shop#i", "CALLER#+1", &listed);
     put("PARTY#shop#+15", "CALLER#a", &allow);
     put("PARTY#shop#f", "PARTY", &list("incoming", "a", &json!({"effect": {"S": "deny"}})));
     server
@@ -55,6 +58,10 @@ fn full_table() -> TestServer {
 fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
     let rules = "app,from,to,effect\nshop,a,b,deny\nshop,n,b,allow\nshop,*,d,allow\nshop,*,e,allow\nnew,+1*,d,allow\nnew,*,*,allow\n";
     let import = format!("import {}", folder.write("rules.csv", rules).display());
+    let backup = folder.path().join("backup.ndjson");
+    let other = TestServer::with_table();
+    other.run("allow --app shop --from a --to b --note other").succeeds();
+    other.run(&format!("backup {}", backup.display())).succeeds();
     let own = |commands: &[&str]| commands.iter().map(|&command| command.to_owned()).collect();
     let write = |effect: &str| {
         let rules = [
@@ -94,6 +101,7 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
                 "revoke --exactly --app shop --from a --to d",
             ]),
         ),
+        ("revoke --list", own(&["revoke --app shop --list spam --yes"])),
         ("enable", switch("enable")),
         ("disable", switch("disable")),
         ("block", own(&["block --app shop a --yes", "block --app shop e --yes", "block --app shop n --yes"])),
@@ -105,6 +113,7 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
         ("resume", status("resume")),
         ("show", own(&["show --app shop", "show --app shop b", "show --app shop a", "show --app shop new"])),
         ("who", own(&["who --app shop --to b", "who --app shop --from a"])),
+        ("show --list", own(&["show --app shop --list spam"])),
         ("find", own(&["find a", "find a --app shop --output json"])),
         ("forget", own(&["forget --app shop a --yes", "forget --app shop a --dry-run", "forget --app shop n"])),
         (
@@ -119,6 +128,9 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
         ("import", vec![import.clone(), format!("{import} --dry-run")]),
         ("import --replace", vec![format!("{import} --replace --yes"), format!("{import} --replace --dry-run")]),
         ("export", own(&["export", "export --app shop --format ndjson"])),
+        ("backup", own(&["backup -"])),
+        ("restore", vec![format!("restore {} --yes", backup.display())]),
+        ("restore --replace", vec![format!("restore {} --replace --yes", backup.display())]),
         ("doctor", own(&["doctor"])),
         ("doctor --fix", own(&["doctor --fix"])),
     ]
