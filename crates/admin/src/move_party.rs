@@ -294,16 +294,13 @@ fn own_rule_for(item: &Attributes, party: &PartyId) -> Option<String> {
 
 /// The rule under the new id. `None` for one that is not stored under the party's canonical id, so that no call matches it.
 fn copy_of(app: &AppKey, from: &PartyId, to: &PartyId, rule: &Mention, target: &Mentions) -> Option<Copy> {
-    let location = match &rule.location.entry {
-        Some((list, entry)) => {
-            let entry = (entry == from.as_str()).then(|| to.to_string())?;
-            RuleLocation { key: rule.location.key.clone(), entry: Some((list, entry)) }
-        }
-        None => {
-            let side = |id: &str| if id == from.as_str() { to.to_string() } else { id.to_owned() };
-            let (caller, callee) = (side(&rule.stored.from), side(&rule.stored.to));
-            RuleLocation { key: crate::item_kind::pair_key(app.as_str(), &caller, &callee), entry: None }
-        }
+    let location = if let Some((list, entry)) = &rule.location.entry {
+        let entry = (entry == from.as_str()).then(|| to.to_string())?;
+        RuleLocation { key: rule.location.key.clone(), entry: Some((list, entry)) }
+    } else {
+        let side = |id: &str| if id == from.as_str() { to.to_string() } else { id.to_owned() };
+        let (caller, callee) = (side(&rule.stored.from), side(&rule.stored.to));
+        RuleLocation { key: crate::item_kind::pair_key(app.as_str(), &caller, &callee), entry: None }
     };
     if location == rule.location {
         return None;

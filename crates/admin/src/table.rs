@@ -82,17 +82,6 @@ impl Table {
             .map_err(|error| Error::InvalidInput(format!("the party `{text}` {error}")))
     }
 
-    /// Parses a party where neither a pattern nor a group is meant, in any spelling.
-    ///
-    /// # Errors
-    /// [`Error::InvalidInput`] when it is not a valid id, or is a pattern or a group.
-    pub fn parse_one_party(&self, text: &str) -> Result<PartyId> {
-        match Pattern::new(text, self.phone_region) {
-            Ok(Pattern::Exact(_)) | Err(_) => self.parse_party(text),
-            Ok(pattern) => Err(Error::InvalidInput(format!("`{pattern}` stands for several parties; name one party"))),
-        }
-    }
-
     /// Parses a pattern.
     ///
     /// # Errors

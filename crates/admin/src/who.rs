@@ -359,7 +359,7 @@ impl Subject<'_> {
                 Applicability::OutsideHours(_) => "does not apply at this hour".to_owned(),
                 _ => return None,
             };
-            let text = self.rule_text(&one.call, door, it.key, it.rule.ok()?);
+            let text = rule_text_at(&one.call, door, it.key, it.rule.ok()?);
             is_own.then(|| format!("{text} {why}"))
         });
         WhoRow {
@@ -377,7 +377,7 @@ impl Subject<'_> {
                 }
                 _ => None,
             }),
-            because: self.because(&one.call, &decision, deciding),
+            because: Self::because(&one.call, &decision, deciding),
             until,
             inactive: inactive.collect(),
             members: None,
@@ -385,9 +385,9 @@ impl Subject<'_> {
         }
     }
 
-    fn because(&self, call: &Call, decision: &Decision<'_>, rule: Option<&Rule>) -> String {
+    fn because(call: &Call, decision: &Decision<'_>, rule: Option<&Rule>) -> String {
         match (decision, rule) {
-            (Decision::Rule { door, key, .. }, Some(rule)) => self.rule_text(call, *door, *key, rule),
+            (Decision::Rule { door, key, .. }, Some(rule)) => rule_text_at(call, *door, *key, rule),
             (Decision::Rule { door, key, .. }, None) => format!("the rule `{key}` at door {}", door.as_str()),
             (Decision::Suspended(door), _) => format!("the {} is suspended", owner(*door)),
             (Decision::Blocked(block), _) => {
@@ -405,15 +405,16 @@ impl Subject<'_> {
             },
         }
     }
+}
 
-    fn rule_text(&self, call: &Call, door: Door, key: RuleKey<'_>, rule: &Rule) -> String {
-        let (from, to) = sides(call, door, key);
-        let place = match key {
-            RuleKey::Pair(_) => "between these two".to_owned(),
-            RuleKey::Entry(_) => format!("door {}", door.as_str()),
-        };
-        format!("{place}: {}", rule_text(from, to, rule))
-    }
+/// A rule in words, after the place that holds it.
+fn rule_text_at(call: &Call, door: Door, key: RuleKey<'_>, rule: &Rule) -> String {
+    let (from, to) = sides(call, door, key);
+    let place = match key {
+        RuleKey::Pair(_) => "between these two".to_owned(),
+        RuleKey::Entry(_) => format!("door {}", door.as_str()),
+    };
+    format!("{place}: {}", rule_text(from, to, rule))
 }
 
 /// The callers and callees of a rule, as people write it.

@@ -78,7 +78,7 @@ impl GlobalArgs {
         }
         self.check_profile().await?;
         let is_aws = endpoint.is_none() && !is_set("AWS_ENDPOINT_URL");
-        let table = Table::new(client, name, phone_region, endpoint).on_scan(|why| print_note(why));
+        let table = Table::new(client, name, phone_region, endpoint).on_scan(print_note);
         Ok(Connection { table, output: self.output, config, is_aws })
     }
 

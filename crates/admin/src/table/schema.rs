@@ -79,12 +79,13 @@ impl Table {
     }
 
     async fn request_table(&self) -> Result<()> {
-        let index = GlobalSecondaryIndex::builder()
-            .index_name(INDEX)
-            .set_key_schema(Some(keys(INDEX_KEYS)?))
-            .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-            .build()
-            .map_err(invalid)?;
+        let index = built(
+            GlobalSecondaryIndex::builder()
+                .index_name(INDEX)
+                .set_key_schema(Some(keys(INDEX_KEYS)?))
+                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+                .build(),
+        )?;
         let request = self
             .client
             .create_table()
@@ -111,13 +112,14 @@ impl Table {
                 .write_capacity_units(of_table.write_capacity_units().unwrap_or(1))
                 .build()
         });
-        let index = CreateGlobalSecondaryIndexAction::builder()
-            .index_name(INDEX)
-            .set_key_schema(Some(keys(INDEX_KEYS)?))
-            .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-            .set_provisioned_throughput(throughput.transpose().map_err(invalid)?)
-            .build()
-            .map_err(invalid)?;
+        let index = built(
+            CreateGlobalSecondaryIndexAction::builder()
+                .index_name(INDEX)
+                .set_key_schema(Some(keys(INDEX_KEYS)?))
+                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+                .set_provisioned_throughput(throughput.map(built).transpose()?)
+                .build(),
+        )?;
         let request = self
             .client
             .update_table()
@@ -188,19 +190,20 @@ const KEYS: [(&str, KeyType); 2] = [(PK, KeyType::Hash), (SK, KeyType::Range)];
 /// The keys of the index: those of the table, inverted.
 const INDEX_KEYS: [(&str, KeyType); 2] = [(SK, KeyType::Hash), (PK, KeyType::Range)];
 
-fn invalid(error: BuildError) -> Error {
-    Error::InvalidItem(error.to_string())
+/// What a builder of the SDK built.
+fn built<T>(result: std::result::Result<T, BuildError>) -> Result<T> {
+    result.map_err(|error| Error::InvalidItem(error.to_string()))
 }
 
 fn keys(keys: [(&str, KeyType); 2]) -> Result<Vec<KeySchemaElement>> {
     let key = |(name, kind)| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-    keys.into_iter().map(|it| key(it).map_err(invalid)).collect()
+    keys.into_iter().map(|it| built(key(it))).collect()
 }
 
 fn key_attributes() -> Result<Vec<AttributeDefinition>> {
     let text =
         |name| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
-    [PK, SK].into_iter().map(|name| text(name).map_err(invalid)).collect()
+    [PK, SK].into_iter().map(|name| built(text(name))).collect()
 }
 
 fn is_active(table: &TableDescription) -> bool {

@@ -8,7 +8,7 @@ use callgate_admin::forget::Forgetting;
 use callgate_admin::wording::count;
 use serde_json::json;
 
-use crate::args::{AppCacheArgs, print_understood};
+use crate::args::{APP, AppCacheArgs, app_name, parse_party};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line, print_note};
@@ -38,7 +38,7 @@ const TRACES: [&str; 6] = [
 )]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     app: String,
     /// The party, in any spelling
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]
@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
+    /// Accept a party that looks like a pattern
+    #[arg(long)]
+    exactly: bool,
     #[command(flatten)]
     app_cache: AppCacheArgs,
 }
@@ -57,8 +60,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
     let app = table.parse_app(&args.app)?;
-    let party = table.parse_one_party(&args.party)?;
-    print_understood(&args.party, party.as_str());
+    let party = parse_party(&table, &args.party, args.exactly, |_| "name one party".to_owned())?;
     print_note("reading the whole table");
     let plan = table.plan_forgetting(&app, &party).await?;
     let result = if plan.is_empty() {
@@ -107,10 +109,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
 fn summary(plan: &Forgetting) -> String {
     let own = plan.own_rules().len() as u64;
     let rules = count(plan.rules().len() as u64, "rule");
-    match plan.has_item() {
-        true => format!("its item with {}, and {rules} elsewhere", count(own, "rule")),
-        false => rules,
-    }
+    if plan.has_item() { format!("its item with {}, and {rules} elsewhere", count(own, "rule")) } else { rules }
 }
 
 /// Prints the first rules for people.

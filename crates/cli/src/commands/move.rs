@@ -9,7 +9,7 @@ use callgate_core::AppKey;
 use serde_json::json;
 
 use super::forget::{MAX_LISTED, list};
-use crate::args::{AppCacheArgs, print_understood};
+use crate::args::{APP, AppCacheArgs, app_name, parse_party};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_error, print_line, print_note};
@@ -28,7 +28,7 @@ Examples:
 #[command(group(clap::ArgGroup::new("target").required(true).args(["to_app", "to_party"])))]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     app: String,
     /// The party to move, in any spelling
     #[arg(value_name = "PARTY", allow_hyphen_values = true, requires = "to_party")]
@@ -45,7 +45,7 @@ pub(crate) struct Args {
     /// Do not ask, even if items of the new app are deleted
     #[arg(long, short)]
     yes: bool,
-    /// Accept a new id that looks like a number and is none
+    /// Accept a new id that looks like a number and is none, or ids that look like a pattern
     #[arg(long)]
     exactly: bool,
     #[command(flatten)]
@@ -76,19 +76,16 @@ async fn move_party(
     (from_text, to_text): (&str, &str),
 ) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = connection;
-    let (from, to) = (table.parse_one_party(from_text)?, table.parse_one_party(to_text)?);
     if !args.exactly {
         table.check_written(to_text)?;
     }
-    print_understood(from_text, from.as_str());
-    print_understood(to_text, to.as_str());
+    let party = |text: &str| parse_party(table, text, args.exactly, |_| "name one party".to_owned());
+    let (from, to) = (party(from_text)?, party(to_text)?);
     print_note("reading the whole table");
     let plan = table.plan_party_move(app, &from, &to).await?;
     let (rules, kept) = (plan.rules(), plan.kept());
-    let summary = match plan.has_item() {
-        true => format!("its item, and {} elsewhere", count(rules.len() as u64, "rule")),
-        false => count(rules.len() as u64, "rule"),
-    };
+    let moved = count(rules.len() as u64, "rule");
+    let summary = if plan.has_item() { format!("its item, and {moved} elsewhere") } else { moved };
     let result = if plan.is_empty() {
         "absent"
     } else if args.dry_run {

@@ -4,14 +4,14 @@ use anstyle::AnsiColor;
 use callgate_admin::time;
 use callgate_admin::who::{Members, Side, WhoRow};
 use callgate_admin::wording::{count, escape};
-use callgate_core::{AppKey, Effect, EpochSeconds, MediaSet, PartyId};
+use callgate_core::{AppKey, Door, Effect, EpochSeconds, MediaSet, PartyId};
 use serde_json::{Value, json};
 
-use crate::args::print_understood;
+use crate::args::{APP, app_name, parse_party};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Line, Output, print_line};
-use crate::time::now;
+use crate::time::{now, parse_at};
 
 /// List who may call a party now, or whom it may call
 ///
@@ -25,7 +25,7 @@ Examples:
 #[command(group(clap::ArgGroup::new("side").required(true).args(["to", "from"])))]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     app: String,
     /// List who may call this party
     #[arg(long, value_name = "PARTY", allow_hyphen_values = true)]
@@ -36,7 +36,11 @@ pub(crate) struct Args {
     /// The calls have video too
     #[arg(long)]
     video: bool,
-    /// Answer for calls at this time, such as 2026-12-31T18:00:00+03:00
+    /// Accept a party that looks like a pattern
+    #[arg(long)]
+    exactly: bool,
+    /// Answer for calls at this time: '15:00' (today), '2026-12-31 18:00' in your time zone, or with a zone, such as
+    /// '2026-12-31T18:00:00+03:00', or '10m ago'
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     at: Option<String>,
 }
@@ -59,14 +63,15 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     };
     let question = Question {
         app: table.parse_app(&args.app)?,
-        party: table.parse_one_party(text)?,
+        party: parse_party(&table, text, args.exactly, |_| {
+            "name one party; `show` and `group show` list rules of patterns and groups".to_owned()
+        })?,
         side,
         media: MediaSet { audio: true, video: args.video },
-        at: args.at.as_deref().map(|text| time::parse(text, now())).transpose()?.unwrap_or_else(now),
+        at: args.at.as_deref().map(parse_at).transpose()?.unwrap_or_else(now),
     };
     let Question { app, party, side, media, at } = &question;
-    print_understood(text, party.as_str());
-    let rows = table.who(app, party, *side, *media, *at).await?;
+    let rows = Box::pin(table.who(app, party, *side, *media, *at)).await?;
     match output {
         Output::Text => print_text(&question, &rows)?,
         Output::Json => print_line(as_json(&question, &rows))?,
@@ -133,7 +138,7 @@ fn as_json(Question { app, party, side, media, at }: &Question, rows: &[WhoRow])
             let WhoRow { pattern, effect, reason, door, rule, because, until, inactive, members, may_differ } = row;
             json!({
                 "pattern": pattern.to_string(), "decision": effect.as_str(), "reason": reason,
-                "door": door.map(|it| it.as_str()), "rule": rule, "because": because, "until": until.map(time::format),
+                "door": door.map(Door::as_str), "rule": rule, "because": because, "until": until.map(time::format),
                 "inactive": inactive, "may_differ": may_differ,
                 "members": members.map(|Members { count, permitted }| json!({"count": count, "permitted": permitted})),
             })

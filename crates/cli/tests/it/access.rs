@@ -37,7 +37,7 @@ fn full_table() -> TestServer {
     put("APP#shop", "APP", &list("callers", "*", &allow));
     let disabled = json!({"effect": {"S": "deny"}, "disabled": {"BOOL": true}});
     put("PARTY#shop#a", "PARTY", &list("outgoing", "+1*", &disabled));
-    put("PARTY#shop#b", "CALLER#z", &disabled);
+    put("PARTY#shop#b", "CALLER#q", &disabled);
     put("PARTY#shop#b", "PARTY", &list("incoming", "+1*", &allow));
     put("PARTY#shop#b", "CALLER#a", &allow);
     put("PARTY#shop#c", "PARTY", &json!({"status": {"S": "suspended"}}));
@@ -83,7 +83,7 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
             .collect()
     };
     let switch = |command: &str| {
-        let rules = ["--from a --to b", "--from z --to b", "--from '+1*' --to b --yes", "--from a --to '+1*' --yes"];
+        let rules = ["--from a --to b", "--from q --to b", "--from '+1*' --to b --yes", "--from a --to '+1*' --yes"];
         rules.iter().map(|rule| format!("{command} --app shop {rule}")).collect()
     };
     vec![

@@ -99,9 +99,9 @@ fn every_command_prints_the_documented_json_members() {
         &["group add --app shop @s a", "group remove --app shop @s a"],
         &none,
     );
-    server.run("group add --app shop @sales b").succeeds();
-    server.run("deny --app shop --from @sales --to b").succeeds();
-    check(&server, "`group show`", &["group show --app shop @sales"], &rule);
+    server.run("group add --app team @sales b").succeeds();
+    server.run("deny --app team --from @sales --to b").succeeds();
+    check(&server, "`group show`", &["group show --app team @sales"], &rule);
     check(&server, "`suspend`, `resume`", &["suspend --app shop b", "resume --app shop b"], &none);
     server.put(&json!({"pk": {"S": "APP#odd"}, "sk": {"S": "APP"}, "status": {"S": "on"}}));
     check(&server, "`show --app A`", &["show --app shop", "show --app odd"], &shown);
