@@ -42,6 +42,13 @@ fn full_table() -> TestServer {
     put("PARTY#shop#d", "PARTY", &list("incoming", "+1*", &expired));
     put("PARTY#shop#d", "CALLER#a", &expired);
     put("PARTY#shop#e", "PARTY", &json!({"expires_at": {"N": "1000000000"}}));
+    let spam = json!({"effect": {"S": "deny"}, "list": {"S": "spam"}});
+    put(
+        "PARTY#shop#s",
+        "PARTY",
+        &json!({"blocked": {"M": {"list": {"S": "spam"}}}, "incoming": {"M": {"+1*": {"M": spam}}}}),
+    );
+    put("PARTY#shop#s", "CALLER#a", &spam);
     put("PARTY#shop#f", "PARTY", &list("incoming", "a", &json!({"effect": {"S": "deny"}})));
     server
 }
@@ -50,6 +57,9 @@ fn full_table() -> TestServer {
 fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
     let rules = "app,from,to,effect\nshop,a,b,deny\nshop,n,b,allow\nshop,*,d,allow\nshop,*,e,allow\nnew,+1*,d,allow\nnew,*,*,allow\n";
     let import = format!("import {}", folder.write("rules.csv", rules).display());
+    let source = TestServer::with_table();
+    source.pipe("import -", rules).succeeds();
+    let restore = format!("restore {}", folder.write("backup", &source.run("backup -").succeeds().stdout).display());
     let own = |commands: &[&str]| commands.iter().map(|&command| command.to_owned()).collect();
     let write = |effect: &str| {
         let rules = [
@@ -84,13 +94,18 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
                 "revoke --exactly --app shop --from a --to d",
             ]),
         ),
+        ("revoke --list", own(&["revoke --app shop --list spam --yes", "revoke --app shop --list spam --dry-run"])),
         ("suspend", status("suspend")),
         ("resume", status("resume")),
         ("show", own(&["show --app shop", "show --app shop b"])),
+        ("show --list", own(&["show --app shop --list spam"])),
         ("check", own(&["check --app shop --from a --to b", "check --app shop --from x --to y"])),
         ("import", vec![import.clone(), format!("{import} --dry-run")]),
         ("import --replace", vec![format!("{import} --replace --yes"), format!("{import} --replace --dry-run")]),
         ("export", own(&["export", "export --app shop --format ndjson"])),
+        ("backup", own(&["backup -"])),
+        ("restore", vec![restore.clone(), format!("{restore} --dry-run")]),
+        ("restore --replace", vec![format!("{restore} --replace --yes"), format!("{restore} --replace --dry-run")]),
         ("doctor", own(&["doctor"])),
         ("doctor --fix", own(&["doctor --fix"])),
     ]
