@@ -212,7 +212,7 @@ impl Watch {
         }
         let response = request.send(request.operation().unwrap(), &body);
         if request.is_write() {
-            self.written(request, &body["Key"]);
+            self.written(request, body.get("Key").unwrap_or(&body["Item"]));
         }
         Treatment::Respond(response)
     }
