@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::dynamodb::{Action, StandIn, TABLE, Table, closed_port};
 use crate::gateway::{call, call_in};
@@ -43,6 +43,29 @@ async fn a_decision_is_one_batch_get_item() {
     for units in [4.0, 3.0, 3.0] {
         assert_eq!(sandbox.log().await["units"], units, "one for each key");
     }
+}
+
+#[tokio::test]
+async fn groups_and_thousands_of_destinations_cost_no_further_request() {
+    let deny = json!({ "M": { "effect": { "S": "deny" } } });
+    let destinations: Map<String, Value> = (0..5_000).map(|it| (format!("+{it:04}9*"), deny.clone())).collect();
+    let group = json!({ "M": { "@sales": { "M": { "effect": { "S": "allow" } } } } });
+    let table = Table::of(&[
+        json!({ "pk": { "S": "APP#defaultApp" }, "sk": { "S": "APP" }, "destinations": { "M": destinations } }),
+        json!({ "pk": { "S": "PARTY#defaultApp#PPP009" }, "sk": { "S": "PARTY" }, "groups": { "SS": ["sales"] } }),
+        json!({ "pk": { "S": "PARTY#defaultApp#PPP005" }, "sk": { "S": "PARTY" }, "incoming": group }),
+    ])
+    .await;
+    let dynamodb = StandIn::counting(&table).await;
+    let mut sandbox = Sandbox::start(&dynamodb.endpoint, &[]).await;
+    assert_eq!(sandbox.invoke(&call("PPP009", "PPP005")).await.status, 200);
+    assert_eq!(sandbox.invoke(&call("PPP009", "+49999")).await.status, 403);
+    sandbox.log().await;
+    for reason in ["callee_rule", "destination_rule"] {
+        assert_eq!(sandbox.log().await["reason"], reason);
+    }
+    let requests = dynamodb.requests();
+    assert_eq!(requests.iter().map(|request| keys(request).len()).collect::<Vec<_>>(), [4, 3]);
 }
 
 #[tokio::test]

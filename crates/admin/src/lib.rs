@@ -4,12 +4,21 @@
 //! of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
 
 pub mod backup;
+pub mod blocks;
 mod check;
 pub mod doctor;
+pub mod edit;
 mod error;
+pub mod exceptions;
 pub mod export;
+pub mod find;
+pub mod forget;
+pub mod groups;
 pub mod import;
 pub mod item_kind;
+mod mentions;
+pub mod move_app;
+pub mod move_party;
 pub mod number_mistake;
 pub mod prefix_warning;
 pub mod redundancy;
@@ -24,6 +33,7 @@ pub mod status;
 pub mod stored_rule;
 pub mod table;
 pub mod time;
+pub mod who;
 pub mod wording;
 
 pub use error::{Error, Result};

@@ -6,7 +6,11 @@ use callgate_core::{EpochSeconds, Hours, Window};
 use jiff::civil::{Date, DateTime, Time, date};
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp, ToSpan as _, ZonedDateTime};
+use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
+
+mod local;
+
+pub use local::{is_zone_known, parse, parse_until};
 
 /// The first moment: the smallest number of nine digits.
 const FIRST: EpochSeconds = 100_000_000; // 1973-03-03T09:46:40Z
@@ -79,23 +83,8 @@ impl fmt::Display for NotAMoment {
     }
 }
 
-/// Parses `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, a date (its start in UTC), seconds since 1970, or
-/// a time from now such as `90m`, `12h`, `30d`.
-///
-/// # Errors
-/// [`Error::InvalidInput`](crate::Error::InvalidInput) for anything else, and for what [`check`] refuses.
-pub fn parse(text: &str, now: EpochSeconds) -> crate::Result<EpochSeconds> {
-    let parsed = match parse_absolute(text) {
-        Err(NotAMoment::NotATime) => from_now(text, now),
-        parsed => parsed,
-    };
-    parsed.map_err(|error| {
-        let more = if error == NotAMoment::NotATime { ", or a time from now such as `12h` or `30d`" } else { "" };
-        crate::Error::InvalidInput(format!("`{text}` {error}{more}"))
-    })
-}
-
-/// Parses like [`parse`], but without times from now.
+/// Parses a time as files have it: `2026-12-31T18:00:00+03:00`, `2026-12-31T18:00[Europe/Moscow]`, a date (its start in
+/// UTC), or seconds since 1970. A file means the same everywhere, so a time without a zone is refused.
 ///
 /// # Errors
 /// Why the text is not a moment.
@@ -126,16 +115,6 @@ pub fn parse_absolute(text: &str) -> Result<EpochSeconds, NotAMoment> {
         // The last hours of 9999 are a date, but beyond the timestamps of the library.
         None if Pieces::parse(text).is_ok_and(|pieces| pieces.date().year() == 9999) => Err(NotAMoment::TooLate),
         None => Err(NotAMoment::NotATime),
-    }
-}
-
-fn from_now(text: &str, now: EpochSeconds) -> Result<EpochSeconds, NotAMoment> {
-    let span: Span = text.trim().parse().map_err(|_| NotAMoment::NotATime)?;
-    let now = Timestamp::from_second(now).map_err(|_| NotAMoment::NotATime)?.to_zoned_datetime(TimeZone::UTC);
-    match now.checked_add(span) {
-        Ok(moment) => in_range(moment.timestamp().as_second()),
-        Err(_) if span.is_negative() => Err(NotAMoment::TooEarly),
-        Err(_) => Err(NotAMoment::TooLate),
     }
 }
 
@@ -192,13 +171,13 @@ pub fn format(moment: EpochSeconds) -> String {
     Timestamp::from_second(moment).map_or_else(|_| moment.to_string(), |it| it.to_string())
 }
 
-/// Formats a stored moment for people: how it is read, and why it is probably a mistake if [`check`] refuses it.
+/// Formats a moment for people, in the time zone of this machine: `2026-12-31 18:00 MSK (+03)`. [`parse`] parses this form.
+/// A number that [`check`] refuses is formatted in UTC, with the reason why it is probably a mistake.
 #[must_use]
 pub fn describe(moment: EpochSeconds) -> String {
-    let read = format(moment);
     match check(moment) {
-        Ok(_) => read,
-        Err(why) => format!("{read} (stored as `{moment}`, which {why})"),
+        Ok(_) => local::format(moment, &local::zone()),
+        Err(why) => format!("{} (stored as `{moment}`, which {why})", format(moment)),
     }
 }
 
@@ -228,86 +207,12 @@ pub fn zone_notice(hours: &Hours, now: EpochSeconds) -> Option<String> {
 mod tests {
     use super::*;
 
-    const NOW: EpochSeconds = 1_795_500_000; // 2026-11-24T06:00:00Z
-
-    #[track_caller]
-    fn parses(text: &str, moment: &str) {
-        assert_eq!(format(parse(text, NOW).unwrap()), moment, "{text}");
-    }
-
     #[test]
-    fn times_are_parsed_as_people_write_them() {
-        parses("2026-12-31T18:00:00+03:00", "2026-12-31T15:00:00Z");
-        parses("2026-12-31T18:00:00Z", "2026-12-31T18:00:00Z");
-        parses("2026-12-31T18:00[Europe/Moscow]", "2026-12-31T15:00:00Z");
-        parses("2026-12-31", "2026-12-31T00:00:00Z");
-        parses("1795500000", "2026-11-24T06:00:00Z");
-        parses("100000000", "1973-03-03T09:46:40Z");
-        parses("4102444799", "2099-12-31T23:59:59Z");
-        parses("90m", "2026-11-24T07:30:00Z");
-        parses("30d", "2026-12-24T06:00:00Z");
-    }
-
-    #[test]
-    fn other_texts_are_not_valid_times() {
-        for bad in [
-            "",
-            "tomorrow",
-            "2026-13-01",
-            "31.12.2026",
-            "2026-12-31T18:00",
-            "2026-12-31T18:00[Mars/X]",
-            "1795500000000",
-            "-",
-            "--5",
-            "1795500000.5",
-            "1.7955E+9",
-            "١٧٩٥٥٠٠٠٠٠",
-        ] {
-            assert!(parse(bad, NOW).is_err(), "{bad}");
+    fn a_time_in_a_file_has_a_zone() {
+        for text in ["2026-12-31T18:00", "2026-12-31 18:00", "15:00", "10m ago", "30d", "2026-12-31 18:00 MSK (+03)"] {
+            assert_eq!(parse_absolute(text), Err(NotAMoment::NotATime), "{text}");
         }
-    }
-
-    #[test]
-    fn a_mistake_is_answered_with_what_was_probably_meant() {
-        let never = "leave it out for a rule that does not expire";
-        for (text, meant) in [
-            ("20991231", "a date is written `2099-12-31`"),
-            ("209912312359", "a date with a time is written `2099-12-31T23:59:00Z`"),
-            ("20991231235959", "a date with a time is written `2099-12-31T23:59:59Z`"),
-            ("2099", "it looks like a year, and a date is written `2099-12-31`"),
-            ("46387", "as the day number of a spreadsheet that is `2026-12-31`"),
-            ("46387.75", "as the day number of a spreadsheet that is `2026-12-31`"),
-            ("73050", "as the day number of a spreadsheet that is `2099-12-31`"),
-            ("1795500000000", "it looks like milliseconds; in seconds that is 1795500000, 2026-11-24T06:00:00Z"),
-            ("999999999999", "it looks like milliseconds; in seconds that is 999999999, 2001-09-09T01:46:39Z"),
-            ("1795500000000000", "it looks like microseconds; in seconds that is 1795500000, 2026-11-24T06:00:00Z"),
-            ("1795500000000000000", "it looks like nanoseconds; in seconds that is 1795500000, 2026-11-24T06:00:00Z"),
-            ("0", "seconds since 1970 have at least nine digits"),
-            ("-1795500000", "seconds since 1970 have at least nine digits"),
-            ("99999999", "seconds since 1970 have at least nine digits"),
-            ("20991331", "seconds since 1970 have at least nine digits"),
-            ("1973-03-03", "it is before 1973-03-03T09:46:40Z"),
-            ("-100y", "it is before 1973-03-03T09:46:40Z"),
-            ("-9223372036854775808", "it is before 1973-03-03T09:46:40Z"),
-            ("-9223372036854775809", "it is before 1973-03-03T09:46:40Z"),
-            ("4102444800", never),
-            ("253402214400", never),
-            ("2100-01-01", never),
-            ("2099-12-31T23:59:59-01:00", never),
-            ("9999-12-30", never),
-            ("9999-12-31", never),
-            ("9999-12-31T23:59:59Z", never),
-            ("9999-12-31T23:59:59[Europe/Moscow]", never),
-            ("99991231", never),
-            ("700000h", never),
-            ("19000y", never),
-            ("9223372036854775807", never),
-            ("9223372036854775808", never),
-        ] {
-            let error = parse(text, NOW).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("`{text}` is not a valid time: ")) && error.contains(meant), "{error}");
-        }
+        assert_eq!(parse_absolute("2026-12-31").map(format), Ok("2026-12-31T00:00:00Z".to_owned()));
     }
 
     /// Every number is either a moment that is formatted and parsed back, or formatted as it is.

@@ -14,24 +14,13 @@ use callgate_admin::{Author, Error, RuleRow};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use crate::args::SpeedArgs;
 use crate::interrupts::Interrupts;
 use crate::output::{Output, print_line, print_note};
 use crate::prompt::confirm;
 
 /// How often the progress bar is updated.
 pub(crate) const REFRESH: Duration = Duration::from_millis(200);
-
-/// How fast many items are written.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct SpeedArgs {
-    /// The number of simultaneous requests
-    #[arg(long, default_value_t = 16, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) concurrency: u16,
-    /// How long the function keeps an app's rules; the command waits so long before it permits more
-    #[arg(long, env = "APP_CACHE_SECONDS", default_value = "5", value_name = "SECONDS", hide_env_values = true)]
-    #[arg(value_parser = app_cache)]
-    pub(crate) app_cache_seconds: Duration,
-}
 
 /// How an import is written.
 #[derive(Debug, Clone, Copy)]
@@ -89,13 +78,6 @@ pub(crate) async fn write_import(
             }
         }
     }
-}
-
-/// The time in `APP_CACHE_SECONDS`. An empty value counts as not given, as for the function.
-fn app_cache(text: &str) -> Result<Duration, String> {
-    let text = if text.trim().is_empty() { "5" } else { text.trim() };
-    let seconds = text.parse().ok().filter(|seconds| *seconds <= 3_600);
-    seconds.map(Duration::from_secs).ok_or_else(|| format!("`{text}` is not a whole number of seconds up to 3600"))
 }
 
 /// Prints one line for each kind of problem, without the first few.
@@ -175,7 +157,7 @@ async fn apply(import: &Import, speed: &SpeedArgs, output: Output) -> anyhow::Re
     let control = ImportControl::default();
     let announce = |time: Duration| print_wait(&bar, time);
     let result = {
-        let mut applying = pin!(import.apply(speed.concurrency, speed.app_cache_seconds, &control, announce));
+        let mut applying = pin!(import.apply(speed.concurrency, speed.app_cache.app_cache_seconds, &control, announce));
         let mut refresh = tokio::time::interval(REFRESH);
         loop {
             tokio::select! {

@@ -136,6 +136,20 @@ impl Hours {
         })
     }
 
+    /// The moments at which a range of dates begins or has ended, in no particular order.
+    pub fn date_changes(&self) -> impl Iterator<Item = EpochSeconds> {
+        self.0.iter().flat_map(|window| {
+            let dates = match &window.days {
+                Days::OfTheWeek(_) => &[][..],
+                Days::Dates(dates) => dates,
+            };
+            let days =
+                dates.iter().chain(&window.except).flat_map(|range| [Some(range.first), range.last.tomorrow().ok()]);
+            let starts = days.flatten().filter_map(|day| window.zone.to_timestamp(day.at(0, 0, 0, 0)).ok());
+            starts.map(Timestamp::as_second)
+        })
+    }
+
     /// The zones' offsets from UTC at a moment, in seconds, one for each window.
     pub fn offsets(&self, now: EpochSeconds) -> impl Iterator<Item = i32> {
         self.0.iter().map(move |window| window.zone.to_offset(timestamp(now)).seconds())

@@ -62,7 +62,7 @@ impl Inspector<'_> {
         let has_expired = has_expired(Some(at), self.now);
         match time::check(at) {
             Ok(_) if has_expired => {
-                let what = format!("it expired at {}", time::format(at));
+                let what = format!("it expired at {}", time::describe(at));
                 Some(Finding::new(FindingKind::Expired, location, what, why_expired).with_fix(Fix(remove())))
             }
             Ok(_) => None,

@@ -18,7 +18,7 @@ use crate::rules::Author;
 use crate::sorted_rules::{Selection, SortedItem, SortedRule, SortedRules, merge};
 use crate::stored_rule::{StoredRow, expiry_of, rows_of};
 use crate::table::batch::unix_time;
-use crate::table::size::{MAX_ITEM_BYTES, size_of_entry, size_of_item};
+use crate::table::size::{MAX_ITEM_BYTES, size_of_entry, size_of_item, too_big};
 use crate::time;
 use crate::wording::escape;
 
@@ -416,7 +416,7 @@ fn notice(data: &Data, group: &[Change], notices: &mut Problems) -> Result<()> {
         } else if rule.expires_at.is_some_and(|own| own <= at) {
             continue;
         } else {
-            format!("party `{party}` expires at {}, and this rule with it: {text}", time::format(at))
+            format!("party `{party}` expires at {}, and this rule with it: {text}", time::describe(at))
         };
         notices.add(Problem::of_line(*number, reason));
     }
@@ -448,14 +448,8 @@ impl GrowingItem {
         if rules == 0 || bytes <= MAX_ITEM_BYTES as u64 {
             return Ok(());
         }
-        let kind = ItemKind::of(&Key { pk, sk }.attributes());
-        let item = kind.map_or_else(|| "an item".to_owned(), |kind| kind.to_string());
-        Err(Error::InvalidItem(format!(
-            "{item} would take {} KB during the import, with its old and new rules together, and DynamoDB allows {} KB; \
-             {fitting} of the file's {rules} rules for it would fit; nothing was written; write fewer rules there, with \
-             shorter prefixes or shorter notes, or remove old rules first",
-            bytes.div_ceil(1024),
-            MAX_ITEM_BYTES / 1024
-        )))
+        let when = "during the import, with its old and new rules together";
+        let fitting = format!("{fitting} of the file's {rules} rules for it would fit");
+        Err(too_big(&Key { pk, sk }, bytes, when, &fitting))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use callgate_core::{EpochSeconds, Hours, Rule};
 
-/// Every weekly window opens within this time, with a day to spare.
+/// Every weekly window opens within this time, with a day to spare, unless dates begin or end.
 pub(crate) const EIGHT_DAYS: EpochSeconds = 8 * 24 * 60 * 60;
 
 /// Every clock change within this time is taken into account. Longer than a year.
@@ -20,8 +20,9 @@ pub(super) fn moments(
     now: EpochSeconds,
 ) -> Vec<EpochSeconds> {
     let expiries = rules.iter().filter_map(|rule| time_conditions(rule).1);
-    let steps: BTreeSet<_> = expiries.chain(party_expiries).filter(|&at| at > now).chain([now]).collect();
     let hours: Vec<_> = rules.iter().filter_map(|rule| time_conditions(rule).0).collect();
+    let dates = hours.iter().flat_map(|hours| hours.date_changes());
+    let steps: BTreeSet<_> = expiries.chain(party_expiries).chain(dates).filter(|&at| at > now).chain([now]).collect();
     if hours.is_empty() {
         return steps.into_iter().collect();
     }
@@ -32,8 +33,8 @@ pub(super) fn moments(
     transitions.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The weeks that represent all times from the first of the steps on. Each starts at a step, or at a clock change after
-/// which windows of several zones may no longer coincide.
+/// The weeks that represent all times from the first of the steps on. Each starts at a step: an expiry, or the beginning or
+/// end of dates. Or it starts at a clock change after which windows of several zones may no longer coincide.
 fn weeks(steps: &BTreeSet<EpochSeconds>, hours: &[&Hours]) -> Vec<(EpochSeconds, EpochSeconds)> {
     let offsets = |moment| hours.iter().flat_map(|hours| hours.offsets(moment)).collect::<Vec<_>>();
     let is_one_zone = hours.iter().flat_map(|hours| hours.windows()).collect::<Vec<_>>();

@@ -7,15 +7,15 @@ use callgate_admin::time;
 use callgate_admin::wording::{conditions_text, escape, media_text};
 use callgate_core::{
     Applicability, Call, Decision, Door, Effect, EpochSeconds, EvaluatedRule, InvalidRecord, MediaSet, ParsedItem,
-    Party, PartyId, Permissions, RecordLocation, RuleKey, Status, Trace, has_expired, trace,
+    Party, PartyId, Pattern, Permissions, RecordLocation, RuleKey, Status, Trace, has_expired, trace,
 };
 use serde_json::{Value, json};
 
-use crate::args::print_understood;
+use crate::args::{APP, app_name, check_one_party, parse_party, print_understood};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Line, Output, print_line};
-use crate::time::now;
+use crate::time::{now, parse_at};
 
 /// Decide a call as the function would, and explain the decision
 #[derive(Debug, Clone, clap::Args)]
@@ -27,7 +27,7 @@ Examples:
 The exit code is 0 if the call goes through, and 3 if it is refused.")]
 pub(crate) struct Args {
     /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     app: String,
     /// The caller, in any spelling; 'anonymous' for a withheld number
     #[arg(long, value_name = "PARTY", allow_hyphen_values = true)]
@@ -35,10 +35,14 @@ pub(crate) struct Args {
     /// The callee, in any spelling
     #[arg(long, value_name = "PARTY", allow_hyphen_values = true)]
     to: String,
+    /// Accept an id that looks like a pattern
+    #[arg(long)]
+    exactly: bool,
     /// The call has video too
     #[arg(long)]
     video: bool,
-    /// Decide the call as if it came at this time, such as 2026-12-31T18:00:00+03:00
+    /// Decide the call as if it came at this time: '15:00' (today), '2026-12-31 18:00' in your time zone, or with a zone, such as
+    /// '2026-12-31T18:00:00+03:00', or '10m ago'
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     at: Option<String>,
 }
@@ -46,17 +50,22 @@ pub(crate) struct Args {
 /// Decides the call and explains the decision.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
+    let one = |pattern: &Pattern| match pattern {
+        Pattern::Group(_) => "name one of its parties".to_owned(),
+        Pattern::Prefix(prefix) => format!("name one, such as a number that starts with `{prefix}`"),
+        Pattern::Everyone | Pattern::Exact(_) => "name one party".to_owned(),
+    };
+    check_one_party(&table, &args.from, args.exactly, one)?;
     let call = Call {
         app: table.parse_app(&args.app)?,
         // As the hook takes it: an event without a caller has a withheld number.
         caller: PartyId::new(&args.from, table.phone_region())
             .map_err(|error| usage(format!("the party `{}` {error}", args.from)))?,
-        callee: table.parse_party(&args.to)?,
+        callee: parse_party(&table, &args.to, args.exactly, one)?,
         media: MediaSet { audio: true, video: args.video },
     };
     print_understood(&args.from, call.caller.as_str());
-    print_understood(&args.to, call.callee.as_str());
-    let at = args.at.as_deref().map(|text| time::parse(text, now())).transpose()?.unwrap_or_else(now);
+    let at = args.at.as_deref().map(parse_at).transpose()?.unwrap_or_else(now);
     let lookup = table.look_up(&call).await?;
     let trace = trace(&call, lookup.permissions(), at);
     let state = |door| ItemState::at(door, lookup.permissions(), at);
@@ -113,7 +122,7 @@ fn text(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: E
     let media = if call.media.video { "audio and video" } else { "audio" };
     let because = escape(&because(&trace.decision));
     let _ = writeln!(out, ": {} ({because})", trace.decision.reason());
-    let _ = write!(out, "  {} to {} in app {}, {media}, at {}", call.caller, call.callee, call.app, time::format(at));
+    let _ = write!(out, "  {} to {} in app {}, {media}, at {}", call.caller, call.callee, call.app, time::describe(at));
     for (door, rules) in &trace.doors {
         let _ = write!(out, "\n{}{}", heading(*door, call), state(*door));
         if rules.is_empty() {

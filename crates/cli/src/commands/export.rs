@@ -26,7 +26,7 @@ Examples:
   callgatectl export --app shop --format ndjson
   callgatectl export --app shop --list spam > spam.csv")]
 pub(crate) struct Args {
-    /// Export only this app; can be repeated
+    /// Export only this app; can be repeated. Without it every app is exported, also if CALLGATE_APP is set
     #[arg(long, value_name = "APP", allow_hyphen_values = true)]
     app: Vec<String>,
     /// Export only the rules and blocks of this list

@@ -11,12 +11,12 @@ use callgate_admin::wording::count;
 use callgate_admin::{Author, Table};
 use serde_json::json;
 
-use crate::args::FormatArg;
+use crate::args::{FormatArg, SpeedArgs};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_error, print_line, print_note};
 use crate::time::now;
-use crate::write_import::{Options, SpeedArgs, print_kinds, write_import};
+use crate::write_import::{Options, print_kinds, write_import};
 
 /// Write the rules of a file to the table
 ///

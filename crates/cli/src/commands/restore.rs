@@ -14,12 +14,13 @@ use callgate_admin::restore::{ItemChange, Restore, RestoreCounts};
 use callgate_admin::wording::{count, escape};
 use serde_json::json;
 
+use crate::args::SpeedArgs;
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::interrupts::Interrupts;
 use crate::output::{Output, print_error, print_line, print_note};
 use crate::prompt::confirm;
-use crate::write_import::{REFRESH, SpeedArgs, print_wait, progress_bar};
+use crate::write_import::{REFRESH, print_wait, progress_bar};
 
 /// Write everything in a backup to the table
 ///
@@ -167,9 +168,9 @@ async fn write(restore: &mut Restore, args: &Args, output: Output) -> anyhow::Re
     let bar = progress_bar(total, "items", output)?;
     let control = ImportControl::default();
     let announce = |time: Duration| print_wait(&bar, time);
-    let SpeedArgs { concurrency, app_cache_seconds } = args.speed;
+    let SpeedArgs { concurrency, app_cache } = args.speed;
     let result = {
-        let mut applying = pin!(restore.apply(concurrency, app_cache_seconds, &control, announce));
+        let mut applying = pin!(restore.apply(concurrency, app_cache.app_cache_seconds, &control, announce));
         let mut refresh = tokio::time::interval(REFRESH);
         loop {
             tokio::select! {

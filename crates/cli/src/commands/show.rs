@@ -5,9 +5,9 @@ use std::io;
 use anyhow::bail;
 use callgate_admin::rule_row::deny_all;
 use callgate_admin::show::{ItemSummary, ListedRule, StoredItem};
-use callgate_admin::wording::{conditions_text, count, escape, rule_text};
-use callgate_admin::{RuleRow, StoredRule, time};
-use callgate_core::{AppKey, EpochSeconds, ParseError, Rule, has_expired};
+use callgate_admin::wording::{conditions_text, count, escape, quote, rule_text};
+use callgate_admin::{RuleRow, StoredRule, Table, time};
+use callgate_core::{AppKey, EpochSeconds, ParseError, PartyId, Pattern, Rule, has_expired};
 use serde_json::{Value, json};
 
 use crate::args::PartyArgs;
@@ -38,16 +38,14 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     if let Some(list) = &args.list {
         return show_list(&app, list, &table.stored_list(&app, list).await?, output);
     }
-    let stored = match args.party.parse_party(&table)? {
+    let stored = match args.party.parse_party(&table, |pattern| instead(&app, pattern))? {
         None => match table.stored_app(&app).await? {
             Some(stored) => stored,
             None => bail!("nothing is stored for app `{app}` itself; its parties may have rules all the same"),
         },
         Some(id) => match table.stored_party(&app, id.clone()).await? {
             Some(stored) => stored,
-            None => bail!(
-                "nothing is stored for party `{id}` of app `{app}`; rules of callers to a prefix may match it all the same"
-            ),
+            None => return show_absent(&table, output, app, id).await,
         },
     };
     match output {
@@ -56,6 +54,45 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     }
     // An invalid item refuses calls, which must not be overlooked.
     Ok(if stored.summary.is_ok() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// What to write instead of a pattern or a group.
+fn instead(app: &AppKey, pattern: &Pattern) -> String {
+    let app = quote(app.as_str());
+    match pattern {
+        Pattern::Group(_) => format!("`callgatectl group show --app {app} {pattern}` shows the group"),
+        _ => format!(
+            "`callgatectl show --app {app}` shows the rules of the whole app, and `export --app {app}` all rules"
+        ),
+    }
+}
+
+/// Shows a party for which nothing is stored: rules of the app may match it all the same.
+async fn show_absent(table: &Table, output: Output, app: AppKey, id: PartyId) -> anyhow::Result<Outcome> {
+    let rules = table.app_rules_for(&app, &id).await?;
+    match output {
+        Output::Text => {
+            print_line(format!("nothing is stored for party {id} of app {app}"))?;
+            print_rules("rules of the app that match it", &rules)?;
+        }
+        Output::Json => {
+            let stored = StoredItem {
+                app,
+                party: Some(id),
+                summary: Ok(ItemSummary::default()),
+                incoming: Vec::new(),
+                outgoing: Vec::new(),
+                outgoing_pairs: Vec::new(),
+            };
+            let mut shown = as_json(&stored);
+            if let Some(shown) = shown.as_object_mut() {
+                shown.insert("is_stored".to_owned(), json!(false));
+                shown.insert("app_rules".to_owned(), rows(&rules));
+            }
+            print_line(shown)?;
+        }
+    }
+    Ok(Outcome::Done)
 }
 
 /// Prints the rules and blocks of a list.
@@ -79,7 +116,7 @@ fn show_list(app: &AppKey, list: &str, rules: &[ListedRule], output: Output) -> 
 }
 
 fn print_text(stored: &StoredItem) -> io::Result<()> {
-    let StoredItem { app, party, summary, incoming, outgoing } = stored;
+    let StoredItem { app, party, summary, incoming, outgoing, outgoing_pairs } = stored;
     let name = party.as_ref().map_or_else(|| format!("app {app}"), |id| format!("party {id} of app {app}"));
     match summary {
         Ok(ItemSummary { status, groups, blocked, note, expires_at }) => {
@@ -105,7 +142,8 @@ fn print_text(stored: &StoredItem) -> io::Result<()> {
         return print_rules("whom anyone here may call", outgoing);
     }
     print_rules("who may call it", incoming)?;
-    print_rules("whom it may call (rules to single parties are stored with those parties)", outgoing)
+    print_rules("whom it may call", outgoing)?;
+    print_rules("whom it may call, by rules between two parties", outgoing_pairs)
 }
 
 fn expiry(expires_at: Option<EpochSeconds>) -> String {
@@ -140,13 +178,13 @@ fn expired(rule: &Rule) -> &'static str {
 
 fn author(rule: &Rule) -> String {
     match (&rule.updated_by, rule.updated_at) {
-        (Some(by), Some(at)) => format!(" [{}, {}]", escape(by), time::format(at)),
+        (Some(by), Some(at)) => format!(" [{}, {}]", escape(by), time::describe(at)),
         _ => String::new(),
     }
 }
 
 fn as_json(stored: &StoredItem) -> Value {
-    let StoredItem { app, party, summary, incoming, outgoing } = stored;
+    let StoredItem { app, party, summary, incoming, outgoing, outgoing_pairs } = stored;
     let item = summary.as_ref().ok();
     let mut shown = json!({
         "app": app.as_str(), "status": item.map(|it| it.status.as_str()), "note": item.and_then(|it| it.note.as_deref()),
@@ -173,6 +211,8 @@ fn as_json(stored: &StoredItem) -> Value {
             add("expires_at", json!(item.and_then(|it| it.expires_at).map(time::format)));
             add("incoming", rows(incoming));
             add("outgoing", rows(outgoing));
+            add("outgoing_pairs", rows(outgoing_pairs));
+            add("is_stored", json!(true));
         }
     }
     shown

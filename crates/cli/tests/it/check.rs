@@ -18,16 +18,16 @@ fn check_prints_every_rule_and_why_it_applies() {
         work.stdout,
         "\
 permitted: pair_rule (the rule between these two allows the call)
-  PPP009 to PPP005 in app shop, audio, at 2026-11-23T09:00:00Z
+  PPP009 to PPP005 in app shop, audio, at 2026-11-23 09:00 UTC
 door app: who may call anyone in app shop
   no rule applies
   +881*  deny   does not match
 door destination: whom anyone in app shop may call
   no rules
 door caller: whom PPP009 may call
-> PPP005  allow  rule between these two, decides, until 2090-01-01T00:00:00Z
+> PPP005  allow  rule between these two, decides, until 2090-01-01 00:00 UTC
 door callee: who may call PPP005
-> PPP009  allow  rule between these two, decides, until 2090-01-01T00:00:00Z
+> PPP009  allow  rule between these two, decides, until 2090-01-01 00:00 UTC
   PPP00*  allow  applies, but `PPP009` is more specific, Mon-Fri 09:00-18:00 Europe/Moscow
   PPP*    allow  applies, but `PPP009` is more specific, audio only
   *       deny   applies, but `PPP009` is more specific
@@ -37,7 +37,7 @@ door callee: who may call PPP005
         server.run("check --app shop --from PPP009 --to PPP005 --video --at 2095-01-01T12:00:00+03:00").exits_with(3);
     let later = later
         .prints("refused: callee_rule (the rule `*` at door callee denies the call)")
-        .prints("expired at 2090-01-01T00:00:00Z");
+        .prints("expired at 2090-01-01 00:00 UTC");
     later.prints("the call is outside Mon-Fri 09:00-18:00 Europe/Moscow").prints("is for audio only");
     let json = server.json("check --app shop --from +88155 --to PPP005");
     assert_eq!(json["decision"], "deny");
@@ -74,7 +74,9 @@ fn suspended_and_expired_parties_are_marked_at_their_door() {
     let run = run
         .prints("\ndoor app: who may call anyone in app shop\n")
         .prints("\ndoor caller: whom a may call (suspended)\n");
-    run.prints("\ndoor callee: who may call b (expired at 2001-09-09T01:46:40Z, so it counts as absent)\n  no rules");
+    run.prints(
+        "\ndoor callee: who may call b (expired at 2001-09-09 01:46:40 UTC, so it counts as absent)\n  no rules",
+    );
     let json = server.json("check --app shop --from a --to b");
     let doors: Vec<_> =
         json["doors"].as_array().unwrap().iter().map(|it| (&it["suspended"], &it["expired_at"])).collect();

@@ -33,7 +33,7 @@ fn a_rule_of_an_expired_party_revives_it_without_its_former_rules() {
             let server = TestServer::with_table();
             server.put(&party(PAST));
             let run = server.run(&format!("{effect} --app shop {parties} --yes")).succeeds();
-            run.prints(&format!("written: {effect}")).prints("the party had expired at 2026-01-01T00:00:00Z");
+            run.prints(&format!("written: {effect}")).prints("the party had expired at 2026-01-01 00:00 UTC");
             let rule = json!({"M": {entry: {"M": {"effect": {"S": effect}}}}});
             let expected = json!({
                 "pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, list: rule, "note": {"S": "a guest"},
@@ -93,7 +93,7 @@ fn an_expired_party_that_changes_meanwhile_is_planned_again() {
         Treatment::Forward
     });
     let run = Run::of(tool_at(&proxy).args(split_words("allow --app shop --from '+7*' --to b --yes"))).succeeds();
-    run.prints("written").prints("the party expires at 2099-01-01T00:00:00Z");
+    run.prints("written").prints("the party expires at 2099-01-01 00:00 UTC");
     let item = &server.items()[0];
     assert_eq!(item["expires_at"]["N"], FUTURE.to_string());
     assert_eq!(item["incoming"]["M"].as_object().unwrap().keys().collect::<Vec<_>>(), ["*", "+1*", "+7*"]);
@@ -104,7 +104,7 @@ fn an_expired_party_that_changes_meanwhile_is_planned_again() {
 fn a_rule_that_expires_with_its_party_gets_a_notice() {
     let server = TestServer::with_table();
     server.put(&party(FUTURE));
-    let notice = "the party expires at 2099-01-01T00:00:00Z";
+    let notice = "the party expires at 2099-01-01 00:00 UTC";
     server.run("allow --app shop --from '+7*' --to b --yes").succeeds().prints(notice).prints("and this rule with it");
     server.run("allow --app shop --from '+8*' --to b --yes --until 30d").succeeds().does_not_print(notice);
     server.run("allow --app shop --from '+8*' --to c --yes").succeeds().does_not_print("expires");

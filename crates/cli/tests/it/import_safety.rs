@@ -109,7 +109,7 @@ fn file<'a>(apps: impl IntoIterator<Item = (&'a String, &'a Rules)>) -> String {
 /// The items of one app as they are stored, by key.
 type Items = BTreeMap<(String, String), Value>;
 
-fn attributes(item: &Value) -> Attributes {
+pub(crate) fn attributes(item: &Value) -> Attributes {
     item.as_object().unwrap().iter().map(|(name, value)| (name.clone(), attribute(value))).collect()
 }
 

@@ -83,22 +83,58 @@ fn every_command_prints_the_documented_json_members() {
         &[allow, "deny --app shop --from a --to b", "deny --app shop --from '*' --to b"],
         &rule,
     );
+    check(
+        &server,
+        "`enable`, `disable`",
+        &["disable --app shop --from a --to b", "enable --app shop --from a --to b"],
+        &rule,
+    );
     check(&server, "`revoke`", &["revoke --app shop --from x --to y", "revoke --app shop --from '*' --to b"], &rule);
     server.run("allow --app shop --from '*' --to '*'").succeeds();
+    check(&server, "`block`", &["block --app shop a", "block --app shop a --note x"], &rule);
+    check(&server, "`unblock`", &["unblock --app shop a", "unblock --app shop a"], &rule);
+    check(
+        &server,
+        "`group add`, `group remove`",
+        &["group add --app shop @s a", "group remove --app shop @s a"],
+        &none,
+    );
+    server.run("group add --app shop @sales b").succeeds();
+    server.run("deny --app shop --from @sales --to b").succeeds();
+    check(&server, "`group show`", &["group show --app shop @sales"], &rule);
     check(&server, "`suspend`, `resume`", &["suspend --app shop b", "resume --app shop b"], &none);
     server.put(&json!({"pk": {"S": "APP#odd"}, "sk": {"S": "APP"}, "status": {"S": "on"}}));
     check(&server, "`show --app A`", &["show --app shop", "show --app odd"], &shown);
     server.put(&json!({"pk": {"S": "PARTY#odd#p"}, "sk": {"S": "PARTY"}, "status": {"S": "on"}}));
-    check(&server, "`show --app A PARTY`", &["show --app shop b", "show --app odd p"], &shown);
+    check(&server, "`show --app A PARTY`", &["show --app shop b", "show --app odd p", "show --app shop new"], &shown);
+    server.put(&json!({"pk": {"S": "PARTY#shop#g"}, "sk": {"S": "PARTY"}, "groups": {"SS": ["sales"]}}));
+    server.run("deny --app shop --from '@sales' --to b --yes").succeeds();
+    check(&server, "`who`", &["who --app shop --to b", "who --app shop --from a"], &rule);
+    check(&server, "`find`", &["find shop", "find @sales"], &rule);
+    check(&server, "`forget`", &["forget --app shop a --dry-run"], &rule);
+    check(&server, "`move --to-party`", &["move --app shop a --to-party n --dry-run"], &rule);
+    check(&server, "`move --to-app`", &["move --app shop --to-app n --dry-run"], &none);
     check(&server, "`check`", &["check --app shop --from a --to b"], &none);
     check(&server, "`import --dry-run`", &[&format!("import {file_name} --dry-run --replace")], &rule);
     check(&server, "`import`", &[&format!("import {file_name}"), &format!("import {bad_name}")], &none);
+    server.run(&format!("import {file_name} --list spam")).succeeds();
+    check(&server, "`show --list`", &["show --app shop --list spam"], &shown);
+    let list = ["revoke --app shop --list spam --yes"];
+    check(&server, "`revoke --list`", &list, &none);
+    let backup = file.with_extension("backup");
+    check(&server, "`backup`", &[&format!("backup {}", backup.display())], &none);
+    server.run("allow --app shop --from new --to b").succeeds();
+    let restore = format!("restore {} --replace", backup.display());
+    check(&server, "`restore --dry-run`", &[&format!("{restore} --dry-run")], &none);
+    check(&server, "`restore`", &[&format!("{restore} --yes")], &none);
+    std::fs::remove_file(backup).unwrap();
     check(&server, "`doctor`", &["doctor"], &none);
     check(&server, "`table`", &["table describe"], &none);
     check(&server, "`wcs-simulator`", &["wcs-simulator http://127.0.0.1:1/x --no-connect"], &none);
-    let exported: Value =
-        serde_json::from_str(server.run("export --app shop --output json").succeeds().stdout.lines().next().unwrap())
-            .unwrap();
+    let exported: Value = serde_json::from_str(
+        server.run("export --app shop --output json").exits_with(1).stdout.lines().next().unwrap(),
+    )
+    .unwrap();
     let mut names = Names::new();
     add_members(&exported, &mut names);
     assert_eq!(names, rule);

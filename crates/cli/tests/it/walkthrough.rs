@@ -109,7 +109,8 @@ fn shell(folder: &Path, commands: &str) -> (String, bool) {
     let tool = Path::new(env!("CARGO_BIN_EXE_callgatectl")).parent().unwrap();
     let path = std::env::join_paths([tool, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
     let script = format!("exec 2>&1\n{commands}");
-    let output =
-        Command::new("sh").args(["-c", &script]).current_dir(folder).env_clear().env("PATH", path).output().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).current_dir(folder).env_clear().env("PATH", path).env("TZ", "UTC");
+    let output = command.output().unwrap();
     (String::from_utf8(output.stdout).unwrap(), output.status.success())
 }
