@@ -210,11 +210,12 @@ impl Restore {
             wait(delay.saturating_sub(since.elapsed()), control, &announce).await;
         }
         changed += self.run(Step::Finish, concurrency, control).await?.1;
-        if changed > 0 {
-            let items = crate::wording::count(changed, "item");
-            return Err(Error::Conflict(format!("{items} changed meanwhile and were not removed")));
-        }
-        Ok(())
+        let text = match changed {
+            0 => return Ok(()),
+            1 => "1 item was not removed, because another writer changed it meanwhile".to_owned(),
+            _ => format!("{changed} items were not removed, because other writers changed them meanwhile"),
+        };
+        Err(Error::Conflict(text))
     }
 
     /// Runs a step to its end. Returns the number of requests, and of items that changed meanwhile and were not removed.
@@ -265,8 +266,8 @@ impl DifferentItem {
 #[derive(Default)]
 struct Writes {
     puts: Vec<WriteRequest>,
-    /// The items to remove, as they were read.
-    removals: Vec<(Key, Attributes)>,
+    /// The items to remove, as they were read, and what they are until then.
+    removals: Vec<(Key, Attributes, Option<Attributes>)>,
     /// How many items are as in the backup after this.
     completed: u64,
 }
@@ -285,8 +286,9 @@ impl Writes {
         }
         self.completed += u64::from(step == Step::Finish || tightened == new);
         match (before, after) {
+            (Some(item), after) if new.is_none() => self.removals.push((Key { pk, sk }, item, after)),
+            (Some(item), None) => self.removals.push((Key { pk, sk }, item, None)),
             (_, Some(item)) => self.puts.push(put_request(item)?),
-            (Some(item), None) => self.removals.push((Key { pk, sk }, item)),
             (None, None) => {}
         }
         Ok(())
@@ -303,10 +305,14 @@ impl Writes {
             table.write_items(puts).await.map_err(|Unconfirmed { requests: _, error }| error)?;
         }
         let mut changed = 0;
-        for (key, item) in removals {
+        for (key, item, after) in removals {
             let mut expression = Expression::default();
             let condition = expression.unchanged(Some(&item));
-            changed += u64::from(!table.delete(&key, condition, expression).await?);
+            match after {
+                // If it changed, it is not removed later on.
+                Some(after) => _ = table.replace(&key, after, condition, expression).await?,
+                None => changed += u64::from(!table.delete(&key, condition, expression).await?),
+            }
         }
         control.add_items(completed.saturating_sub(changed));
         Ok(changed)

@@ -1,5 +1,6 @@
 //! Rules as CSV (RFC 4180).
 
+use std::borrow::Cow;
 use std::io::{self, BufRead, Write};
 
 use super::columns::{Fields, REQUIRED, column_names};
@@ -276,8 +277,15 @@ impl<W: Write> Writer<W> {
 
     pub(super) fn write(&mut self, row: &RuleRow) -> io::Result<()> {
         let mut fields = Fields::from(row);
-        let fields = fields.columns().map(|(column, value)| quote(&formula::escape(column, value)));
-        writeln!(self.0, "{}", fields.join(","))
+        let fields = fields.columns().map(|(column, value)| quote(formula::escape(column, value)));
+        // Without quotation marks, a row that starts with `#` would be a comment.
+        let is_comment = fields.first().is_some_and(|app| app.starts_with('#'));
+        let fields = fields.join(",");
+        if is_comment {
+            let (app, rest) = fields.split_once(',').unwrap_or((&fields, ""));
+            return writeln!(self.0, "\"{app}\",{rest}");
+        }
+        writeln!(self.0, "{fields}")
     }
 
     pub(super) fn finish(mut self) -> io::Result<()> {
@@ -285,11 +293,11 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// A field in quotation marks, if it needs them. Without them, a row that starts with `#` would be a comment.
-fn quote(field: &str) -> String {
-    if field.starts_with('#') || field.contains([',', '"', '\n', '\r']) {
+/// A field in quotation marks, if it needs them.
+fn quote(field: Cow<'_, str>) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {
-        field.to_owned()
+        field.into_owned()
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::args::{APP, DoorArg, SpeedArgs, TargetArgs, app_name};
 use crate::connection::{Connection, GlobalArgs};
-use crate::exit::Outcome;
+use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_line};
 use crate::prompt::confirm_change;
 use crate::write_import::{Options, write_import};
@@ -43,7 +43,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, conflicts_with_all = ["from", "to", "door", "exactly"])]
     list: Option<String>,
     /// Show which rules and blocks of the list would be removed, and remove nothing
-    #[arg(long, requires = "list")]
+    #[arg(long)]
     dry_run: bool,
     /// The list that holds the rule, if it is not the usual one for these parties; doctor prints it where needed
     #[arg(long, value_name = "DOOR", value_enum)]
@@ -89,6 +89,9 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let connection = global.open().await?;
     if let Some(list) = &args.list {
         return revoke_list(args, list, &connection).await;
+    }
+    if args.dry_run {
+        return Err(usage("--dry-run shows the rules of a list; name it with --list"));
     }
     let table = &connection.table;
     let [from, to] = [&args.from, &args.to].map(|pattern| pattern.clone().unwrap_or_default());

@@ -129,7 +129,10 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
         ("import --replace", vec![format!("{import} --replace --yes"), format!("{import} --replace --dry-run")]),
         ("export", own(&["export", "export --app shop --format ndjson"])),
         ("backup", own(&["backup -"])),
-        ("restore", vec![format!("restore {} --yes", backup.display())]),
+        (
+            "restore",
+            vec![format!("restore {} --yes", backup.display()), format!("restore {} --dry-run", backup.display())],
+        ),
         ("restore --replace", vec![format!("restore {} --replace --yes", backup.display())]),
         ("doctor", own(&["doctor"])),
         ("doctor --fix", own(&["doctor --fix"])),

@@ -205,8 +205,8 @@ fn before_and_after() -> [Vec<Value>; 2] {
             "incoming": {"M": {"*": {"M": {"effect": {"S": effect}}}}}})
     };
     let app = json!({"pk": {"S": "APP#shop"}, "sk": {"S": "APP"}, "callers": {"M": {"+1*": {"M": {"effect": {"S": "deny"}}}}}});
-    let before = (0..60).map(|party| item(party, if party % 3 == 0 { "allow" } else { "deny" })).chain([app]).collect();
-    let after = (20..80).map(|party| item(party, if party % 2 == 0 { "allow" } else { "deny" })).collect();
+    let before = (0..12).map(|party| item(party, if party % 3 == 0 { "allow" } else { "deny" })).chain([app]).collect();
+    let after = (6..18).map(|party| item(party, if party % 2 == 0 { "allow" } else { "deny" })).collect();
     [before, after]
 }
 
@@ -249,7 +249,6 @@ fn a_restore_that_is_killed_at_any_write_is_completed_by_running_it_again() {
             break;
         }
         killed += 1;
-        assert_ne!(stored(&server), stored(&source), "{at}");
         run(&server, "restore", &file, &["--replace", "--yes"]).succeeds();
         assert_eq!(stored(&server), stored(&source), "killed at write {at}");
     }
@@ -276,7 +275,8 @@ fn an_item_that_changes_during_a_restore_is_not_removed_unseen() {
     });
     let mut restore = crate::support::tool_at(&url);
     let run = Run::with_input(restore.args(["restore", "-", "--replace", "--yes"]), &backup).exits_with(1);
-    run.prints("1 item changed meanwhile and were not removed").prints("run the same command again");
+    run.prints("1 item was not removed, because another writer changed it meanwhile")
+        .prints("run the same command again");
     assert!(server.stored().iter().any(|item| item["pk"]["S"] == "PARTY#shop#p000"));
     server.pipe("restore - --replace --yes", &backup).succeeds().prints("2 removed");
     assert_eq!(stored(&server), stored(&source));

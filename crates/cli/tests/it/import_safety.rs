@@ -90,13 +90,17 @@ impl Random {
     }
 }
 
+/// The end of the columns of a rule that is of the list.
+const SPAM: &str = ",spam";
+
 type Rules = BTreeMap<(&'static str, &'static str), String>;
 
 fn file<'a>(apps: impl IntoIterator<Item = (&'a String, &'a Rules)>) -> String {
-    let mut file = "app,from,to,effect,media,hours,expires_at\n".to_owned();
+    let mut file = "app,from,to,effect,media,hours,expires_at,list\n".to_owned();
     for (app, rules) in apps {
         for ((from, to), rule) in rules {
-            writeln!(file, "{app},{from},{to},{rule}").unwrap();
+            let list = if rule.ends_with(SPAM) { "" } else { "," };
+            writeln!(file, "{app},{from},{to},{rule}{list}").unwrap();
         }
     }
     file
@@ -115,8 +119,8 @@ fn attribute(value: &Value) -> AttributeValue {
     match kind.as_str() {
         "S" => AttributeValue::S(text(value)),
         "N" => AttributeValue::N(text(value)),
-        "BOOL" => AttributeValue::Bool(value.as_bool().unwrap()),
         "SS" => AttributeValue::Ss(value.as_array().unwrap().iter().map(text).collect()),
+        "BOOL" => AttributeValue::Bool(value.as_bool().unwrap()),
         "L" => AttributeValue::L(value.as_array().unwrap().iter().map(attribute).collect()),
         "M" => AttributeValue::M(attributes(value)),
         other => panic!("{other}"),
@@ -208,7 +212,7 @@ impl Watch {
         }
         let response = request.send(request.operation().unwrap(), &body);
         if request.is_write() {
-            self.written(request, &body["Key"]);
+            self.written(request, body.get("Key").unwrap_or(&body["Item"]));
         }
         Treatment::Respond(response)
     }
@@ -245,8 +249,13 @@ fn check_every_write(seed: u64, arguments: &[&str]) {
     let server = TestServer::with_table();
     let mut random = Random(seed);
     let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+    let is_list = arguments.contains(&"--list");
     for number in 0..cases {
-        let [before, after] = random.rules();
+        let [mut before, after] = random.rules();
+        // About half of the old rules are of the list that is replaced.
+        for rule in before.values_mut().filter(|_| is_list && random.below(2) == 0) {
+            *rule += SPAM;
+        }
         // An app without rules is not in the file, so nothing of it would be replaced.
         if !before.is_empty() && !after.is_empty() {
             old.insert(format!("app{number}"), before);
@@ -257,7 +266,7 @@ fn check_every_write(seed: u64, arguments: &[&str]) {
     let is_replaced = arguments.contains(&"--replace");
     for app in old.keys() {
         let (caller, callee) = if random.below(2) == 0 { ("100", "101") } else { (random.one(&IDS), random.one(&IDS)) };
-        if random.below(4) > 0 || !(is_replaced || new[app].contains_key(&(caller, callee))) {
+        if random.below(4) > 0 || !((is_replaced && !is_list) || new[app].contains_key(&(caller, callee))) {
             continue;
         }
         server.put(&json!({
@@ -280,8 +289,11 @@ fn check_every_write(seed: u64, arguments: &[&str]) {
     let merged: BTreeMap<_, _> = new
         .iter()
         .map(|(app, after)| {
-            let before = if is_replaced { Rules::new() } else { old[app].clone() };
-            (app.clone(), before.into_iter().chain(after.clone()).collect())
+            let mut before = if is_replaced && !is_list { Rules::new() } else { old[app].clone() };
+            before.retain(|_, rule| !(is_replaced && rule.ends_with(SPAM)));
+            let list = if is_list { SPAM } else { "" };
+            let after = after.iter().map(|(parties, rule)| (*parties, format!("{rule}{list}")));
+            (app.clone(), before.into_iter().chain(after).collect())
         })
         .collect();
     expected.pipe("import -", &file(&merged)).succeeds();
@@ -297,6 +309,107 @@ fn a_replacing_import_never_permits_what_the_old_and_the_new_rules_refuse() {
 #[test]
 fn an_import_never_permits_what_the_rules_before_and_after_refuse() {
     check_every_write(8, &["--concurrency", "3"]);
+}
+
+#[test]
+fn an_import_that_replaces_a_list_never_permits_what_the_rules_before_and_after_refuse() {
+    check_every_write(9, &["--list", "spam", "--replace", "--yes"]);
+}
+
+impl Random {
+    /// Changes an item in a way that a file of rules cannot: status, groups, blocks, expiry, rules that are switched off or
+    /// cannot be parsed.
+    fn change(&mut self, item: &mut Value) {
+        let is_party = item["sk"]["S"] == "PARTY";
+        match self.below(if is_party { 9 } else { 5 }) {
+            0 if item.get("effect").is_some() => item["effect"] = json!({"S": "alow"}),
+            1 if item.get("effect").is_some() => item["disabled"] = json!({"BOOL": true}),
+            0 => item["status"] = json!({"S": "suspended"}),
+            1 => item["status"] = json!({"S": self.one(&["on", "active"])}),
+            2 => item["note"] = json!({"S": self.one(&["a", "b"])}),
+            3 | 4 => {
+                for list in ["callers", "destinations", "incoming", "outgoing"] {
+                    let rules = item.get_mut(list).and_then(|list| list["M"].as_object_mut());
+                    for (_, rule) in rules.into_iter().flatten() {
+                        match self.below(4) {
+                            0 => rule["M"]["disabled"] = json!({"BOOL": true}),
+                            1 => rule["M"]["colour"] = json!({"S": "red"}),
+                            2 => rule["M"]["effect"] = json!({"S": self.one(&["allow", "deny"])}),
+                            _ => {}
+                        }
+                    }
+                }
+            }
+            5 => item["blocked"] = json!({"M": {"expires_at": {"N": self.one(&["1893456000", "2208988800"])}}}),
+            6 => item["blocked"] = json!({"M": {}}),
+            7 => item["expires_at"] = json!({"N": self.one(&["1700000000", "1893456000", "2208988800"])}),
+            _ => item["groups"] = json!({"SS": self.one(&[vec!["a"], vec!["b"], vec!["a", "b"]])}),
+        }
+    }
+}
+
+/// Restores a backup of random items over other random items, and decides all calls after every single write.
+#[test]
+fn a_restore_never_permits_what_the_items_before_and_after_refuse() {
+    let cases = std::env::var("CALLGATE_IMPORT_CASES").map_or(100, |count| count.parse().unwrap());
+    let (server, source) = (TestServer::with_table(), TestServer::with_table());
+    let mut random = Random(10);
+    let (mut old, mut new) = (BTreeMap::new(), BTreeMap::new());
+    for number in 0..cases {
+        let [mut before, mut after] = random.rules();
+        for rules in [&mut before, &mut after] {
+            for group in ["@a", "@b"] {
+                if random.below(3) == 0 {
+                    rules.insert((group, random.one(&["*", "100", "101"])), random.rule());
+                }
+                if random.below(3) == 0 {
+                    rules.insert((random.one(&["*", "100", "101"]), group), random.rule());
+                }
+            }
+        }
+        old.insert(format!("app{number}"), before);
+        new.insert(format!("app{number}"), after);
+    }
+    for (table, rules) in [(&server, &old), (&source, &new)] {
+        table.pipe("import -", &file(rules)).succeeds();
+        for mut item in table.stored() {
+            if random.below(2) == 0 {
+                random.change(&mut item);
+                table.put(&item);
+            }
+        }
+    }
+    let backup = source.run("backup -").succeeds().stdout;
+    let watch = Arc::new(Mutex::new(Watch::read(&server)));
+    for app in new.keys() {
+        let mut watch = watch.lock().unwrap();
+        watch.states.entry(app.clone()).or_insert_with(|| vec![("before".to_owned(), BTreeSet::new())]);
+    }
+    let proxied = Arc::clone(&watch);
+    let url = start_proxy(server.address, move |request| proxied.lock().unwrap().forward(request));
+    let mut restore = tool();
+    restore.args([
+        "restore",
+        "-",
+        "--replace",
+        "--yes",
+        "--concurrency",
+        "3",
+        "--table",
+        TABLE,
+        "--endpoint-url",
+        &url,
+    ]);
+    Run::with_input(&mut restore, &backup).succeeds();
+    assert_eq!(server.stored(), source.stored());
+    let watch = watch.lock().unwrap();
+    watch.check("");
+    let writes: usize = watch.states.values().map(|states| states.len() - 1).sum();
+    assert!(writes > 2 * cases, "{writes}");
+    // Both the calls that are permitted before and those after differ, and some of them are permitted in both.
+    let permitted =
+        |state: usize| watch.states.values().filter(move |states| !states[state.min(states.len() - 1)].1.is_empty());
+    assert!(permitted(0).count() > cases / 10 && permitted(usize::MAX).count() > cases / 10);
 }
 
 /// Old and new rules that both refuse [`REFUSED`], each for another reason.

@@ -117,12 +117,24 @@ fn every_command_prints_the_documented_json_members() {
     check(&server, "`check`", &["check --app shop --from a --to b"], &none);
     check(&server, "`import --dry-run`", &[&format!("import {file_name} --dry-run --replace")], &rule);
     check(&server, "`import`", &[&format!("import {file_name}"), &format!("import {bad_name}")], &none);
+    server.run(&format!("import {file_name} --list spam")).succeeds();
+    check(&server, "`show --list`", &["show --app shop --list spam"], &shown);
+    let list = ["revoke --app shop --list spam --yes"];
+    check(&server, "`revoke --list`", &list, &none);
+    let backup = file.with_extension("backup");
+    check(&server, "`backup`", &[&format!("backup {}", backup.display())], &none);
+    server.run("allow --app shop --from new --to b").succeeds();
+    let restore = format!("restore {} --replace", backup.display());
+    check(&server, "`restore --dry-run`", &[&format!("{restore} --dry-run")], &none);
+    check(&server, "`restore`", &[&format!("{restore} --yes")], &none);
+    std::fs::remove_file(backup).unwrap();
     check(&server, "`doctor`", &["doctor"], &none);
     check(&server, "`table`", &["table describe"], &none);
     check(&server, "`wcs-simulator`", &["wcs-simulator http://127.0.0.1:1/x --no-connect"], &none);
-    let exported: Value =
-        serde_json::from_str(server.run("export --app shop --output json").succeeds().stdout.lines().next().unwrap())
-            .unwrap();
+    let exported: Value = serde_json::from_str(
+        server.run("export --app shop --output json").exits_with(1).stdout.lines().next().unwrap(),
+    )
+    .unwrap();
     let mut names = Names::new();
     add_members(&exported, &mut names);
     assert_eq!(names, rule);

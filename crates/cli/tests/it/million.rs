@@ -1,4 +1,5 @@
-//! Measures the time and memory to import and export a million rules, compared with a bare loop over the same server.
+//! Measures the time and memory to import, export, back up and restore a million rules, the first compared with a bare loop
+//! over the same server.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -115,28 +116,39 @@ fn request((from, to): &(String, String)) -> WriteRequest {
     WriteRequest::builder().put_request(item.build().unwrap()).build()
 }
 
+/// What is measured: an import into an empty table, the same file again, an export, a backup, a restore into an empty table,
+/// and the file as a list that takes over all rules.
+const STEPS: [&str; 6] = ["import", "again", "export", "backup", "restore", "list"];
+
 /// The measurements of one round.
 struct Round {
     /// Seconds of the bare loop.
     bare: f64,
-    import: Measurement,
-    export: Measurement,
+    steps: [Measurement; STEPS.len()],
 }
 
 /// Measures the bare loop and the tool in turns, so that other load on the machine affects both.
 fn rounds(rules: usize, folder: &Path) -> Vec<Round> {
-    let (file, exported) = (folder.join("rules.csv"), folder.join("exported.csv"));
+    let [file, exported, backup] = ["rules.csv", "exported.csv", "backup"].map(|name| folder.join(name));
     write_file(&file, rules);
+    let [file, backup] = [&file, &backup].map(|path| path.to_str().unwrap());
+    let lines = |path: &Path| std::io::BufRead::lines(std::io::BufReader::new(File::open(path).unwrap())).count();
     let round = || {
         let server = TestServer::with_table();
         let bare = bare_loop(&server, rules);
         drop(server);
         let server = TestServer::with_table();
-        let import = measure(&server, &["import", file.to_str().unwrap()], Stdio::null());
+        let import = measure(&server, &["import", file], Stdio::null());
+        let again = measure(&server, &["import", file, "--replace"], Stdio::null());
         let export = measure(&server, &["export"], File::create(&exported).unwrap().into());
-        let lines = std::io::BufRead::lines(std::io::BufReader::new(File::open(&exported).unwrap())).count();
-        assert_eq!(lines, rules + 1);
-        Round { bare, import, export }
+        assert_eq!(lines(&exported), rules + 1);
+        let back_up = measure(&server, &["backup", backup], Stdio::null());
+        assert_eq!(lines(Path::new(backup)), rules + 2);
+        let other = TestServer::with_table();
+        let restore = measure(&other, &["restore", backup, "--replace"], Stdio::null());
+        drop(other);
+        let list = measure(&server, &["import", file, "--list", "spam", "--replace"], Stdio::null());
+        Round { bare, steps: [import, again, export, back_up, restore, list] }
     };
     (0..ROUNDS).map(|_| round()).collect()
 }
@@ -147,33 +159,34 @@ fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
     all[all.len() / 2]
 }
 
-fn megabytes(rounds: &[Round], of: impl Fn(&Round) -> &Measurement) -> u64 {
-    rounds.iter().map(|round| of(round).peak_kb).max().unwrap() / 1024
-}
-
 #[test]
 #[ignore = "takes minutes: cargo test --profile harness -p callgatectl --test it a_million -- --ignored --nocapture"]
-fn a_million_rules_are_imported_and_exported() {
+fn a_million_rules_are_imported_exported_backed_up_and_restored() {
     let folder = std::env::temp_dir().join(format!("callgatectl-million-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    println!("|     rules | bare loop, s | import, s | share | import, MB | export, s | export, MB |");
-    println!("|----------:|-------------:|----------:|------:|-----------:|----------:|-----------:|");
+    println!("|     rules | command | seconds | share of bare loop | peak, MB |");
+    println!("|----------:|---------|--------:|-------------------:|---------:|");
     let mut peaks = Vec::new();
     for rules in [rules() / 10, rules()] {
         let rounds = rounds(rules, &folder);
-        let share = median(&rounds, |round| round.bare / round.import.seconds);
-        let (import_mb, export_mb) = (megabytes(&rounds, |it| &it.import), megabytes(&rounds, |it| &it.export));
+        let share = median(&rounds, |round| round.bare / round.steps[0].seconds);
         println!(
-            "| {rules:9} | {:12.1} | {:9.1} | {share:5.2} | {import_mb:10} | {:9.1} | {export_mb:10} |",
-            median(&rounds, |round| round.bare),
-            median(&rounds, |round| round.import.seconds),
-            median(&rounds, |round| round.export.seconds),
+            "| {rules:9} | bare    | {:7.1} |                    |          |",
+            median(&rounds, |round| round.bare)
         );
+        let mut peak = Vec::new();
+        for (step, name) in STEPS.iter().enumerate() {
+            let seconds = median(&rounds, |round| round.steps[step].seconds);
+            let megabytes = rounds.iter().map(|round| round.steps[step].peak_kb).max().unwrap() / 1024;
+            let share = if step == 0 { format!("{share:.2}") } else { String::new() };
+            println!("| {rules:9} | {name:7} | {seconds:7.1} | {share:>18} | {megabytes:8} |");
+            peak.push(megabytes);
+        }
         assert!(share >= MIN_SHARE, "{share:.2} is less than {MIN_SHARE}");
-        peaks.push([import_mb, export_mb]);
+        peaks.push(peak);
     }
     std::fs::remove_dir_all(folder).unwrap();
-    for (few, many) in peaks[0].iter().zip(peaks[1]) {
-        assert!(many <= few * 3 / 2, "{few} MB grew to {many} MB with ten times as many rules");
+    for ((few, many), step) in peaks[0].iter().zip(&peaks[1]).zip(STEPS) {
+        assert!(*many <= few * 3 / 2, "{step}: {few} MB grew to {many} MB with ten times as many rules");
     }
 }

@@ -29,7 +29,7 @@ const IDS: [&str; 6] = ["a", "b", "+7495", "+74951", "anonymous", "+741"];
 /// Ids as other programs may store them. No call has them, except the one that is not a pattern.
 const ODD_IDS: [&str; 7] = ["+7 4951", "sip:a", "unknown", "a@b", " a", "x\u{1b}'\\y", "98*"];
 
-const PATTERNS: [&str; 6] = ["*", "+7*", "+74*", "+7495*", "+74951*", "a*"];
+const PATTERNS: [&str; 8] = ["*", "+7*", "+74*", "+7495*", "+74951*", "a*", "@sales", "@night"];
 
 const ODD_PATTERNS: [&str; 6] = ["+7 4*", "tel:+7*", "*9*", "98*", "a\n*", " a*"];
 
@@ -91,6 +91,12 @@ impl Tables {
             rule["note"] =
                 json!({"S": self.random.one(&["", " spaces ", "it's", "two\nlines", "\u{1b}[2J", "a \"b\", c", "\r"])});
         }
+        if self.random.percent(10) {
+            rule["disabled"] = json!({"BOOL": self.random.percent(70)});
+        }
+        if self.random.percent(15) {
+            rule["list"] = json!({"S": self.random.one(&["spam", "", "=1", "'@x"])});
+        }
         if self.random.percent(30) {
             rule["updated_by"] = json!({"S": "another program"});
         }
@@ -105,6 +111,23 @@ impl Tables {
             }
         }
         rule
+    }
+
+    fn block(&mut self) -> Value {
+        let mut block = json!({});
+        if let Some(at) = self.expiry() {
+            block["expires_at"] = at;
+        }
+        if self.random.percent(40) {
+            block["note"] = json!({"S": self.random.one(&["", "=1", "calls at night"])});
+        }
+        if self.random.percent(40) {
+            block["list"] = json!({"S": self.random.one(&["", "spam"])});
+        }
+        if self.random.percent(self.odd / 3) {
+            block["colour"] = json!({"S": "red"});
+        }
+        json!({"M": block})
     }
 
     fn list(&mut self) -> Value {
@@ -131,7 +154,7 @@ impl Tables {
             item["status"] = json!({"S": "on"});
         }
         if self.random.percent(self.odd) {
-            item[self.random.one(&["colour", "destinations", "it's"])] = json!({"M": {"x": {"S": "y"}}});
+            item[self.random.one(&["colour", "it's"])] = json!({"M": {"x": {"S": "y"}}});
         }
         item
     }
@@ -142,6 +165,9 @@ impl Tables {
             if self.random.percent(80) {
                 let mut item = self.item(&format!("APP#{escaped}"), "APP");
                 item["callers"] = self.list();
+                if self.random.percent(60) {
+                    item["destinations"] = self.list();
+                }
                 if self.random.percent(self.odd) {
                     item["incoming"] = self.list();
                 }
@@ -158,6 +184,15 @@ impl Tables {
                     if self.random.percent(70) {
                         item[list] = self.list();
                     }
+                }
+                if self.random.percent(40) {
+                    let groups = [vec!["sales"], vec!["night"], vec!["sales", "night"]];
+                    item["groups"] = json!({"SS": self.random.one(&groups)});
+                } else if self.random.percent(self.odd / 4) {
+                    item["groups"] = json!({"SS": ["Sales"]});
+                }
+                if self.random.percent(12) {
+                    item["blocked"] = self.block();
                 }
                 if self.random.percent(25)
                     && let Some(at) = self.expiry()
@@ -201,6 +236,7 @@ fn attribute(value: &Value) -> AttributeValue {
         "S" => AttributeValue::S(value.as_str().unwrap().to_owned()),
         "N" => AttributeValue::N(value.as_str().unwrap().to_owned()),
         "SS" => AttributeValue::Ss(texts()),
+        "BOOL" => AttributeValue::Bool(value.as_bool().unwrap()),
         "L" => AttributeValue::L(value.as_array().unwrap().iter().map(attribute).collect()),
         "M" => AttributeValue::M(attributes(value)),
         kind => panic!("{kind}"),
@@ -420,11 +456,23 @@ fn without_left_out(before: &Items, left_out: &str) -> Items {
         if name.starts_with('(') {
             continue;
         }
+        if let Some((group, app)) = name.strip_prefix("the members of @").and_then(|name| name.split_once(" in app ")) {
+            let app = app.replace('#', "%23");
+            let parties =
+                items.iter_mut().filter(|((pk, sk), _)| pk.starts_with(&format!("PARTY#{app}#")) && sk == "PARTY");
+            for (_, item) in parties {
+                if let Some(AttributeValue::Ss(groups)) = item.get_mut("groups") {
+                    groups.retain(|other| other != group);
+                }
+            }
+            continue;
+        }
         let (place, app) =
             name.rsplit_once(" in app ").map_or(("", name.strip_prefix("app ").unwrap_or_default()), |it| it);
         let (app, door) = app.split_once(", ").unwrap_or((app, ""));
         let app = app.replace('#', "%23");
         let party = |id: &str| (format!("PARTY#{app}#{id}"), "PARTY".to_owned());
+        let is_pattern = |text: &str| text.ends_with('*') || text.starts_with('@');
         let (key, list, entry) = match place.split_once(" to ") {
             None => {
                 let key = if place.is_empty() { (format!("APP#{app}"), "APP".to_owned()) } else { party(place) };
@@ -435,7 +483,13 @@ fn without_left_out(before: &Items, left_out: &str) -> Items {
                 }
                 continue;
             }
-            Some((from, to)) => match (door, from.ends_with('*'), to.ends_with('*')) {
+            Some((from, _)) if door == "block" => {
+                assert!(items.get_mut(&party(from)).unwrap().remove("blocked").is_some(), "{line}");
+                continue;
+            }
+            Some((from, to)) => match (door, is_pattern(from), is_pattern(to)) {
+                ("", true, true) if to != "*" => ((format!("APP#{app}"), "APP".to_owned()), "destinations", to),
+                ("door `destination`", ..) => ((format!("APP#{app}"), "APP".to_owned()), "destinations", to),
                 ("door `app`", ..) | ("", true, true) => ((format!("APP#{app}"), "APP".to_owned()), "callers", from),
                 ("door `callee`", ..) | ("", true, false) => (party(to), "incoming", from),
                 ("door `caller`", ..) | ("", false, true) => (party(from), "outgoing", to),

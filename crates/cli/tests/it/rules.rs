@@ -315,7 +315,7 @@ fn values_may_begin_with_a_hyphen() {
         server.run(&format!("resume {app} --yes -- -b")).succeeds().prints("party `-b`");
         server.run(&format!("show {app} -b")).succeeds().prints("allow -a to -b");
         let exported = server.run(&format!("export {app}")).succeeds().stdout;
-        assert!(exported.ends_with(&format!("\n{key},-a,-b,allow,,,2099-12-31T00:00:00Z,,,-c\n")), "{exported}");
+        assert!(exported.ends_with(&format!("\n'{key},'-a,'-b,allow,,,2099-12-31T00:00:00Z,,,'-c\n")), "{exported}");
         server.run(&format!("deny {app} --from -a --to -b")).succeeds();
         server.run(&format!("revoke {app} --from -a --to -b")).succeeds();
     }
