@@ -28,7 +28,8 @@ pub(crate) fn read(
     loop {
         let Some(mut line) = lines.next()? else {
             return Err(Error::Local(format!(
-                "the backup is cut off after line {}: it has no last line with the number of items",
+                "the backup is cut off after line {}: it has no last line with the number of items; nothing was \
+                 written",
                 lines.number
             )));
         };

@@ -168,6 +168,23 @@ fn a_rule_is_switched_off_and_on_with_everything_else_kept() {
 }
 
 #[test]
+fn switching_a_rule_for_many_is_asked_about() {
+    let server = TestServer::with_table();
+    server.run("deny --app shop --from '+7*' --to b --note x --yes").succeeds();
+    let (code, shown) = run_and_type(&server, "disable --app shop --from '+7*' --to b", "n\n");
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(
+        shown.contains("deny +7* to b, disabled (x) in app `shop`\r\nthis rule will not decide calls: anyone"),
+        "{shown}"
+    );
+    assert!(shown.contains("before: deny +7* to b (x)"), "{shown}");
+    server.run("disable --app shop --from '+7*' --to b").succeeds().prints("this rule will not decide calls");
+    let (code, shown) = run_and_type(&server, "enable --app shop --from '+7*' --to b", "n\n");
+    assert!(code == Some(1) && shown.contains("this refuses calls: anyone"), "{shown}");
+    assert_eq!(stored(&server)["disabled"], json!({"BOOL": true}));
+}
+
+#[test]
 fn a_disabled_rule_decides_nothing_until_it_is_enabled() {
     let server = TestServer::with_table();
     server.run("allow --app shop --from '*' --to '*' --yes").succeeds();

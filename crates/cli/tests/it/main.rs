@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic fails the test")]
 
 mod access;
+mod backup;
 mod bad_input;
 #[cfg(unix)]
 mod blocks;
@@ -20,18 +21,21 @@ mod empty_items;
 mod exceptions;
 mod expired_party;
 mod find;
+mod formulas;
 mod groups;
 mod import_export;
 mod import_failures;
 mod import_safety;
 mod index;
 mod json_reference;
+mod lists;
 mod load;
 mod local_time;
 mod million;
 mod moments;
 mod moving;
 mod one_party;
+mod plain_files;
 mod proxy;
 mod random;
 #[cfg(unix)]
