@@ -120,7 +120,7 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
         (
             "move",
             own(&[
-                "move --app shop a --to-party z --yes",
+                "move --app shop a --to-party moved --yes",
                 "move --app shop --to-app store --yes",
                 "move --app shop --to-app store --dry-run",
             ]),
