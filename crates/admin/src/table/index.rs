@@ -12,7 +12,7 @@ use callgate_core::{AppKey, PartyId};
 use super::Table;
 use super::scan::Filter;
 use crate::error::Result;
-use crate::item_kind::{ItemKind, keys};
+use crate::item_kind::keys;
 
 /// The name of the index.
 pub(crate) const INDEX: &str = "inverted";
@@ -51,35 +51,11 @@ impl Table {
         self.find_keys("PARTY", &parties_prefix(app)).await
     }
 
-    /// The apps with an own item or with parties that have one, sorted. With the index, reads one key for each app.
-    ///
-    /// # Errors
-    /// Why the table cannot be read.
-    pub async fn apps(&self) -> Result<Vec<AppKey>> {
-        let keys = match self.query_index("APP", "APP#").await? {
-            Ok(mut keys) => {
-                let mut after = "PARTY#".to_owned();
-                while let Some(key) = self.first_party_after(&after).await? {
-                    let app = key.pk.strip_prefix("PARTY#").and_then(|rest| rest.split_once('#'));
-                    // `$` is the character after the `#` that ends the app.
-                    after = app.map_or_else(|| key.pk.clone(), |(app, _)| format!("PARTY#{app}$"));
-                    keys.push(key);
-                }
-                keys
-            }
-            Err(reason) => self.scan_keys(&["APP", "PARTY"], "", reason).await?,
-        };
-        let mut apps: Vec<_> = keys.iter().filter_map(app_of).collect();
-        apps.sort_by(|one, other| one.as_str().cmp(other.as_str()));
-        apps.dedup();
-        Ok(apps)
-    }
-
     /// The keys with this `sk` whose `pk` starts with a text. Without the index, scans the table.
     async fn find_keys(&self, sk: &str, prefix: &str) -> Result<Vec<Key>> {
         match self.query_index(sk, prefix).await? {
             Ok(keys) => Ok(keys),
-            Err(reason) => self.scan_keys(&[sk], prefix, reason).await,
+            Err(reason) => self.scan_keys(sk, prefix, reason).await,
         }
     }
 
@@ -111,36 +87,18 @@ impl Table {
     }
 
     /// Finds the same keys without the index.
-    async fn scan_keys(&self, sort_keys: &[&str], prefix: &str, reason: String) -> Result<Vec<Key>> {
+    async fn scan_keys(&self, sk: &str, prefix: &str, reason: String) -> Result<Vec<Key>> {
         (self.on_scan)(format!(
             "the index `{INDEX}` cannot be used ({reason}), so the whole table is scanned; `callgatectl table create --table {}` \
              adds it",
             self.name
         ));
-        let mut pages = self.scan_where(SEGMENTS, Some(Filter::by_keys(sort_keys, prefix)));
+        let mut pages = self.scan_where(SEGMENTS, Some(Filter::by_key(sk, prefix)));
         let mut found = Vec::new();
         while let Some(page) = pages.recv().await {
             found.extend(page?.iter().filter_map(key_of));
         }
         Ok(found)
-    }
-
-    /// The key of the first party's item whose `pk` is greater than this text.
-    async fn first_party_after(&self, after: &str) -> Result<Option<Key>> {
-        let request = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .index_name(INDEX)
-            .key_condition_expression("#sk = :sk AND #pk > :pk")
-            .expression_attribute_names("#sk", SK)
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_values(":sk", AttributeValue::S("PARTY".to_owned()))
-            .expression_attribute_values(":pk", AttributeValue::S(after.to_owned()))
-            .limit(1);
-        let output = request.send().await;
-        let output = output.map_err(|error| self.request_error(ACTION, &error))?;
-        Ok(output.items().first().and_then(key_of))
     }
 }
 
@@ -152,10 +110,4 @@ pub(crate) fn parties_prefix(app: &AppKey) -> String {
 
 fn key_of(item: &Attributes) -> Option<Key> {
     keys(item).map(|(pk, sk)| Key { pk: pk.to_owned(), sk: sk.to_owned() })
-}
-
-fn app_of(key: &Key) -> Option<AppKey> {
-    match ItemKind::of(&key.attributes())? {
-        ItemKind::App(app) | ItemKind::Party(app, _) | ItemKind::Pair(app, ..) => AppKey::new(&app).ok(),
-    }
 }

@@ -18,20 +18,13 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
-    /// The items with one of these `sk` whose `pk` starts with a text.
-    pub(crate) fn by_keys(sort_keys: &[&str], prefix: &str) -> Self {
+    /// The items with this `sk` whose `pk` starts with a text.
+    pub(crate) fn by_key(sk: &str, prefix: &str) -> Self {
         let mut expression = Expression::default();
-        let (pk, sk) = (expression.name(PK), expression.name(SK));
-        let each: Vec<_> = sort_keys
-            .iter()
-            .map(|key| format!("{sk} = {}", expression.value(AttributeValue::S((*key).to_owned()))))
-            .collect();
-        let starts = if prefix.is_empty() {
-            format!("attribute_exists({pk})")
-        } else {
-            format!("begins_with({pk}, {})", expression.value(AttributeValue::S(prefix.to_owned())))
-        };
-        Self { condition: format!("({}) AND {starts}", each.join(" OR ")), expression }
+        let (pk_name, sk_name) = (expression.name(PK), expression.name(SK));
+        let sk = expression.value(AttributeValue::S(sk.to_owned()));
+        let prefix = expression.value(AttributeValue::S(prefix.to_owned()));
+        Self { condition: format!("{sk_name} = {sk} AND begins_with({pk_name}, {prefix})"), expression }
     }
 
     /// All items of an app.
