@@ -3,10 +3,14 @@
 //! A [`Table`] is the entry point. This crate does not print, prompt or parse arguments. It returns values, and one closed set
 //! of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
 
+pub mod blocks;
 mod check;
 pub mod doctor;
+pub mod edit;
 mod error;
+pub mod exceptions;
 pub mod export;
+pub mod groups;
 pub mod import;
 pub mod item_kind;
 pub mod number_mistake;

@@ -164,6 +164,12 @@ impl RuleLocation {
         self.entry.as_ref().map(|(list, _)| door_of_list(list))
     }
 
+    /// The doors at which a rule at this location decides.
+    #[must_use]
+    pub fn doors(&self) -> Vec<Door> {
+        self.door().map_or_else(|| vec![Door::Caller, Door::Callee], |door| vec![door])
+    }
+
     /// The entry at this location, in the item as it was read.
     pub(crate) fn entry_of<'a>(
         &self,

@@ -6,13 +6,16 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{self, Attributes, Key, PK, SK};
 use callgate_core::{Door, EpochSeconds, ParseError, ParsedItem, Party, PartyId, Rule, has_expired};
 
+use crate::edit::RuleEdit;
 use crate::error::{Error, Result};
+use crate::exceptions::Exceptions;
 use crate::prefix_warning::PrefixWarning;
 use crate::redundancy::{Context, why_redundant};
 use crate::rule_target::{RuleLocation, RuleOwner, RuleTarget};
 use crate::stored_rule::read_entry;
 use crate::table::Table;
 use crate::table::items::{Expression, Update};
+use crate::table::size::check_size;
 use crate::wording::is_same_rule;
 
 /// The attributes of a stored rule. A pair item is only replaced if none of them changed since it was read.
@@ -46,6 +49,8 @@ pub struct RuleChange {
     pub redundant: Option<String>,
     /// The prefixes that numbers do not have in this region, in words.
     pub prefix_warning: Option<String>,
+    /// The rules that allow some of the calls that this rule denies.
+    pub exceptions: Exceptions,
     /// When the party that holds the rule expires, if it does.
     pub party_expires_at: Option<EpochSeconds>,
     /// Whether that party has expired. It counts as absent then, so the rule replaces everything in its item but the note.
@@ -63,6 +68,18 @@ impl RuleChange {
     #[must_use]
     pub fn previous(&self) -> Option<Result<&Rule, &ParseError>> {
         self.previous.rule()
+    }
+
+    /// The doors at which the rule decides.
+    #[must_use]
+    pub fn doors(&self) -> Vec<Door> {
+        self.location.doors()
+    }
+
+    /// Whether the stored rule has another effect, or cannot be parsed.
+    #[must_use]
+    pub fn changes_effect(&self) -> bool {
+        self.previous().is_some_and(|previous| previous.map_or(true, |it| it.effect != self.rule.effect))
     }
 
     /// Whether the same rule is stored already.
@@ -85,6 +102,18 @@ impl RuleChange {
     pub fn has_same_previous(&self, other: &Self) -> bool {
         self.previous.is_same(&other.previous)
     }
+
+    /// Checks that the item is not too big with the rule in it, given the rule as it is stored.
+    fn check_size(&self, rule: &Attributes) -> Result<()> {
+        let RuleChange { location: RuleLocation { key, entry }, item, is_party_expired, .. } = self;
+        let Some((list, entry)) = entry else { return check_size(key, rule, "this rule") };
+        let mut attributes = item.clone().filter(|_| !is_party_expired).unwrap_or_default();
+        let rules = attributes.entry((*list).to_owned()).or_insert_with(|| AttributeValue::M(Attributes::new()));
+        if let AttributeValue::M(rules) = rules {
+            rules.insert(entry.clone(), AttributeValue::M(rule.clone()));
+        }
+        check_size(key, &attributes, "this rule")
+    }
 }
 
 /// A stored rule to revoke. [`Table::delete_rule`] deletes it.
@@ -104,6 +133,12 @@ impl Revocation {
         self.rule.as_ref()
     }
 
+    /// The doors at which the rule decides.
+    #[must_use]
+    pub fn doors(&self) -> Vec<Door> {
+        self.location.doors()
+    }
+
     /// Whether the same rule was stored when the other revocation was planned.
     #[must_use]
     pub fn has_same_previous(&self, other: &Self) -> bool {
@@ -112,7 +147,7 @@ impl Revocation {
 }
 
 impl Table {
-    /// Compares a rule with what is stored now, and checks what it would change. Writes nothing.
+    /// Applies an edit to the rule that is stored now, or to a new one, and checks what it would change. Writes nothing.
     ///
     /// `door` chooses between two possible lists: with [`Door::App`], a rule from one caller to `*` goes into the app's list,
     /// and without a door into the caller's.
@@ -123,7 +158,7 @@ impl Table {
         &self,
         target: RuleTarget,
         door: Option<Door>,
-        rule: Rule,
+        edit: &RuleEdit,
         now: EpochSeconds,
     ) -> Result<RuleChange> {
         if let (Some(door), false) = (door, target.has_pattern()) {
@@ -136,8 +171,6 @@ impl Table {
         let owner = target.owner_at(door)?;
         let location = target.location_in(&owner);
         let (context, item) = Box::pin(self.rule_context(&target, &owner)).await?;
-        let redundant = why_redundant(&target, &owner, &rule, &context, now).map(|it| it.why);
-        let prefix_warning = PrefixWarning::for_target(&target, self.phone_region()).map(|(_, text)| text);
         let party = match &owner {
             RuleOwner::Caller(_) => &context.caller,
             RuleOwner::Callee(_) => &context.callee,
@@ -148,29 +181,84 @@ impl Table {
         let party_expires_at = valid_party.and_then(|party| party.expires_at);
         let is_party_expired = has_expired(party_expires_at, now);
         let previous = PreviousRule::of(&location, item.as_ref().filter(|_| !is_party_expired));
-        let planned_at = now;
+        let rule = edit.apply(previous.rule().and_then(Result::ok), now);
+        // A disabled rule has no effect, which is not news.
+        let redundant =
+            why_redundant(&target, &owner, &rule, &context, now).filter(|_| !rule.disabled).map(|it| it.why);
+        let prefix_warning = PrefixWarning::for_target(&target, self.phone_region()).map(|(_, text)| text);
+        let exceptions =
+            self.exceptions(&location, &target, &rule, item.as_ref().filter(|_| !is_party_expired), now).await;
         Ok(RuleChange {
             target,
             rule,
             redundant,
             prefix_warning,
+            exceptions,
             party_expires_at,
             is_party_expired,
             may_expire,
-            planned_at,
+            planned_at: now,
             location,
             item,
             previous,
         })
     }
 
+    /// Switches a stored rule on or off, in a plan. Writes nothing. `None` when there is no such rule.
+    ///
+    /// # Errors
+    /// [`Error::InvalidItem`] when the rule cannot be parsed, or why the table cannot be read.
+    pub async fn plan_switch(
+        &self,
+        target: &RuleTarget,
+        location: &RuleLocation,
+        is_disabled: bool,
+        now: EpochSeconds,
+    ) -> Result<Option<RuleChange>> {
+        let item = self.get(&location.key).await?;
+        let party = item.clone().filter(|_| location.key.sk == "PARTY").map(item::read_party).transpose();
+        let may_expire = location.key.sk == "PARTY" && party.is_ok();
+        let party_expires_at = party.ok().flatten().and_then(|party| party.expires_at);
+        if has_expired(party_expires_at, now) {
+            return Ok(None);
+        }
+        let previous = PreviousRule::of(location, item.as_ref());
+        let rule = match previous.rule() {
+            None => return Ok(None),
+            Some(Ok(rule)) => Rule { disabled: is_disabled, ..rule.clone() },
+            Some(Err(error)) => {
+                return Err(Error::InvalidItem(format!(
+                    "the rule cannot be parsed, and is invalid whether it is disabled or not: {error}; write it again, or \
+                     revoke it"
+                )));
+            }
+        };
+        let exceptions = self.exceptions(location, target, &rule, item.as_ref(), now).await;
+        Ok(Some(RuleChange {
+            target: target.clone(),
+            rule,
+            redundant: None,
+            prefix_warning: None,
+            exceptions,
+            party_expires_at,
+            is_party_expired: false,
+            may_expire,
+            planned_at: now,
+            location: location.clone(),
+            item,
+            previous,
+        }))
+    }
+
     /// Writes a planned rule. `false` when the stored rule changed meanwhile; nothing is written then, so plan it again.
     ///
     /// # Errors
-    /// [`Error::InvalidItem`] when the item's list is not a list of rules, or why the table cannot be written to.
+    /// [`Error::InvalidItem`] when the item's list is not a list of rules or the item would be too big, or why the table cannot be
+    /// written to.
     pub async fn write_rule(&self, change: &RuleChange, author: &Author) -> Result<bool> {
         let RuleChange { rule, location, item, previous, is_party_expired, may_expire, planned_at, .. } = change;
         let rule = item::write_rule(&author.sign(rule.clone()));
+        change.check_size(&rule)?;
         let key = &location.key;
         let mut expression = Expression::default();
         let Some((list, entry)) = &location.entry else {
@@ -215,7 +303,8 @@ impl Table {
         Ok(rule.map(|rule| Revocation { location, previous, rule }))
     }
 
-    /// Deletes a rule. `false` when it changed meanwhile; nothing is deleted then, so plan it again.
+    /// Deletes a rule, and its item if nothing else is in it. `false` when the rule changed meanwhile; nothing is deleted then, so
+    /// plan it again.
     ///
     /// # Errors
     /// Why the table cannot be written to.
@@ -230,7 +319,7 @@ impl Table {
         let (list, entry) = (expression.name(list), expression.name(entry));
         let condition = previous.entry_condition(&list, &entry, &mut expression);
         let update = format!("REMOVE {list}.{entry}");
-        self.update(Update { key: &location.key, action: update, condition: Some(condition), expression }).await
+        self.remove(Update { key: &location.key, action: update, condition: Some(condition), expression }).await
     }
 
     /// The permissions that decide whether a rule has an effect, and the item the rule belongs to.

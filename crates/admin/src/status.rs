@@ -54,7 +54,7 @@ impl Table {
     }
 
     /// Writes a status, and creates the item if it does not exist. Nothing else in the item changes, unless the party has
-    /// expired: then nothing else but the note remains. `false` when an expired party changed meanwhile, or expired;
+    /// expired: then nothing else but the note remains. An item in which nothing is left is deleted. `false` when an expired party changed meanwhile, or expired;
     /// nothing is written then, so plan it again.
     ///
     /// # Errors
@@ -68,6 +68,10 @@ impl Table {
         let mut expression = Expression::default();
         let action = format!("SET {} = {}", expression.name("status"), expression.value(word));
         let condition = is_party.then(|| expression.not_expired(*planned_at));
-        self.update(Update { key, action, condition, expression }).await
+        let update = Update { key, action, condition, expression };
+        match status {
+            Status::Suspended => self.update(update).await,
+            Status::Active => self.remove(update).await,
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Rules in words, as people read and write them.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 
-use callgate_core::{Effect, MediaSet, Pattern, Rule};
+use callgate_core::{Door, Effect, MediaSet, Pattern, Rule};
 
 use crate::error::{Error, Result};
 use crate::rule_target::RuleTarget;
@@ -26,6 +26,13 @@ pub fn conditions_text(rule: &Rule) -> String {
     let list = list.as_ref().map(|list| format!(", list {}", escape(list)));
     let note = note.as_ref().map(|note| format!(" ({})", escape(note)));
     [media, hours, until, disabled, list, note].into_iter().flatten().collect()
+}
+
+/// The doors at which a rule decides, in words: `door callee`, `doors caller and callee`.
+#[must_use]
+pub fn doors_text(doors: &[Door]) -> String {
+    let names: Vec<_> = doors.iter().map(|door| door.as_str()).collect();
+    format!("door{} {}", if names.len() == 1 { "" } else { "s" }, names.join(" and "))
 }
 
 /// A set of media in words: `audio and video`, `audio only`, `video only`.
@@ -128,6 +135,33 @@ pub fn escape_lines(text: &str) -> String {
         }
         shown
     })
+}
+
+/// Quotes a text as one word of a shell command. Characters that [`escape`] changes, because a terminal must not get them,
+/// are written as `$'\x1b'`, which bash and zsh understand.
+#[must_use]
+pub fn quote(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_.,:/@%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
+    if escape(text) == text {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    let quoted = text.chars().fold("$'".to_owned(), |mut quoted, c| {
+        match c {
+            '\'' | '\\' => quoted.extend(['\\', c]),
+            c if escape(c.encode_utf8(&mut [0; 4])) != c.to_string() => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    // Writing to a string cannot fail.
+                    let _ = write!(quoted, "\\x{byte:02x}");
+                }
+            }
+            c => quoted.push(c),
+        }
+        quoted
+    });
+    quoted + "'"
 }
 
 /// Control characters, and those that Unicode shows as nothing or that change the direction of text

@@ -1,8 +1,10 @@
 //! Arguments that several commands share.
 
+use callgate_admin::edit::{BlockEdit, Edit, RuleEdit};
 use callgate_admin::rule_file::Format;
-use callgate_admin::{RuleTarget, Table, wording};
-use callgate_core::{Door, Effect, EpochSeconds, Hours, PartyId, Pattern, Rule, Window};
+use callgate_admin::wording::quote;
+use callgate_admin::{RuleLocation, RuleTarget, Table, wording};
+use callgate_core::{Door, Effect, EpochSeconds, Hours, PartyId, Pattern, Window};
 use clap::{Args, ValueEnum};
 
 use crate::exit::usage;
@@ -30,16 +32,66 @@ pub(crate) struct PartyArgs {
     /// The party, in any spelling; without it, the app itself
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]
     pub(crate) party: Option<String>,
+    /// Accept an id that looks like a number and is none, or like a pattern
+    #[arg(long)]
+    pub(crate) exactly: bool,
 }
 
 impl PartyArgs {
-    /// Parses the party, and prints what it is if it was written in another form.
-    pub(crate) fn parse_party(&self, table: &Table) -> anyhow::Result<Option<PartyId>> {
-        let Some(text) = self.party.as_deref() else { return Ok(None) };
-        let party = table.parse_party(text)?;
-        print_understood(text, party.as_str());
-        Ok(Some(party))
+    /// Parses the party, and prints what it is if it was written in another form. `instead` returns the commands to use for
+    /// a pattern or a group.
+    pub(crate) fn parse_party(
+        &self,
+        table: &Table,
+        instead: impl FnOnce(&Pattern) -> String,
+    ) -> anyhow::Result<Option<PartyId>> {
+        self.party.as_deref().map(|text| parse_party(table, text, self.exactly, instead)).transpose()
     }
+}
+
+/// Parses one party, and prints what it is if it was written in another form. A pattern or a group is refused, unless the text
+/// is taken `exactly`; `instead` returns the commands to use for it.
+pub(crate) fn parse_party(
+    table: &Table,
+    text: &str,
+    exactly: bool,
+    instead: impl FnOnce(&Pattern) -> String,
+) -> anyhow::Result<PartyId> {
+    check_one_party(table, text, exactly, instead)?;
+    let party = table.parse_party(text)?;
+    print_understood(text, party.as_str());
+    Ok(party)
+}
+
+/// Checks that a text is not a pattern or a group. No id is that of a group.
+pub(crate) fn check_one_party(
+    table: &Table,
+    text: &str,
+    exactly: bool,
+    instead: impl FnOnce(&Pattern) -> String,
+) -> anyhow::Result<()> {
+    let (kind, pattern) = match table.parse_pattern(text) {
+        Ok(group @ Pattern::Group(_)) => ("a group", group),
+        Ok(pattern @ (Pattern::Everyone | Pattern::Prefix(_))) if !exactly => ("a pattern", pattern),
+        // The error explains how groups are named.
+        Err(error) if text.trim_start().starts_with('@') => return Err(error.into()),
+        // What is wrong with an id is reported when it is parsed.
+        Ok(_) | Err(_) => return Ok(()),
+    };
+    Err(usage(format!("`{pattern}` is {kind}, not one party; {}", instead(&pattern))))
+}
+
+/// The command that writes a rule from this caller to this callee.
+pub(crate) fn rule_command(command: &str, app: &str, from: &Pattern, to: &Pattern) -> String {
+    let [app, from, to] = [app, &from.to_string(), &to.to_string()].map(quote);
+    format!("`callgatectl {command} --app {app} --from {from} --to {to}`")
+}
+
+/// The commands that deny the calls from and to all parties of a pattern.
+pub(crate) fn deny_commands(app: &str, pattern: &Pattern) -> String {
+    let from = rule_command("deny", app, pattern, &Pattern::Everyone);
+    let to = rule_command("deny", app, &Pattern::Everyone, pattern);
+    format!("{from} denies their calls, and {to} the calls to them")
 }
 
 /// Prints the canonical form of an id or a pattern, if it differs from what was typed.
@@ -74,6 +126,25 @@ impl TargetArgs {
         Ok(RuleTarget { app: table.parse_app(app)?, from: pattern(from)?, to: pattern(to)? })
     }
 
+    /// Parses the callers and callees of a stored rule, and where it is stored. With `exactly`, takes them literally.
+    pub(crate) fn locate(
+        &self,
+        table: &Table,
+        door: Option<DoorArg>,
+        exactly: bool,
+    ) -> anyhow::Result<(RuleTarget, RuleLocation)> {
+        let door = door.map(Into::into);
+        if !exactly {
+            let target = self.parse(table)?;
+            let location = target.location_in(&target.owner_at(door)?);
+            return Ok((target, location));
+        }
+        let Self { app, from, to } = self;
+        let app = table.parse_app(app)?;
+        let location = RuleLocation::literal(&app, from, to, door);
+        Ok((RuleTarget { app, from: Pattern::from_stored(from), to: Pattern::from_stored(to) }, location))
+    }
+
     /// Checks that callers and callees are not mistakes, before they are stored.
     fn check_written(&self, table: &Table) -> anyhow::Result<()> {
         table.check_written(&self.from)?;
@@ -81,7 +152,57 @@ impl TargetArgs {
     }
 }
 
-/// A rule to write.
+/// The conditions and the note that rules and blocks have in common. What is not named stays as it is.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConditionArgs {
+    /// Only until this time in your time zone: '15:00' (the next), '2026-12-31', '2026-12-31 18:00'; or with a zone, such as
+    /// '2026-12-31 18:00 Europe/Moscow' or '2026-12-31T18:00:00+03:00'; or '12h' or '30d' from now
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Remove the expiry
+    #[arg(long, conflicts_with = "until")]
+    no_until: bool,
+    /// The name of the list that it belongs to, such as 'spam'
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    list: Option<String>,
+    /// Remove the name of the list
+    #[arg(long, conflicts_with = "list")]
+    no_list: bool,
+    /// A comment for people
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    note: Option<String>,
+    /// Remove the comment
+    #[arg(long, conflicts_with = "note")]
+    no_note: bool,
+}
+
+impl ConditionArgs {
+    pub(crate) fn edit(&self, now: EpochSeconds) -> anyhow::Result<BlockEdit> {
+        let Self { until, no_until, list, no_list, note, no_note } = self;
+        let expires_at = until.as_deref().map(|text| time::parse_until(text, now)).transpose()?;
+        // An empty text is none.
+        let text = |text: &Option<String>, is_cleared: bool| {
+            let is_cleared = is_cleared || text.as_ref().is_some_and(String::is_empty);
+            edit(text.clone(), is_cleared)
+        };
+        Ok(BlockEdit {
+            expires_at: edit(expires_at, *no_until),
+            list: text(list, *no_list),
+            note: text(note, *no_note),
+        })
+    }
+}
+
+/// The change to a value that is given, is to be removed, or neither.
+fn edit<T>(value: Option<T>, is_cleared: bool) -> Edit<T> {
+    match value {
+        _ if is_cleared => Edit::Clear,
+        Some(value) => Edit::Set(value),
+        None => Edit::Keep,
+    }
+}
+
+/// A rule to write. Conditions of the stored rule that are not named stay as they are.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RuleArgs {
     #[command(flatten)]
@@ -89,19 +210,17 @@ pub(crate) struct RuleArgs {
     /// Only for these media: an allow applies to calls without other media, a deny to calls with any of them
     #[arg(long, value_name = "audio|video", value_delimiter = ',')]
     media: Vec<String>,
+    /// For any media again
+    #[arg(long, conflicts_with = "media")]
+    no_media: bool,
     /// Only at these times: 'DAYS HH:MM-HH:MM ZONE', such as 'Mon-Fri 09:00-18:00 Europe/Moscow'; can be repeated
     #[arg(long, value_name = "WINDOW", allow_hyphen_values = true)]
     hours: Vec<String>,
-    /// Only until this time in your time zone: '15:00' (the next), '2026-12-31', '2026-12-31 18:00'; or with a zone, such as
-    /// '2026-12-31 18:00 Europe/Moscow' or '2026-12-31T18:00:00+03:00'; or '12h' or '30d' from now
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    until: Option<String>,
-    /// The name of the list that the rule belongs to, such as 'spam'
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    list: Option<String>,
-    /// A comment for people
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    note: Option<String>,
+    /// At any time again
+    #[arg(long, conflicts_with = "hours")]
+    no_hours: bool,
+    #[command(flatten)]
+    conditions: ConditionArgs,
     /// Write the rule switched off; enable switches it on
     #[arg(long)]
     disabled: bool,
@@ -112,7 +231,8 @@ pub(crate) struct RuleArgs {
     /// Accept an id that looks like a number and is none, or a prefix that no number has
     #[arg(long)]
     exactly: bool,
-    /// Do not ask before writing a rule for more than one caller or callee
+    /// Do not ask before writing a rule for more than one caller or callee, or replacing an allow by a deny or a deny by an
+    /// allow
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
@@ -126,23 +246,19 @@ impl RuleArgs {
         self.target.parse(table)
     }
 
-    pub(crate) fn rule(&self, effect: Effect, now: EpochSeconds) -> anyhow::Result<Rule> {
-        let Self { target: _, media, hours, until, list, note, disabled, door: _, exactly: _, yes: _ } = self;
+    pub(crate) fn edit(&self, effect: Effect, now: EpochSeconds) -> anyhow::Result<RuleEdit> {
+        let Self { media, no_media, hours, no_hours, conditions, disabled, .. } = self;
         let mut windows: Vec<Window> = Vec::new();
         for text in hours {
             windows.extend_from_slice(Hours::parse(text).map_err(|error| usage(error.to_string()))?.windows());
         }
-        let expires_at = until.as_deref().map(|text| time::parse_until(text, now)).transpose()?;
-        Ok(Rule {
+        let media = if media.is_empty() { None } else { Some(wording::parse_media(&media.join(" "))?) };
+        Ok(RuleEdit {
             effect,
-            media: if media.is_empty() { None } else { Some(wording::parse_media(&media.join(" "))?) },
-            hours: Hours::new(windows),
-            expires_at,
-            disabled: *disabled,
-            list: list.clone().filter(|it| !it.is_empty()),
-            note: note.clone().filter(|it| !it.is_empty()),
-            updated_at: None,
-            updated_by: None,
+            media: edit(media, *no_media),
+            hours: edit(Hours::new(windows), *no_hours),
+            is_disabled: *disabled,
+            common: conditions.edit(now)?,
         })
     }
 }

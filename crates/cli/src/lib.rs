@@ -22,8 +22,8 @@ mod write_rule;
 mod write_status;
 
 use commands::{
-    allow, check, completions, deny, doctor, export, import, man, resume, revoke, serve as serve_command, show,
-    suspend, table, wcs_simulator,
+    allow, block, check, completions, deny, disable, doctor, enable, export, group, import, man, resume, revoke,
+    serve as serve_command, show, suspend, table, unblock, wcs_simulator,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -54,6 +54,11 @@ enum Command {
     Allow(allow::Args),
     Deny(deny::Args),
     Revoke(revoke::Args),
+    Enable(enable::Args),
+    Disable(disable::Args),
+    Block(block::Args),
+    Unblock(unblock::Args),
+    Group(group::Args),
     Suspend(suspend::Args),
     Resume(resume::Args),
     Show(show::Args),
@@ -78,6 +83,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Allow(args) => allow::run(args, global).await,
         Command::Deny(args) => deny::run(args, global).await,
         Command::Revoke(args) => revoke::run(args, global).await,
+        Command::Enable(args) => enable::run(args, global).await,
+        Command::Disable(args) => disable::run(args, global).await,
+        Command::Block(args) => block::run(args, global).await,
+        Command::Unblock(args) => unblock::run(args, global).await,
+        Command::Group(args) => group::run(args, global).await,
         Command::Suspend(args) => suspend::run(args, global).await,
         Command::Resume(args) => resume::run(args, global).await,
         Command::Show(args) => show::run(args, global).await,

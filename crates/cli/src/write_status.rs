@@ -3,10 +3,11 @@
 use anyhow::bail;
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::time;
-use callgate_core::Status;
+use callgate_admin::wording::quote;
+use callgate_core::{Pattern, Status};
 use serde_json::json;
 
-use crate::args::PartyArgs;
+use crate::args::{PartyArgs, deny_commands};
 use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
@@ -18,16 +19,22 @@ pub(crate) async fn write_status(
     status: Status,
     args: &PartyArgs,
     is_confirmed: bool,
-    exactly: bool,
     global: &GlobalArgs,
 ) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let table = &connection.table;
     let app = table.parse_app(&args.app)?;
-    if let Some(text) = args.party.as_deref().filter(|_| !exactly) {
+    let party = args.parse_party(table, |pattern| match (status, pattern) {
+        (_, Pattern::Everyone) => {
+            let command = if status == Status::Active { "resume" } else { "suspend" };
+            format!("`callgatectl {command} --app {}` applies to the whole app", quote(app.as_str()))
+        }
+        (Status::Suspended, _) => deny_commands(app.as_str(), pattern),
+        (Status::Active, _) => "name the parties one by one".to_owned(),
+    })?;
+    if let Some(text) = args.party.as_deref().filter(|_| status == Status::Suspended && !args.exactly) {
         table.check_written(text)?;
     }
-    let party = args.parse_party(table)?;
     let name = match &party {
         None => format!("app `{app}`"),
         Some(id) => format!("party `{id}` of app `{app}`"),
@@ -56,7 +63,7 @@ pub(crate) async fn write_status(
         }
         tokio::time::sleep(retry_pause(attempt)).await;
     };
-    let expiry = match (change.expired_at, change.expires_at) {
+    let notice = match (change.expired_at, change.expires_at) {
         (Some(at), _) if change.is_unchanged => {
             Some(format!("the party expired at {}, so it counts as absent", time::describe(at)))
         }
@@ -69,10 +76,6 @@ pub(crate) async fn write_status(
         }
         (None, _) => None,
     };
-    let star = party.as_ref().filter(|id| id.as_str().ends_with('*'));
-    let star =
-        star.map(|id| format!("`{id}` is the id of one party here, not a pattern: no other party's status changes"));
-    let notice = star.or(expiry);
     let result = if change.is_unchanged { "unchanged" } else { "written" };
     match connection.output {
         Output::Text => {

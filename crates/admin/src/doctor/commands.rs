@@ -1,16 +1,14 @@
 //! The shell commands in findings.
 
-use std::fmt::Write as _;
-
 use callgate::store::item::{Attributes, Key};
-use callgate_core::{Door, Hours, Rule};
+use callgate_core::{Door, Hours, Pattern, Rule};
 use serde_json::json;
 
 use crate::item_kind::{ItemKind, keys, pair_key};
 use crate::number_mistake::number_mistake;
 use crate::stored_rule::{StoredRule, is_usual_door};
 use crate::time;
-use crate::wording::{escape, media_words};
+use crate::wording::{media_words, quote};
 
 /// The command that applies the fixes of all findings that have one.
 pub(super) const APPLY_FIXES: &str = "callgatectl doctor --fix";
@@ -20,7 +18,9 @@ pub(super) fn item_command(command: &str, kind: &ItemKind) -> String {
     match kind {
         ItemKind::App(app) => format!("callgatectl {command} --app {}", quote(app)),
         ItemKind::Party(app, id) | ItemKind::Pair(app, id, _) => {
-            format!("callgatectl {command} --app {} {}", quote(app), quote(id))
+            // Without it, the tool takes such an id for a pattern.
+            let exactly = if matches!(Pattern::from_stored(id), Pattern::Exact(_)) { "" } else { " --exactly" };
+            format!("callgatectl {command} --app {} {}{exactly}", quote(app), quote(id))
         }
     }
 }
@@ -110,30 +110,4 @@ pub(super) fn key_of(item: &Attributes) -> Key {
 
 fn key_json(Key { pk, sk }: &Key) -> String {
     json!({"pk": {"S": pk}, "sk": {"S": sk}}).to_string()
-}
-
-/// Quotes a text as one word of a shell command. Characters that [`escape`] changes, because a terminal must not get them,
-/// are written as `$'\x1b'`, which bash and zsh understand.
-fn quote(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_.,:/@%".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) {
-        return text.to_owned();
-    }
-    if escape(text) == text {
-        return format!("'{}'", text.replace('\'', r"'\''"));
-    }
-    let quoted = text.chars().fold("$'".to_owned(), |mut quoted, c| {
-        match c {
-            '\'' | '\\' => quoted.extend(['\\', c]),
-            c if escape(c.encode_utf8(&mut [0; 4])) != c.to_string() => {
-                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
-                    // Writing to a string cannot fail.
-                    let _ = write!(quoted, "\\x{byte:02x}");
-                }
-            }
-            c => quoted.push(c),
-        }
-        quoted
-    });
-    quoted + "'"
 }

@@ -20,7 +20,7 @@ pub struct Fix(pub(super) Action);
 pub(super) enum Action {
     /// Deletes an item, if no attribute of it changed.
     Delete(Attributes),
-    /// Removes an entry of a list, if nothing in it changed.
+    /// Removes an entry of a list, if nothing in it changed, and the item if nothing else is in it.
     Remove(RuleLocation, AttributeValue),
     /// Moves a rule to its pair item.
     Move(Move),
@@ -55,9 +55,15 @@ impl Table {
                 let Some((list, entry)) = entry else { return Ok(false) };
                 let entry = format!("{}.{}", expression.name(list), expression.name(entry));
                 let condition = Some(format!("{entry} = {}", expression.value(read.clone())));
-                self.update(Update { key, action: format!("REMOVE {entry}"), condition, expression }).await
+                self.remove(Update { key, action: format!("REMOVE {entry}"), condition, expression }).await
             }
-            Action::Move(it) => Box::pin(self.move_rule(it, author)).await,
+            Action::Move(it) => {
+                let is_moved = Box::pin(self.move_rule(it, author)).await?;
+                if is_moved {
+                    self.delete_empty(&it.key()).await?;
+                }
+                Ok(is_moved)
+            }
         }
     }
 
@@ -117,6 +123,11 @@ impl Table {
 }
 
 impl Move {
+    /// The key of the item with the list.
+    fn key(&self) -> Key {
+        Key::party(&self.app, if self.is_outgoing { &self.caller } else { &self.callee })
+    }
+
     fn list(&self) -> &'static str {
         if self.is_outgoing { "outgoing" } else { "incoming" }
     }

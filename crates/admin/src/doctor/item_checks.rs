@@ -9,6 +9,7 @@ use super::finding::{Finding, FindingKind, Location};
 use super::fix::Action;
 use crate::item_kind::{ItemKind, keys};
 use crate::table::Table;
+use crate::table::items::is_empty;
 use crate::table::size::size_of_item;
 
 /// A strongly consistent read costs one read unit for each of these.
@@ -59,7 +60,10 @@ impl Inspector<'_> {
                         });
                     self.findings.extend(finding);
                 }
-                self.contents.add_party(app, id, parsed);
+                // An item that is only left over does not make the party a known one.
+                if !is_empty(item, self.now) {
+                    self.contents.add_party(app, id, parsed);
+                }
             }
             ItemKind::Pair(app, callee, caller) => self.contents.add_pair(app, caller, callee),
         }

@@ -18,7 +18,7 @@ use crate::rules::Author;
 use crate::sorted_rules::{Selection, SortedItem, SortedRule, SortedRules, merge};
 use crate::stored_rule::{BLOCKED, block_of, expiry_of, own_rules_of};
 use crate::table::batch::unix_time;
-use crate::table::size::{MAX_ITEM_BYTES, size_of_entry, size_of_item};
+use crate::table::size::{MAX_ITEM_BYTES, size_of_entry, size_of_item, too_big};
 use crate::time;
 use crate::wording::escape;
 
@@ -459,20 +459,8 @@ impl GrowingItem {
         if rules == 0 || bytes <= MAX_ITEM_BYTES as u64 {
             return Ok(());
         }
-        let item = match ItemKind::of(&Key { pk, sk }.attributes()) {
-            Some(ItemKind::Party(app, id)) => format!("party `{}` of app `{}`", escape(&id), escape(&app)),
-            Some(ItemKind::Pair(app, callee, caller)) => {
-                format!("the rule from `{}` to `{}` of app `{}`", escape(&caller), escape(&callee), escape(&app))
-            }
-            Some(ItemKind::App(app)) => format!("app `{}`", escape(&app)),
-            None => "an item".to_owned(),
-        };
-        Err(Error::InvalidItem(format!(
-            "{item} would take {} KB during the import, with its old and new rules together, and DynamoDB allows {} KB; \
-             {fitting} of the file's {rules} rules for it would fit; nothing was written; write fewer rules there, with \
-             shorter prefixes or shorter notes, or remove old rules first",
-            bytes.div_ceil(1024),
-            MAX_ITEM_BYTES / 1024
-        )))
+        let when = "during the import, with its old and new rules together";
+        let fitting = format!("{fitting} of the file's {rules} rules for it would fit");
+        Err(too_big(&Key { pk, sk }, bytes, when, &fitting))
     }
 }

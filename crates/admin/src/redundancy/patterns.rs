@@ -15,7 +15,7 @@ pub(crate) fn literal(pattern: &Pattern) -> &str {
 }
 
 /// Whether some party may match both patterns. Any party may be in a group.
-pub(super) fn overlap(one: &Pattern, other: &Pattern) -> bool {
+pub(crate) fn overlap(one: &Pattern, other: &Pattern) -> bool {
     let has_group = matches!(one, Pattern::Group(_)) || matches!(other, Pattern::Group(_));
     has_group || covers(one, other) || covers(other, one)
 }

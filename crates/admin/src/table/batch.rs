@@ -113,12 +113,13 @@ impl Table {
         Err(Error::Conflict(format!("other writers keep changing `{}`", key.pk)))
     }
 
-    /// Removes the block of a caller. `false` when it changed meanwhile; it is not removed then.
+    /// Removes the block of a caller, and the item if nothing else is in it. `false` when the block changed meanwhile; it is not
+    /// removed then.
     pub(crate) async fn remove_block(&self, key: &Key, block: &AttributeValue) -> Result<bool> {
         let mut expression = Expression::default();
         let name = expression.name(BLOCKED);
         let condition = Some(format!("{name} = {}", expression.value(block.clone())));
-        self.update(Update { key, action: format!("REMOVE {name}"), condition, expression }).await
+        self.remove(Update { key, action: format!("REMOVE {name}"), condition, expression }).await
     }
 
     /// Replaces what is in the item of a party that has expired by one attribute. `false` when it has not expired or was changed
@@ -143,7 +144,8 @@ impl Table {
         self.replace_expired_party(key, Some(&item), [(name.to_owned(), value)].into()).await
     }
 
-    /// Removes up to [`MAX_ENTRIES`] entries from a list. `false` when one of them changed meanwhile; none is removed then.
+    /// Removes up to [`MAX_ENTRIES`] entries from a list, and the item if nothing else is in it. `false` when one of them changed
+    /// meanwhile; none is removed then.
     pub(crate) async fn remove_entries(
         &self,
         key: &Key,
@@ -159,7 +161,7 @@ impl Table {
             removed.push(path);
         }
         let (action, condition) = (format!("REMOVE {}", removed.join(", ")), Some(conditions.join(" AND ")));
-        self.update(Update { key, action, condition, expression }).await
+        self.remove(Update { key, action, condition, expression }).await
     }
 
     /// Deletes a pair item. `false` when it changed meanwhile; it is not deleted then.

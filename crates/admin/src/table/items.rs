@@ -6,12 +6,15 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue, TransactWriteItem};
 use callgate::store::item::{Attributes, EXPIRES_AT, Key, PK, SK};
-use callgate_core::EpochSeconds;
+use callgate_core::{EpochSeconds, Status, has_expired};
 
 use super::Table;
+use super::batch::unix_time;
 use crate::error::{Error, Result};
+use crate::item_kind::{ItemKind, keys};
+use crate::time;
 
 /// Every attribute that the function reads from an item, without its key.
 pub(crate) const KNOWN_ATTRIBUTES: [&str; 16] = [
@@ -80,6 +83,46 @@ impl Table {
 
     /// Updates an item. `false` when the condition no longer holds; nothing is written then.
     pub(crate) async fn update(&self, update: Update<'_>) -> Result<bool> {
+        Ok(self.send_update(update, ReturnValue::None).await?.is_some())
+    }
+
+    /// Removes something from an item, and deletes the item if nothing else is in it. `false` when the condition no longer
+    /// holds; nothing is removed then.
+    pub(crate) async fn remove(&self, update: Update<'_>) -> Result<bool> {
+        let Some(item) = self.send_update(update, ReturnValue::AllNew).await? else { return Ok(false) };
+        self.delete_if_empty(&item).await?;
+        Ok(true)
+    }
+
+    /// Deletes an item in which nothing is left, for example after a removal whose answer was lost.
+    ///
+    /// # Errors
+    /// Why the table cannot be read or written to.
+    pub async fn delete_empty(&self, key: &Key) -> Result<()> {
+        match self.get(key).await? {
+            Some(item) => self.delete_if_empty(&item).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes an item if it is empty and still as it was read. If another writer was faster, the item stays.
+    async fn delete_if_empty(&self, item: &Attributes) -> Result<()> {
+        let Some((pk, sk)) = keys(item).filter(|_| is_empty(item, unix_time())) else { return Ok(()) };
+        let mut expression = Expression::default();
+        let condition = expression.unchanged(Some(item));
+        let key = Key { pk: pk.to_owned(), sk: sk.to_owned() };
+        match self.delete(&key, condition, expression).await {
+            Ok(_) => Ok(()),
+            Err(Error::Request { action: _, code, message }) => {
+                let action = "the change is written, but the item, which is now empty, cannot be deleted".to_owned();
+                Err(Error::Request { action, code, message })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends an update. Returns the attributes that were asked for. `None` when the condition does not hold.
+    async fn send_update(&self, update: Update<'_>, returned: ReturnValue) -> Result<Option<Attributes>> {
         let Update { key, action, condition, expression } = update;
         let request = self
             .client
@@ -87,15 +130,16 @@ impl Table {
             .table_name(&self.name)
             .set_key(Some(key.attributes()))
             .update_expression(action)
+            .return_values(returned)
             .set_condition_expression(condition)
             .set_expression_attribute_names(expression.names())
             .set_expression_attribute_values(expression.values());
         match request.send().await {
-            Ok(_) => Ok(true),
+            Ok(output) => Ok(Some(output.attributes.unwrap_or_default())),
             Err(error)
                 if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
             {
-                Ok(false)
+                Ok(None)
             }
             Err(error) => Err(self.request_error("cannot write to the table", &error)),
         }
@@ -186,6 +230,25 @@ impl Table {
     }
 }
 
+/// Whether an item of an app or a party has nothing left that means something: no rule, group, block or note, and not
+/// suspended. An attribute that is not known, or not valid, may mean something.
+pub(crate) fn is_empty(item: &Attributes, now: EpochSeconds) -> bool {
+    let (lists, is_party) = match ItemKind::of(item) {
+        Some(ItemKind::App(_)) => (["callers", "destinations"], false),
+        Some(ItemKind::Party(..)) => (["incoming", "outgoing"], true),
+        Some(ItemKind::Pair(..)) | None => return false,
+    };
+    item.iter().all(|(name, value)| match (name.as_str(), value) {
+        (PK | SK, _) => true,
+        ("status", AttributeValue::S(status)) => status == Status::Active.as_str(),
+        (EXPIRES_AT, AttributeValue::N(at)) if is_party => {
+            at.parse().is_ok_and(|at| time::check(at).is_ok() && has_expired(Some(at), now))
+        }
+        (list, AttributeValue::M(rules)) => lists.contains(&list) && rules.is_empty(),
+        _ => false,
+    })
+}
+
 /// An update of one item, in DynamoDB's expression language.
 pub(crate) struct Update<'a> {
     pub(crate) key: &'a Key,
@@ -253,5 +316,57 @@ impl Expression {
 
     pub(crate) fn values(self) -> Option<HashMap<String, AttributeValue>> {
         (!self.values.is_empty()).then_some(self.values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_empty_if_nothing_in_it_means_something() {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let number = |number: &str| AttributeValue::N(number.to_owned());
+        let no_rules = || AttributeValue::M(HashMap::new());
+        let item = |sk: &str, attributes: &[(&str, AttributeValue)]| -> Attributes {
+            let pk = if sk == "APP" { "APP#shop" } else { "PARTY#shop#b" };
+            let key = [(PK, text(pk)), (SK, text(sk))];
+            key.iter().chain(attributes).map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+        };
+        let rule = || AttributeValue::M([("*".to_owned(), no_rules())].into());
+        for (sk, name, value, expected) in [
+            ("APP", "status", text("active"), true),
+            ("APP", "status", text("suspended"), false),
+            ("APP", "status", number("1"), false),
+            ("APP", "callers", no_rules(), true),
+            ("APP", "destinations", no_rules(), true),
+            ("APP", "destinations", rule(), false),
+            ("APP", "incoming", no_rules(), false),
+            ("APP", "expires_at", number("1000000000"), false),
+            ("PARTY", "status", text("active"), true),
+            ("PARTY", "status", text("on"), false),
+            ("PARTY", "incoming", no_rules(), true),
+            ("PARTY", "incoming", rule(), false),
+            ("PARTY", "outgoing", no_rules(), true),
+            ("PARTY", "outgoing", text(""), false),
+            ("PARTY", "callers", no_rules(), false),
+            ("PARTY", "blocked", no_rules(), false),
+            ("PARTY", "groups", AttributeValue::Ss(vec!["sales".to_owned()]), false),
+            ("PARTY", "note", text(""), false),
+            ("PARTY", "team", text("x"), false),
+            ("PARTY", "expires_at", number("1000000000"), true),
+            // In the future, and a mistake that is no moment.
+            ("PARTY", "expires_at", number("4000000000"), false),
+            ("PARTY", "expires_at", number("20251231"), false),
+            ("PARTY", "expires_at", text("1000000000"), false),
+            ("CALLER#a", "status", text("active"), false),
+            ("OTHER", "status", text("active"), false),
+        ] {
+            let item = item(sk, &[(name, value)]);
+            assert_eq!(is_empty(&item, 2_000_000_000), expected, "{item:?}");
+        }
+        assert!(is_empty(&item("PARTY", &[]), 0));
+        let both = [("incoming", no_rules()), ("status", text("active")), ("note", text("a guest"))];
+        assert!(!is_empty(&item("PARTY", &both), 0));
     }
 }

@@ -1,12 +1,34 @@
 //! Scans the whole table.
 
-use callgate::store::item::Attributes;
+use callgate::store::item::{Attributes, Key};
+use callgate_core::{AppKey, PartyId};
 use tokio::sync::mpsc;
 
 use super::Table;
 use crate::error::Result;
+use crate::item_kind::{ItemKind, keys};
 
 impl Table {
+    /// The keys of the rules of a caller to single parties.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn pairs_of_caller(&self, app: &AppKey, caller: &PartyId) -> Result<Vec<Key>> {
+        let mut found = Vec::new();
+        let mut pages = self.scan(2);
+        while let Some(page) = pages.recv().await {
+            for item in page? {
+                if let (Some(ItemKind::Pair(of, _, from)), Some((pk, sk))) = (ItemKind::of(&item), keys(&item))
+                    && of == app.as_str()
+                    && from == caller.as_str()
+                {
+                    found.push(Key { pk: pk.to_owned(), sk: sk.to_owned() });
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Reads every item, page by page and in no particular order, with several scans at once. A slow reader slows the
     /// scans down, so that only a few pages are in memory at any time.
     #[must_use]

@@ -7,11 +7,11 @@ use callgate_admin::time;
 use callgate_admin::wording::{conditions_text, escape, media_text};
 use callgate_core::{
     Applicability, Call, Decision, Door, Effect, EpochSeconds, EvaluatedRule, InvalidRecord, MediaSet, ParsedItem,
-    Party, PartyId, Permissions, RecordLocation, RuleKey, Status, Trace, has_expired, trace,
+    Party, PartyId, Pattern, Permissions, RecordLocation, RuleKey, Status, Trace, has_expired, trace,
 };
 use serde_json::{Value, json};
 
-use crate::args::{APP, app_name, print_understood};
+use crate::args::{APP, app_name, check_one_party, parse_party, print_understood};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Line, Output, print_line};
@@ -35,6 +35,9 @@ pub(crate) struct Args {
     /// The callee, in any spelling
     #[arg(long, value_name = "PARTY", allow_hyphen_values = true)]
     to: String,
+    /// Accept an id that looks like a pattern
+    #[arg(long)]
+    exactly: bool,
     /// The call has video too
     #[arg(long)]
     video: bool,
@@ -47,16 +50,21 @@ pub(crate) struct Args {
 /// Decides the call and explains the decision.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
+    let one = |pattern: &Pattern| match pattern {
+        Pattern::Group(_) => "name one of its parties".to_owned(),
+        Pattern::Prefix(prefix) => format!("name one, such as a number that starts with `{prefix}`"),
+        Pattern::Everyone | Pattern::Exact(_) => "name one party".to_owned(),
+    };
+    check_one_party(&table, &args.from, args.exactly, one)?;
     let call = Call {
         app: table.parse_app(&args.app)?,
         // As the hook takes it: an event without a caller has a withheld number.
         caller: PartyId::new(&args.from, table.phone_region())
             .map_err(|error| usage(format!("the party `{}` {error}", args.from)))?,
-        callee: table.parse_party(&args.to)?,
+        callee: parse_party(&table, &args.to, args.exactly, one)?,
         media: MediaSet { audio: true, video: args.video },
     };
     print_understood(&args.from, call.caller.as_str());
-    print_understood(&args.to, call.callee.as_str());
     let at = args.at.as_deref().map(parse_at).transpose()?.unwrap_or_else(now);
     let lookup = table.look_up(&call).await?;
     let trace = trace(&call, lookup.permissions(), at);

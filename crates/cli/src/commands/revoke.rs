@@ -2,9 +2,9 @@
 
 use anyhow::bail;
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
-use callgate_admin::wording::{rule_text, target_text};
+use callgate_admin::wording::{doors_text, rule_text, target_text};
 use callgate_admin::{Revocation, RuleLocation, RuleRow, RuleTarget, Table};
-use callgate_core::{Door, ParseError, Pattern, Rule};
+use callgate_core::{Door, ParseError, Rule};
 use serde_json::json;
 
 use crate::args::{DoorArg, TargetArgs};
@@ -12,6 +12,7 @@ use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
 use crate::prompt::confirm_change;
+use crate::write_rule::missing_rule;
 
 /// Delete a rule
 #[derive(Debug, Clone, clap::Args)]
@@ -37,22 +38,23 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let table = &connection.table;
-    let (target, location) = args.location(table)?;
+    let (target, location) = args.target.locate(table, args.door, args.exactly)?;
     let deleted = args.delete(table, &target, &location).await?;
     let RuleTarget { app, from, to } = &target;
     if connection.output == Output::Json {
         let result = if deleted.is_some() { "revoked" } else { "absent" };
         let previous = deleted.as_ref().and_then(|it| it.rule().ok()).map(|rule| RuleRow::new(&target, rule));
         let (app, from, to) = (app.as_str(), from.to_string(), to.to_string());
-        print_line(json!({"result": result, "app": app, "from": from, "to": to, "previous": previous}))?;
+        let door: Vec<_> = location.doors().into_iter().map(Door::as_str).collect();
+        print_line(json!({
+            "result": result, "app": app, "from": from, "to": to, "door": door, "previous": previous,
+        }))?;
     }
     match deleted {
-        None => bail!(
-            "there is no rule from `{from}` to `{to}` in app `{app}`{}",
-            elsewhere(table, &target, &location).await?
-        ),
+        None => return Err(missing_rule(table, &target, &location, "revokes").await?),
         Some(deleted) if connection.output == Output::Text => {
-            print_line(format!("revoked: {}", text(&target, deleted.rule())))?;
+            let doors = doors_text(&location.doors());
+            print_line(format!("revoked: {} [{doors}]", text(&target, deleted.rule())))?;
         }
         Some(_) => {}
     }
@@ -60,19 +62,6 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
 }
 
 impl Args {
-    fn location(&self, table: &Table) -> anyhow::Result<(RuleTarget, RuleLocation)> {
-        let door = self.door.map(Into::into);
-        if !self.exactly {
-            let target = self.target.parse(table)?;
-            let location = target.location_in(&target.owner_at(door)?);
-            return Ok((target, location));
-        }
-        let TargetArgs { app, from, to } = &self.target;
-        let app = table.parse_app(app)?;
-        let location = RuleLocation::literal(&app, from, to, door);
-        Ok((RuleTarget { app, from: Pattern::from_stored(from), to: Pattern::from_stored(to) }, location))
-    }
-
     /// Deletes the rule at a location. `None` when there is none.
     async fn delete(
         &self,
@@ -84,7 +73,12 @@ impl Args {
         let mut sent: Option<Revocation> = None;
         for attempt in 0..MAX_ATTEMPTS {
             // If the rule is gone after an attempt to delete it, the answer to that attempt was lost.
-            let Some(revocation) = table.plan_revocation(location.clone()).await? else { return Ok(sent) };
+            let Some(revocation) = table.plan_revocation(location.clone()).await? else {
+                if sent.is_some() {
+                    table.delete_empty(&location.key).await?;
+                }
+                return Ok(sent);
+            };
             let rule = text(target, revocation.rule());
             let question =
                 format!("revoke {rule} in app `{}`\nthis rule matches calls: {}", target.app, target_text(target));
@@ -102,24 +96,6 @@ impl Args {
         }
         bail!("other writers keep changing this rule; nothing was written, try again")
     }
-}
-
-/// A hint if a rule for these parties is stored in another place.
-async fn elsewhere(table: &Table, target: &RuleTarget, location: &RuleLocation) -> anyhow::Result<String> {
-    let (from, to) = (target.from.to_string(), target.to.to_string());
-    for door in Door::ALL {
-        // Only rules to everyone, or from everyone, are in an app's lists.
-        if (door == Door::App && target.to != Pattern::Everyone)
-            || (door == Door::Destination && target.from != Pattern::Everyone)
-        {
-            continue;
-        }
-        let other = RuleLocation::literal(&target.app, &from, &to, Some(door));
-        if other != *location && table.plan_revocation(other).await?.is_some() {
-            return Ok(format!("; the list of door `{0}` has one, which `--door {0}` revokes", door.as_str()));
-        }
-    }
-    Ok(String::new())
 }
 
 fn text(target: &RuleTarget, rule: Result<&Rule, &ParseError>) -> String {

@@ -4,9 +4,9 @@ use std::io;
 
 use anyhow::bail;
 use callgate_admin::show::{ItemSummary, StoredItem};
-use callgate_admin::wording::{conditions_text, escape, rule_text};
+use callgate_admin::wording::{conditions_text, escape, quote, rule_text};
 use callgate_admin::{RuleRow, StoredRule, time};
-use callgate_core::{AppKey, Block, EpochSeconds, ParseError, PartyId, Rule, has_expired};
+use callgate_core::{AppKey, Block, EpochSeconds, ParseError, PartyId, Pattern, Rule, has_expired};
 use serde_json::{Value, json};
 
 use crate::args::PartyArgs;
@@ -27,7 +27,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
     let app = table.parse_app(&args.party.app)?;
-    let stored = match args.party.parse_party(&table)? {
+    let stored = match args.party.parse_party(&table, |pattern| instead(&app, pattern))? {
         None => match table.stored_app(&app).await? {
             Some(stored) => stored,
             None => bail!("nothing is stored for app `{app}` itself; its parties may have rules all the same"),
@@ -45,6 +45,17 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     }
     // An invalid item refuses calls, which must not be overlooked.
     Ok(if stored.summary.is_ok() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// What to write instead of a pattern or a group.
+fn instead(app: &AppKey, pattern: &Pattern) -> String {
+    let app = quote(app.as_str());
+    match pattern {
+        Pattern::Group(_) => format!("`callgatectl group show --app {app} {pattern}` shows the group"),
+        _ => format!(
+            "`callgatectl show --app {app}` shows the rules of the whole app, and `export --app {app}` all rules"
+        ),
+    }
 }
 
 fn print_text(stored: &StoredItem) -> io::Result<()> {

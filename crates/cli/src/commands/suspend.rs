@@ -16,12 +16,9 @@ pub(crate) struct Args {
     /// Do not ask before suspending a whole app
     #[arg(long, short)]
     yes: bool,
-    /// Accept an id that looks like a number and is none
-    #[arg(long)]
-    exactly: bool,
 }
 
 /// Writes the status.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
-    write_status(Status::Suspended, &args.party, args.yes, args.exactly, global).await
+    write_status(Status::Suspended, &args.party, args.yes, global).await
 }

@@ -42,6 +42,9 @@ fn full_table() -> TestServer {
     put("PARTY#shop#d", "PARTY", &list("incoming", "+1*", &expired));
     put("PARTY#shop#d", "CALLER#a", &expired);
     put("PARTY#shop#e", "PARTY", &json!({"expires_at": {"N": "1000000000"}}));
+    put("PARTY#shop#g", "PARTY", &json!({"blocked": {"M": {}}, "groups": {"SS": ["vip"]}}));
+    put("PARTY#shop#h", "PARTY", &json!({"groups": {"SS": ["vip"]}}));
+    put("PARTY#shop#i", "CALLER#a", &allow);
     put("PARTY#shop#f", "PARTY", &list("incoming", "a", &json!({"effect": {"S": "deny"}})));
     server
 }
@@ -69,6 +72,10 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
             .map(|rest| format!("{command} {rest}"))
             .collect()
     };
+    let switch = |command: &str| {
+        let rules = ["--from a --to b", "--from '+1*' --to b --yes", "--from a --to '+1*' --yes"];
+        rules.iter().map(|rule| format!("{command} --app shop {rule}")).collect()
+    };
     vec![
         ("table create", own(&["table create"])),
         ("table describe", own(&["table describe"])),
@@ -84,6 +91,13 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
                 "revoke --exactly --app shop --from a --to d",
             ]),
         ),
+        ("enable", switch("enable")),
+        ("disable", switch("disable")),
+        ("block", own(&["block --app shop a --yes", "block --app shop e --yes", "block --app shop n --yes"])),
+        ("unblock", own(&["unblock --app shop g"])),
+        ("group add", own(&["group add --app shop @sales a b e n"])),
+        ("group remove", own(&["group remove --app shop @vip g h n"])),
+        ("group show", own(&["group show --app shop @vip"])),
         ("suspend", status("suspend")),
         ("resume", status("resume")),
         ("show", own(&["show --app shop", "show --app shop b"])),

@@ -10,7 +10,7 @@ use crate::support::{Run, TABLE, TestServer, split_words, tool_at};
 use crate::terminal::on_terminal;
 
 /// Starts a proxy that puts an item into the table just before the first write arrives.
-fn put_before_first_write(server: &TestServer, item: Value) -> String {
+pub(crate) fn put_before_first_write(server: &TestServer, item: Value) -> String {
     let (writes, other) = (Arc::new(AtomicUsize::new(0)), server.handle());
     start_proxy(server.address, move |request| {
         if request.is_write() && writes.fetch_add(1, Ordering::SeqCst) == 0 {
@@ -21,7 +21,7 @@ fn put_before_first_write(server: &TestServer, item: Value) -> String {
 }
 
 /// Starts a proxy that treats the first write so, and counts the writes.
-fn treat_first_write(server: &TestServer, treatment: fn() -> Treatment) -> (String, Arc<AtomicUsize>) {
+pub(crate) fn treat_first_write(server: &TestServer, treatment: fn() -> Treatment) -> (String, Arc<AtomicUsize>) {
     let writes = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&writes);
     let url = start_proxy(server.address, move |request| {
@@ -30,7 +30,7 @@ fn treat_first_write(server: &TestServer, treatment: fn() -> Treatment) -> (Stri
     (url, writes)
 }
 
-fn run(url: &str, arguments: &str) -> Run {
+pub(crate) fn run(url: &str, arguments: &str) -> Run {
     Run::of(tool_at(url).args(split_words(arguments)))
 }
 

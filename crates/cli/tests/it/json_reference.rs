@@ -83,8 +83,25 @@ fn every_command_prints_the_documented_json_members() {
         &[allow, "deny --app shop --from a --to b", "deny --app shop --from '*' --to b"],
         &rule,
     );
+    check(
+        &server,
+        "`enable`, `disable`",
+        &["disable --app shop --from a --to b", "enable --app shop --from a --to b"],
+        &rule,
+    );
     check(&server, "`revoke`", &["revoke --app shop --from x --to y", "revoke --app shop --from '*' --to b"], &rule);
     server.run("allow --app shop --from '*' --to '*'").succeeds();
+    check(&server, "`block`", &["block --app shop a", "block --app shop a --note x"], &rule);
+    check(&server, "`unblock`", &["unblock --app shop a", "unblock --app shop a"], &rule);
+    check(
+        &server,
+        "`group add`, `group remove`",
+        &["group add --app shop @s a", "group remove --app shop @s a"],
+        &none,
+    );
+    server.run("group add --app shop @sales b").succeeds();
+    server.run("deny --app shop --from @sales --to b").succeeds();
+    check(&server, "`group show`", &["group show --app shop @sales"], &rule);
     check(&server, "`suspend`, `resume`", &["suspend --app shop b", "resume --app shop b"], &none);
     server.put(&json!({"pk": {"S": "APP#odd"}, "sk": {"S": "APP"}, "status": {"S": "on"}}));
     check(&server, "`show --app A`", &["show --app shop", "show --app odd"], &shown);

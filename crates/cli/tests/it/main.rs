@@ -4,6 +4,8 @@
 
 mod access;
 mod bad_input;
+#[cfg(unix)]
+mod blocks;
 mod busy_dynamodb;
 mod changed_meanwhile;
 mod check;
@@ -12,7 +14,12 @@ mod concurrent_writes;
 mod control_characters;
 mod credentials;
 mod doctor;
+#[cfg(unix)]
+mod editing;
+mod empty_items;
+mod exceptions;
 mod expired_party;
+mod groups;
 mod import_export;
 mod import_failures;
 mod import_safety;
@@ -21,6 +28,7 @@ mod load;
 mod local_time;
 mod million;
 mod moments;
+mod one_party;
 mod proxy;
 mod random;
 #[cfg(unix)]

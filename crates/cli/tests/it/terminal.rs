@@ -27,7 +27,7 @@ pub(crate) fn on_terminal(command: &mut Command, answer: &str) -> (Option<i32>, 
 }
 
 /// Runs the tool on a terminal and types an answer.
-fn run_and_type(server: &TestServer, arguments: &str, answer: &str) -> (Option<i32>, String) {
+pub(crate) fn run_and_type(server: &TestServer, arguments: &str, answer: &str) -> (Option<i32>, String) {
     on_terminal(server.tool().args(split_words(arguments)).env_remove("NO_COLOR"), answer)
 }
 
