@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use callgate::store::item::Key;
-use callgate_core::{EpochSeconds, has_expired};
+use callgate_core::{AppKey, EpochSeconds, has_expired};
 
 use crate::error::{Error, Result};
 use crate::prefix_warning::PrefixWarning;
@@ -91,6 +91,15 @@ impl Import {
     #[must_use]
     pub fn warnings(&self) -> &Problems {
         &self.warnings
+    }
+
+    /// The first apps of the file, in order.
+    ///
+    /// # Errors
+    /// [`Error::Local`] when the temporary file cannot be read.
+    pub fn apps(&self, limit: usize) -> Result<Vec<AppKey>> {
+        let apps = lock(&self.data).rules.apps(limit)?;
+        Ok(apps.iter().filter_map(|app| AppKey::new(app).ok()).collect())
     }
 
     /// The lines whose rule ends with its party, or replaces what is stored for a party that has expired. `None` before

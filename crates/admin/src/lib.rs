@@ -16,6 +16,7 @@ pub mod item_kind;
 pub mod number_mistake;
 pub mod prefix_warning;
 pub mod redundancy;
+pub mod reversal;
 pub mod rule_file;
 pub mod rule_row;
 pub mod rule_target;

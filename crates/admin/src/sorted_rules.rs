@@ -11,6 +11,23 @@ use crate::rule_row::RuleRow;
 /// How many kilobytes of the file are kept in memory.
 const CACHE_KB: u32 = 16_384;
 
+/// Creates a database in the directory for temporary files, with these tables. It is deleted when it is dropped.
+pub(crate) fn temporary_database(schema: &str) -> Result<Connection> {
+    let new = || {
+        // Without a name, SQLite uses a private file, which is deleted even if this process crashes.
+        let database = Connection::open("")?;
+        // The file is not needed after a crash, so it does not have to be durable.
+        database.execute_batch(&format!(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
+             PRAGMA cache_size = -{CACHE_KB};
+             {schema};
+             BEGIN"
+        ))?;
+        Ok(database)
+    };
+    new().map_err(|error| failed(&error))
+}
+
 /// Sorted rules in a temporary database, which is deleted when this is dropped.
 #[derive(Debug)]
 pub(crate) struct SortedRules {
@@ -63,21 +80,12 @@ pub(crate) enum Insertion {
 impl SortedRules {
     /// Creates an empty database in the directory for temporary files.
     pub(crate) fn new() -> Result<Self> {
-        let new = || {
-            // Without a name, SQLite uses a private file, which is deleted even if this process crashes.
-            let database = Connection::open("")?;
-            // The file is not needed after a crash, so it does not have to be durable.
-            database.execute_batch(&format!(
-                "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
-                 PRAGMA cache_size = -{CACHE_KB};
-                 CREATE TABLE rules (k1, k2, k3, k4, number, row, PRIMARY KEY (k1, k2, k3, k4)) WITHOUT ROWID;
-                 CREATE TABLE apps (app PRIMARY KEY) WITHOUT ROWID;
-                 CREATE TABLE items (k1, k2, bytes, expires_at, PRIMARY KEY (k1, k2)) WITHOUT ROWID;
-                 BEGIN"
-            ))?;
-            Ok(database)
-        };
-        Ok(Self { database: new().map_err(|error| failed(&error))?, len: 0, last_app: None })
+        let database = temporary_database(
+            "CREATE TABLE rules (k1, k2, k3, k4, number, row, PRIMARY KEY (k1, k2, k3, k4)) WITHOUT ROWID;
+             CREATE TABLE apps (app PRIMARY KEY) WITHOUT ROWID;
+             CREATE TABLE items (k1, k2, bytes, expires_at, PRIMARY KEY (k1, k2)) WITHOUT ROWID",
+        )?;
+        Ok(Self { database, len: 0, last_app: None })
     }
 
     /// The number of rules.
@@ -119,6 +127,16 @@ impl SortedRules {
     pub(crate) fn contains_app(&self, app: &str) -> Result<bool> {
         let sql = "SELECT 1 FROM apps WHERE app = ?";
         self.database.prepare_cached(sql).and_then(|mut query| query.exists([app])).map_err(|error| failed(&error))
+    }
+
+    /// The first apps, in order.
+    pub(crate) fn apps(&self, limit: usize) -> Result<Vec<String>> {
+        let apps = || {
+            let mut query = self.database.prepare_cached("SELECT app FROM apps ORDER BY app LIMIT ?")?;
+            let apps = query.query_map([limit], |row| row.get(0))?;
+            apps.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        apps().map_err(|error| failed(&error))
     }
 
     /// Adds what is known about an item.
@@ -219,7 +237,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<SortedRule> {
     Ok(SortedRule { key, number: row.get(4)?, row: parsed })
 }
 
-fn failed(error: &rusqlite::Error) -> Error {
+pub(crate) fn failed(error: &rusqlite::Error) -> Error {
     Error::Local(format!(
         "the temporary file of the rules cannot be used: {error}; if the disk is full, set TMPDIR to a directory on \
          another disk"

@@ -21,7 +21,7 @@ use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::interrupts::Interrupts;
 use crate::output::{Output, print_error, print_line, print_note};
-use crate::prompt::confirm;
+use crate::prompt::{confirm, confirm_app};
 use crate::time::now;
 
 /// How often the progress bar is updated.
@@ -85,6 +85,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let author = connection.author().await;
     let mut total = Applied::default();
     let mut noted = 0;
+    let mut asks_about_apps = true;
     loop {
         import.plan(args.replace, &author).await?;
         if let Some(notices) = import.notices() {
@@ -93,6 +94,12 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         }
         if args.dry_run {
             return print_difference(&import, *output);
+        }
+        if asks_about_apps {
+            asks_about_apps = false;
+            for app in import.apps(MAX_APPS)? {
+                confirm_app(table, &app, args.yes).await?;
+            }
         }
         if import.counts().removed > 0 && !args.yes {
             confirm_removal(&import)?;
@@ -255,6 +262,9 @@ fn difference_text(difference: &Difference) -> String {
 fn removal_text(rule: &RuleRow) -> String {
     format!("- {}", rule.text())
 }
+
+/// How many apps of a file are asked about if nothing is stored for them.
+const MAX_APPS: usize = 3;
 
 /// Prints the rules to remove, and asks. Without a terminal, only --yes confirms.
 fn confirm_removal(import: &Import) -> anyhow::Result<()> {
