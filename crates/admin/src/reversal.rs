@@ -1,7 +1,5 @@
 //! Finds the commands that turn a decision around: those that permit a refused call, or refuse a permitted one.
 
-use std::fmt::Write as _;
-
 use callgate_core::{
     App, Call, Decision, Door, Effect, EpochSeconds, InvalidRecord, ParsedItem, Party, PartyId, Pattern, Permissions,
     RecordLocation, Rule, RuleKey, Rules, Status, decide, has_expired,
@@ -45,7 +43,7 @@ impl Table {
         };
         let mut commands = Vec::new();
         while commands.len() < MAX_COMMANDS {
-            match copy.next(wanted) {
+            match copy.next_step(wanted) {
                 Step::Done => return Reversal::Commands(commands),
                 Step::Commands(more) if !more.is_empty() => commands.extend(more),
                 Step::Commands(_) => break,
@@ -86,7 +84,7 @@ struct Copy<'a> {
 
 impl Copy<'_> {
     /// The next commands on the way to the effect.
-    fn next(&mut self, wanted: Effect) -> Step {
+    fn next_step(&mut self, wanted: Effect) -> Step {
         /// What has to change, without a borrow of the permissions.
         enum Obstacle {
             Suspended(Door),
@@ -214,7 +212,7 @@ impl Copy<'_> {
             let mut command = rule_command(effect.as_str(), app, &from_text, &to_text) + &options;
             // The tool refuses to write these otherwise.
             if [&from_text, &to_text].into_iter().any(|text| self.table.check_written(text).is_err()) {
-                let _ = write!(command, " --exactly");
+                command += " --exactly";
             }
             commands.push(command);
         }

@@ -51,7 +51,7 @@ impl RuleStore {
                 expires_at,
                 list,
                 note,
-                entry.map(|entry| entry as i64),
+                entry.and_then(|entry| i64::try_from(entry).ok()),
             ])
         };
         insert().map(|_| ()).map_err(|error| failed(&error))

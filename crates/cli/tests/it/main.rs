@@ -35,6 +35,7 @@ mod random;
 mod random_operations;
 mod random_tables;
 mod reference;
+mod reversal;
 mod rules;
 mod serve;
 mod spellings;
@@ -42,5 +43,6 @@ mod support;
 mod table;
 #[cfg(unix)]
 mod terminal;
+mod unknown_app;
 mod walkthrough;
 mod wcs_simulator;
