@@ -25,6 +25,13 @@ def load_permissions(endpoint):
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
         KeySchema=[{"AttributeName": name, "KeyType": kind} for name, kind in keys],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "inverted",
+                "KeySchema": [{"AttributeName": "sk", "KeyType": "HASH"}, {"AttributeName": "pk", "KeyType": "RANGE"}],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
     )
     client.batch_write_item(RequestItems=json.loads((EVENTS / "permissions.json").read_text()))
 

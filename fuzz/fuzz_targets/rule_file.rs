@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 
 /// The rules of a file. `None` when it has problems.
 fn read(source: &[u8], format: Option<Format>) -> Option<Vec<FileRule>> {
-    let mut reader = Reader::new(source, format, None).ok()?.exactly(true);
+    let mut reader = Reader::new(source, format, None).exactly(true);
     let mut rules = Vec::new();
     while let Some(line) = reader.next_line().ok()? {
         rules.push(line.rule.ok()?);

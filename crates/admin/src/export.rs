@@ -1,5 +1,6 @@
 //! Exports the rules of the table, sorted.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use callgate::store::item::{self, Attributes, Key};
@@ -21,6 +22,10 @@ use crate::wording::{escape, is_same_rule, rule_text};
 pub struct Export {
     rules: SortedRules,
     left_out: Vec<LeftOut>,
+    /// The groups that parties belong to, as app and name.
+    members: BTreeSet<(String, String)>,
+    /// The groups that exported rules name.
+    named: BTreeSet<(String, String)>,
     expired: u64,
     unusual: u64,
 }
@@ -43,6 +48,13 @@ pub enum LeftOut {
         party: String,
         /// What a file cannot contain.
         reason: String,
+    },
+    /// The members of a group that a rule of the file names.
+    Group {
+        /// The app's key.
+        app: String,
+        /// The group's name.
+        group: String,
     },
     /// A rule that a file cannot represent.
     Rule {
@@ -70,6 +82,9 @@ impl fmt::Display for LeftOut {
             Self::Item { app, party, reason } => {
                 write!(f, "{} in app {}: {}", escape(party), escape(app), escape(reason))
             }
+            Self::Group { app, group } => {
+                write!(f, "the members of @{} in app {}: rules of the file name this group", escape(group), escape(app))
+            }
             Self::Rule { app, from, to, place, reason } => {
                 write!(f, "{} to {} in app {}{place}: {}", escape(from), escape(to), escape(app), escape(reason))
             }
@@ -78,19 +93,36 @@ impl fmt::Display for LeftOut {
 }
 
 impl Table {
-    /// Reads all rules, or those of some apps, with several scans at once. Leaves out the rules that have expired, and those
-    /// that an import of a file in this format would store in another place, or read differently.
+    /// Reads all rules, or those of some apps or of a list, with several scans at once. Leaves out the rules that have expired,
+    /// and those that an import of a file in this format would store in another place, or read differently.
     ///
     /// # Errors
     /// Why the table cannot be read, or [`Error::Local`] when the temporary file cannot be written.
-    pub async fn export(&self, apps: &[AppKey], format: Format, segments: u16, now: EpochSeconds) -> Result<Export> {
-        let mut export = Export { rules: SortedRules::new()?, left_out: Vec::new(), expired: 0, unusual: 0 };
+    pub async fn export(
+        &self,
+        apps: &[AppKey],
+        list: Option<&str>,
+        format: Format,
+        segments: u16,
+        now: EpochSeconds,
+    ) -> Result<Export> {
+        let mut export = Export {
+            rules: SortedRules::new()?,
+            left_out: Vec::new(),
+            members: BTreeSet::new(),
+            named: BTreeSet::new(),
+            expired: 0,
+            unusual: 0,
+        };
+        let is_listed = |rule: &ExportedRule| list.is_none() || rule.row.list.as_deref() == list;
         let mut pages = self.scan(segments);
         while let Some(page) = pages.recv().await {
             for item in page? {
                 let (pk, sk) = keys(&item).unwrap_or_default();
                 let (Some(kind), Some(rules)) = (ItemKind::of(&item), rules_of(&item)) else {
-                    export.left_out.push(LeftOut::UnknownItem { pk: pk.to_owned(), sk: sk.to_owned() });
+                    if list.is_none() {
+                        export.left_out.push(LeftOut::UnknownItem { pk: pk.to_owned(), sk: sk.to_owned() });
+                    }
                     continue;
                 };
                 let (ItemKind::App(app) | ItemKind::Party(app, _) | ItemKind::Pair(app, ..)) = &kind;
@@ -109,9 +141,16 @@ impl Table {
                     _ => None,
                 };
                 let rules = rules.into_iter().map(|stored| ExportedRule::new(stored, &key)).chain(block);
-                for rule in rules.filter(|_| !is_invalid) {
-                    export.add(rule, format, self.phone_region(), now)?;
+                let mut has_rules = false;
+                for rule in rules.filter(is_listed) {
+                    has_rules = true;
+                    if !is_invalid {
+                        export.add(rule, format, self.phone_region(), now)?;
+                    }
                 }
+                export.add_members(&kind, &item, now);
+                // Of a list, only the rules are wanted.
+                let refusal = refusal.filter(|_| list.is_none() || (has_rules && is_invalid));
                 if let Some((reason, _)) = refusal {
                     let (app, party) = match kind {
                         ItemKind::App(app) => (app, String::new()),
@@ -121,6 +160,9 @@ impl Table {
                 }
             }
         }
+        let groups = export.named.intersection(&export.members);
+        let groups = groups.map(|(app, group)| LeftOut::Group { app: app.clone(), group: group.clone() });
+        export.left_out.extend(groups);
         export.left_out.sort();
         Ok(export)
     }
@@ -154,6 +196,15 @@ impl Export {
         self.unusual
     }
 
+    /// Adds the groups that a party belongs to.
+    fn add_members(&mut self, kind: &ItemKind, item: &Attributes, now: EpochSeconds) {
+        let ItemKind::Party(app, _) = kind else { return };
+        let Some(Ok(party)) = item.get("groups").map(|_| item::read_party(item.clone())) else { return };
+        if !has_expired(party.expires_at, now) {
+            self.members.extend(party.groups.iter().map(|group| (app.clone(), group.clone())));
+        }
+    }
+
     fn add(
         &mut self,
         exported: ExportedRule,
@@ -172,7 +223,11 @@ impl Export {
                 self.unusual += u64::from(is_unusual);
                 let block = if location.is_block() { BLOCK } else { "" };
                 match self.rules.insert([&row.app, &row.from, &row.to, block], row, 0)? {
-                    Insertion::New | Insertion::Duplicate => return Ok(()),
+                    Insertion::New | Insertion::Duplicate(_) => {
+                        let groups = [&row.from, &row.to].into_iter().filter_map(|text| text.strip_prefix('@'));
+                        self.named.extend(groups.map(|group| (row.app.clone(), group.to_owned())));
+                        return Ok(());
+                    }
                     Insertion::Conflict(_) => "the table changed during the export".to_owned(),
                 }
             }
@@ -212,7 +267,7 @@ impl ExportedRule {
             row: RuleRow::of_block(app, caller, &block),
             rule: Ok(deny_all(&block)),
             location: RuleLocation { key: key.clone(), entry: Some((BLOCKED, String::new())) },
-            place: String::new(),
+            place: ", block".to_owned(),
         }
     }
 

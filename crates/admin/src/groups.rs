@@ -9,6 +9,7 @@ use crate::item_kind::ItemKind;
 use crate::stored_rule::{StoredRule, expiry_of, rules_of};
 use crate::table::Table;
 use crate::table::items::{Expression, Update};
+use crate::table::scan::Filter;
 use crate::table::size::check_size;
 
 /// The attribute with the groups of a party.
@@ -155,7 +156,7 @@ impl Table {
     /// Why the table cannot be read.
     pub async fn group(&self, app: &AppKey, group: &GroupName, now: EpochSeconds) -> Result<Group> {
         let (pattern, mut found) = (group.pattern(), Group::default());
-        let mut pages = self.scan(SEGMENTS);
+        let mut pages = self.scan_where(SEGMENTS, Some(Filter::by_app(app)));
         while let Some(page) = pages.recv().await {
             for item in page? {
                 match ItemKind::of(&item) {

@@ -8,7 +8,7 @@ use callgate_core::{AppKey, EpochSeconds, has_expired};
 
 use crate::error::{Error, Result};
 use crate::prefix_warning::PrefixWarning;
-use crate::rule_file::{FileRule, Format, Problem, Problems, Reader};
+use crate::rule_file::{FileRule, Problem, Problems, Reader};
 use crate::sorted_rules::{Insertion, SortedRules};
 use crate::table::Table;
 use crate::time;
@@ -21,8 +21,10 @@ mod steps;
 mod write;
 
 use plan::Plan;
+pub(crate) use steps::{covers, union};
 
 pub use apply::{Applied, ApplyError, ImportControl, UnconfirmedRule};
+pub(crate) use apply::{DECISION, wait};
 pub use difference::{Difference, DifferenceCounts, OtherRules};
 
 /// A valid file of rules, sorted and ready to be written to the table. Its rules are in a temporary file.
@@ -32,9 +34,10 @@ pub use difference::{Difference, DifferenceCounts, OtherRules};
 /// use std::time::Duration;
 ///
 /// use callgate_admin::import::{Import, ImportControl};
+/// use callgate_admin::rule_file::Reader;
 ///
-/// let file = std::io::Cursor::new("app,from,to,effect\nshop,PPP009,PPP005,allow\n");
-/// let Ok(mut import) = Import::check(&table, file, None, false, author.at).await? else { return Ok(()) };
+/// let file = Reader::new(std::io::Cursor::new("app,from,to,effect\nshop,PPP009,PPP005,allow\n"), None, None);
+/// let Ok(mut import) = Import::check(&table, file, author.at).await? else { return Ok(()) };
 /// import.plan(false, &author).await?;
 /// let control = ImportControl::default();
 /// let running = control.clone();
@@ -50,6 +53,8 @@ pub use difference::{Difference, DifferenceCounts, OtherRules};
 pub struct Import {
     table: Table,
     data: Arc<Mutex<Data>>,
+    /// The only list whose rules are written and removed. `None` for rules of any list, and of none.
+    list: Option<String>,
     warnings: Problems,
     plan: Option<Arc<Plan>>,
 }
@@ -68,8 +73,8 @@ fn lock(data: &Mutex<Data>) -> MutexGuard<'_, Data> {
 }
 
 impl Import {
-    /// Reads and checks a whole file. Without a format, the first character determines it. With `exactly`, ids, prefixes
-    /// and times that are hardly meant are accepted. The table is not read.
+    /// Reads and checks a whole file. If its reader accepts the rules of one list only, the import writes and removes rules of
+    /// this list only. The table is not read.
     ///
     /// The inner result is an import if every line is valid, otherwise the problems of the file.
     ///
@@ -77,14 +82,31 @@ impl Import {
     /// [`Error::Local`] when the file cannot be read.
     pub async fn check(
         table: &Table,
-        source: impl Read + Send + 'static,
-        format: Option<Format>,
-        exactly: bool,
+        reader: Reader<impl Read + Send + 'static>,
         now: EpochSeconds,
     ) -> Result<Result<Self, Problems>> {
         let table = table.clone();
-        let checked = tokio::task::spawn_blocking(move || check(table, source, format, exactly, now));
+        let checked = tokio::task::spawn_blocking(move || check(table, reader, now));
         checked.await.map_err(|error| Error::Local(error.to_string()))?
+    }
+
+    /// An import of no rules, which removes the rules and the blocks of a list from an app.
+    ///
+    /// # Errors
+    /// [`Error::Local`] when the temporary file cannot be written.
+    pub fn of_empty_list(table: &Table, app: &AppKey, list: &str) -> Result<Self> {
+        let data = Data { rules: SortedRules::new()?, stored: SortedRules::new()? };
+        data.rules.insert_app(app.as_str())?;
+        let (table, data, list) = (table.clone(), Arc::new(Mutex::new(data)), Some(list.to_owned()));
+        Ok(Self { table, data, list, warnings: Problems::default(), plan: None })
+    }
+
+    /// Whether the file names no app, so that it cannot replace the rules of one.
+    ///
+    /// # Errors
+    /// [`Error::Local`] when the temporary file cannot be read.
+    pub fn has_no_app(&self) -> Result<bool> {
+        self.lock().rules.has_no_app()
     }
 
     /// The lines that are valid, but may have another meaning than intended.
@@ -129,18 +151,16 @@ impl Import {
     }
 }
 
-fn check(
-    table: Table,
-    source: impl Read,
-    format: Option<Format>,
-    exactly: bool,
-    now: EpochSeconds,
-) -> Result<Result<Import, Problems>> {
+fn check(table: Table, mut reader: Reader<impl Read>, now: EpochSeconds) -> Result<Result<Import, Problems>> {
     let mut rules = SortedRules::new()?;
     let mut problems = Problems::default();
     let mut warnings = Problems::default();
-    let mut reader = Reader::new(source, format, table.phone_region())?.exactly(exactly);
+    let exactly = reader.is_exact();
+    if let Some(app) = reader.app() {
+        rules.insert_app(app.as_str())?;
+    }
     while let Some(line) = reader.next_line()? {
+        warnings.extend(reader.take_comments());
         let file_rule = match line.rule {
             Ok(rule) => rule,
             Err(found) => {
@@ -168,15 +188,23 @@ fn check(
         let (list, entry) = location.entry.as_ref().map_or(("", ""), |(list, entry)| (*list, entry.as_str()));
         let Key { pk, sk } = &location.key;
         let insertion = rules.insert([pk, sk, list, entry], &row, line.number)?;
-        if let Insertion::Conflict(other) = insertion {
-            let parties = format!("{},{}", target.from, target.to);
-            let reason = format!("differs from the rule for the same parties on line {other}");
-            problems.add(Problem::new(line.number, "from,to", parties, reason));
+        let parties = || format!("{},{}", target.from, target.to);
+        match insertion {
+            Insertion::New => {}
+            Insertion::Duplicate(other) => {
+                warnings.add(Problem::new(line.number, "from,to", parties(), format!("repeats line {other}")));
+            }
+            Insertion::Conflict(other) => {
+                let reason = format!("differs from the rule for the same parties on line {other}");
+                problems.add(Problem::new(line.number, "from,to", parties(), reason));
+            }
         }
     }
+    warnings.extend(reader.take_comments());
     if problems.count > 0 {
         return Ok(Err(problems));
     }
     let data = Data { rules, stored: SortedRules::new()? };
-    Ok(Ok(Import { table, data: Arc::new(Mutex::new(data)), warnings, plan: None }))
+    let list = reader.list().map(str::to_owned);
+    Ok(Ok(Import { table, data: Arc::new(Mutex::new(data)), list, warnings, plan: None }))
 }

@@ -1,8 +1,12 @@
 //! The kind of an item, parsed from its key.
 
+use std::fmt;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{Attributes, Key, PK, SK};
 use callgate_core::{AppKey, PartyId, PhoneRegion};
+
+use crate::wording::escape;
 
 /// The kind of an item, with the app and the parties that it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +32,19 @@ impl ItemKind {
         match sk.strip_prefix("CALLER#") {
             Some(caller) => Some(Self::Pair(app, id, caller.to_owned())),
             None => (sk == "PARTY").then_some(Self::Party(app, id)),
+        }
+    }
+}
+
+/// The item for people: ``party `PPP005` of app `shop` ``.
+impl fmt::Display for ItemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App(app) => write!(f, "app `{}`", escape(app)),
+            Self::Party(app, id) => write!(f, "party `{}` of app `{}`", escape(id), escape(app)),
+            Self::Pair(app, callee, caller) => {
+                write!(f, "the rule from `{}` to `{}` of app `{}`", escape(caller), escape(callee), escape(app))
+            }
         }
     }
 }

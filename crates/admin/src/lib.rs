@@ -3,6 +3,7 @@
 //! A [`Table`] is the entry point. This crate does not print, prompt or parse arguments. It returns values, and one closed set
 //! of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
 
+pub mod backup;
 pub mod blocks;
 mod check;
 pub mod doctor;
@@ -10,12 +11,18 @@ pub mod edit;
 mod error;
 pub mod exceptions;
 pub mod export;
+pub mod find;
+pub mod forget;
 pub mod groups;
 pub mod import;
 pub mod item_kind;
+mod mentions;
+pub mod move_app;
+pub mod move_party;
 pub mod number_mistake;
 pub mod prefix_warning;
 pub mod redundancy;
+pub mod restore;
 pub mod reversal;
 pub mod rule_file;
 pub mod rule_row;
@@ -27,6 +34,7 @@ pub mod status;
 pub mod stored_rule;
 pub mod table;
 pub mod time;
+pub mod who;
 pub mod wording;
 
 pub use error::{Error, Result};

@@ -16,7 +16,7 @@ mod related;
 mod rule_index;
 
 pub(crate) use moments::{EIGHT_DAYS, time_conditions};
-pub(crate) use patterns::{id_of, literal, overlap};
+pub(crate) use patterns::{example_id, id_of, literal, overlap};
 pub(crate) use related::{Candidate, ItemRules, Related};
 pub(crate) use rule_index::{RuleIndex, SharedRules};
 

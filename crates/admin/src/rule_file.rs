@@ -1,8 +1,9 @@
-//! Files of rules: CSV with a header row, and NDJSON with one object per line.
+//! Files of rules: CSV with a header row, NDJSON with one object per line, and plain files of numbers. A line that starts
+//! with `#` is a comment.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use callgate_core::{PhoneRegion, Rule};
+use callgate_core::{AppKey, PhoneRegion, Rule};
 use encoding_rs_io::DecodeReaderBytes;
 
 use crate::error::{Error, Result};
@@ -11,13 +12,17 @@ use crate::rule_target::{RuleLocation, RuleTarget};
 
 mod columns;
 mod csv;
+mod formula;
 mod lines;
 mod ndjson;
+mod numbers;
 mod problem;
+mod template;
 
 use columns::Fields;
 use lines::Lines;
 pub use problem::{Problem, ProblemKind, Problems};
+pub use template::Template;
 
 /// How rules are written as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +67,7 @@ impl FileRule {
 /// use callgate_admin::rule_file::Reader;
 ///
 /// let file = "app,from,to,effect\nshop,PPP009,PPP005,allow\nshop,PPP009,PPP005,alow\n";
-/// let mut reader = Reader::new(file.as_bytes(), None, None)?;
+/// let mut reader = Reader::new(file.as_bytes(), None, None);
 /// assert!(reader.next_line()?.is_some_and(|line| line.rule.is_ok()));
 /// let problems = reader.next_line()?.and_then(|line| line.rule.err()).unwrap_or_default();
 /// assert_eq!(problems[0].to_string(), "line 3, column `effect`: `alow` must be `allow`, `deny` or `block`");
@@ -72,34 +77,39 @@ impl FileRule {
 pub struct Reader<R> {
     format: FormatReader<BufReader<DecodeReaderBytes<R, Vec<u8>>>>,
     region: Option<PhoneRegion>,
+    defaults: Defaults,
     exactly: bool,
+}
+
+/// The values of the columns that a file may leave out. A line with another value is refused.
+#[derive(Debug, Default)]
+struct Defaults {
+    app: Option<AppKey>,
+    list: Option<String>,
 }
 
 #[derive(Debug)]
 enum FormatReader<R> {
+    /// Nothing has been read yet. Without a format, the first line determines it.
+    Start(Option<Lines<R>>, Option<Format>),
     Csv(csv::Reader<R>),
     Ndjson(ndjson::Reader<R>),
+    Numbers(numbers::Reader<R>),
 }
 
 impl<R: Read> Reader<R> {
-    /// Starts to read a file. Without a format, the first character determines it.
-    ///
-    /// # Errors
-    /// [`Error::Local`] when the file cannot be read.
-    pub fn new(source: R, format: Option<Format>, region: Option<PhoneRegion>) -> Result<Self> {
-        // Spreadsheets write UTF-16 with a byte order mark, which the decoder removes.
-        let mut source = BufReader::with_capacity(1 << 16, DecodeReaderBytes::new(source));
-        let start = source.fill_buf().map_err(|error| unreadable(&error))?;
-        let detected = match start.trim_ascii_start().first() {
-            Some(b'{' | b'[') => Format::Ndjson,
-            _ => Format::Csv,
-        };
-        let lines = Lines::new(source);
-        let format = match format.unwrap_or(detected) {
-            Format::Csv => FormatReader::Csv(csv::Reader::new(lines)),
-            Format::Ndjson => FormatReader::Ndjson(ndjson::Reader::new(lines)),
-        };
-        Ok(Self { format, region, exactly: false })
+    /// Reads a file of rules. Without a format, the first character of the first line that is not a comment determines it.
+    pub fn new(source: R, format: Option<Format>, region: Option<PhoneRegion>) -> Self {
+        Self::with(FormatReader::Start(Some(lines(source)), format), region)
+    }
+
+    /// Reads a file with a number or another id on each line, for each of which the template has a rule.
+    pub fn of_numbers(source: R, template: Template, region: Option<PhoneRegion>) -> Self {
+        Self::with(FormatReader::Numbers(numbers::Reader::new(lines(source), template)), region)
+    }
+
+    fn with(format: FormatReader<BufReader<DecodeReaderBytes<R, Vec<u8>>>>, region: Option<PhoneRegion>) -> Self {
+        Self { format, region, defaults: Defaults::default(), exactly: false }
     }
 
     /// Also accepts ids and prefixes that are hardly meant, such as `1.5E+10`.
@@ -109,20 +119,94 @@ impl<R: Read> Reader<R> {
         self
     }
 
+    /// Only accepts rules of this app, whose name the file may leave out.
+    #[must_use]
+    pub fn of_app(mut self, app: Option<AppKey>) -> Self {
+        self.defaults.app = app;
+        self
+    }
+
+    /// Only accepts rules of this list, whose name the file may leave out.
+    #[must_use]
+    pub fn of_list(mut self, list: Option<String>) -> Self {
+        self.defaults.list = list;
+        self
+    }
+
     /// Reads the next rule. `None` at the end of the file, and after a header row that is not valid.
     ///
     /// # Errors
     /// [`Error::Local`] when the file cannot be read, or a line is too long.
     pub fn next_line(&mut self) -> Result<Option<Line>> {
+        if let FormatReader::Start(lines, format) = &mut self.format
+            && let Some(lines) = lines.take()
+        {
+            self.format = start(lines, *format, self.defaults.app.is_some())?;
+        }
         let fields = match &mut self.format {
+            FormatReader::Start(..) => None,
             FormatReader::Csv(reader) => reader.next_fields()?,
             FormatReader::Ndjson(reader) => reader.next_fields()?,
+            FormatReader::Numbers(reader) => reader.next_fields()?,
         };
         Ok(fields.map(|NumberedFields { number, fields }| {
+            let fields = fields.and_then(|fields| fields.with_defaults(number, &self.defaults));
             let rule = fields.and_then(|fields| fields.rule(number, self.region, self.exactly));
+            let rule = match &self.format {
+                FormatReader::Numbers(reader) => rule.map_err(|problems| reader.located(problems)),
+                _ => rule,
+            };
             Line { number, rule }
         }))
     }
+
+    /// What may be wrong with the comments that were skipped since the last call.
+    pub(crate) fn take_comments(&mut self) -> Vec<Problem> {
+        match &mut self.format {
+            FormatReader::Start(..) => Vec::new(),
+            FormatReader::Csv(reader) => reader.lines.take_comments(),
+            FormatReader::Ndjson(reader) => reader.lines.take_comments(),
+            FormatReader::Numbers(reader) => reader.lines.take_comments(),
+        }
+    }
+
+    /// The only app whose rules the file may have, if it was named.
+    pub(crate) fn app(&self) -> Option<&AppKey> {
+        self.defaults.app.as_ref()
+    }
+
+    /// The only list whose rules the file may have, if it was named.
+    pub(crate) fn list(&self) -> Option<&str> {
+        self.defaults.list.as_deref()
+    }
+
+    pub(crate) fn is_exact(&self) -> bool {
+        self.exactly
+    }
+}
+
+/// Spreadsheets write UTF-16 with a byte order mark, which the decoder removes.
+fn lines<R: Read>(source: R) -> Lines<BufReader<DecodeReaderBytes<R, Vec<u8>>>> {
+    Lines::new(BufReader::with_capacity(1 << 16, DecodeReaderBytes::new(source)))
+}
+
+/// Chooses the format by the first line, if none is given.
+fn start<R: BufRead>(mut lines: Lines<R>, format: Option<Format>, has_app: bool) -> Result<FormatReader<R>> {
+    let detected = match format {
+        Some(format) => format,
+        None => {
+            let has_line = lines.advance_to_content()?;
+            lines.back();
+            match lines::without_mark(lines.parts().0).trim_ascii_start().first() {
+                Some(b'{' | b'[') if has_line => Format::Ndjson,
+                _ => Format::Csv,
+            }
+        }
+    };
+    Ok(match detected {
+        Format::Csv => FormatReader::Csv(csv::Reader::new(lines, has_app)),
+        Format::Ndjson => FormatReader::Ndjson(ndjson::Reader::new(lines)),
+    })
 }
 
 /// Reads a rule as a file in this format would contain it.
@@ -131,9 +215,15 @@ impl<R: Read> Reader<R> {
 /// Why a reader of the file refuses the rule.
 pub(crate) fn read_back(format: Format, row: &RuleRow, region: Option<PhoneRegion>) -> Result<FileRule, String> {
     // Only the formats of unusual texts can differ: those that are quoted or escaped, or longer than a line may be.
-    let is_plain = |text: &str| text.len() < 1_000 && !text.contains(|c: char| c.is_control() || "\",\\".contains(c));
+    let is_plain = |(column, text): (&str, &str)| {
+        text.len() < 1_000
+            && !text.starts_with('#')
+            && !text.contains(|c: char| c.is_control() || "\",\\'".contains(c))
+            && !formula::is_escaped(column, text)
+    };
     let [note, list] = [&row.note, &row.list].map(|text| text.as_deref().unwrap_or_default());
-    let NumberedFields { number, fields } = if [&row.app, &row.from, &row.to, list, note].into_iter().all(is_plain) {
+    let texts = [("app", row.app.as_str()), ("from", &row.from), ("to", &row.to), ("list", list), ("note", note)];
+    let NumberedFields { number, fields } = if texts.into_iter().all(is_plain) {
         NumberedFields { number: 1, fields: Ok(Fields::from(row)) }
     } else {
         let mut file = Vec::new();
@@ -144,7 +234,7 @@ pub(crate) fn read_back(format: Format, row: &RuleRow, region: Option<PhoneRegio
         written.map_err(|error| error.to_string())?;
         let lines = Lines::new(file.as_slice());
         let fields = match format {
-            Format::Csv => csv::Reader::new(lines).next_fields(),
+            Format::Csv => csv::Reader::new(lines, false).next_fields(),
             Format::Ndjson => ndjson::Reader::new(lines).next_fields(),
         };
         fields.map_err(|error| error.to_string())?.ok_or("the file has no such line")?
@@ -247,7 +337,7 @@ mod tests {
             let mut writer = Writer::new(format, &mut text).unwrap();
             writer.write(&RuleRow::new(&full.target, &full.rule)).unwrap();
             writer.finish().unwrap();
-            let mut reader = Reader::new(text.as_slice(), None, None).unwrap();
+            let mut reader = Reader::new(text.as_slice(), None, None);
             assert_eq!(reader.next_line().unwrap().unwrap().rule, Ok(full.clone()), "{format:?}");
             assert!(reader.next_line().unwrap().is_none());
         }

@@ -59,8 +59,9 @@ impl RuleRow {
             hours: hours.iter().flat_map(Hours::windows).map(ToString::to_string).collect(),
             expires_at: expires_at.map(time::format_for_file),
             disabled: *disabled,
-            list: list.clone(),
-            note: note.clone(),
+            // An empty text is none, as in a file.
+            list: list.clone().filter(|list| !list.is_empty()),
+            note: note.clone().filter(|note| !note.is_empty()),
         }
     }
 

@@ -3,11 +3,15 @@
 use std::cmp::Reverse;
 
 use callgate::store::item::{self, Attributes, Key};
-use callgate_core::{App, AppKey, Block, EpochSeconds, Groups, ParseError, Party, PartyId, Pattern, Status};
+use callgate_core::{App, AppKey, Block, EpochSeconds, Groups, ParseError, Party, PartyId, Pattern, Rule, Status};
 
 use crate::error::Result;
-use crate::stored_rule::{StoredRule, rules_of};
+use crate::rule_row::RuleRow;
+use crate::stored_rule::{StoredRow, StoredRule, rows_of, rules_of};
 use crate::table::Table;
+
+/// How many scans read the table at once.
+const SEGMENTS: u16 = 4;
 
 /// An app or a party as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +24,19 @@ pub struct StoredItem {
     pub summary: Result<ItemSummary, ParseError>,
     /// The rules for callers: to anyone in the app, or to the party. Most specific first.
     pub incoming: Vec<StoredRule>,
-    /// The rules for callees: of anyone in the app, or of the party. Rules to single parties are stored with those parties.
+    /// The rules for callees: of anyone in the app, or of the party.
     pub outgoing: Vec<StoredRule>,
+    /// The rules of the party to single callees, which are stored with the callees. Empty for the app itself.
+    pub outgoing_pairs: Vec<StoredRule>,
+}
+
+/// A rule or a block of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRule {
+    /// The rule as a row.
+    pub row: RuleRow,
+    /// The rule, or why it cannot be parsed. A block is a rule that denies every call of its caller.
+    pub rule: Result<Rule, ParseError>,
 }
 
 /// An item without its rules.
@@ -60,24 +75,59 @@ impl Table {
         let Some(item) = self.get(&Key::app(app)).await? else { return Ok(None) };
         let (incoming, outgoing) = (rules_in([&item], "callers"), rules_in([&item], "destinations"));
         let summary = item::read_app(item).map(ItemSummary::from);
-        Ok(Some(StoredItem { app: app.clone(), party: None, summary, incoming, outgoing }))
+        let outgoing_pairs = Vec::new();
+        Ok(Some(StoredItem { app: app.clone(), party: None, summary, incoming, outgoing, outgoing_pairs }))
     }
 
-    /// Reads a party's item and the rules of single callers to it. `None` when nothing is stored for the party; rules of
-    /// callers to a prefix may match it all the same.
+    /// Reads a party's item, and the rules of single callers to it and of it to single callees. `None` when nothing is stored for
+    /// the party; rules to or from a pattern may match it all the same.
     ///
     /// # Errors
     /// Why the table cannot be read.
     pub async fn stored_party(&self, app: &AppKey, id: PartyId) -> Result<Option<StoredItem>> {
         let key = Key::party(app, &id);
-        let items = self.query(&key).await?;
-        if items.is_empty() {
+        let called = self.pairs_of_caller(app, &id).await?;
+        let (items, called) = tokio::try_join!(self.query(&key), self.get_all(&called))?;
+        if items.is_empty() && called.is_empty() {
             return Ok(None);
         }
         let (incoming, outgoing) = (rules_in(&items, "incoming"), rules_in(&items, "outgoing"));
+        let mut outgoing_pairs: Vec<_> = called.iter().filter_map(rules_of).flatten().collect();
+        outgoing_pairs.sort_by(|one, other| one.to.cmp(&other.to));
         let own = items.into_iter().find(|item| key.is_of(item)).map(item::read_party).transpose();
         let summary = own.map(|own| own.map_or_else(ItemSummary::default, ItemSummary::from));
-        Ok(Some(StoredItem { app: app.clone(), party: Some(id), summary, incoming, outgoing }))
+        Ok(Some(StoredItem { app: app.clone(), party: Some(id), summary, incoming, outgoing, outgoing_pairs }))
+    }
+
+    /// The rules of the app that match a party for which nothing is stored: as a caller, and as a callee.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn app_rules_for(&self, app: &AppKey, id: &PartyId) -> Result<Vec<StoredRule>> {
+        let Some(StoredItem { incoming, outgoing, .. }) = self.stored_app(app).await? else { return Ok(Vec::new()) };
+        let matches = |stored: &StoredRule| Pattern::from_stored(&stored.entry).matches(id, &Groups::new());
+        Ok(incoming.into_iter().chain(outgoing).filter(matches).collect())
+    }
+
+    /// Reads the rules and blocks of a list (the attribute `list`) in an app, sorted. For that, it scans the whole table.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn stored_list(&self, app: &AppKey, list: &str) -> Result<Vec<ListedRule>> {
+        let mut listed = Vec::new();
+        let mut pages = self.scan(SEGMENTS);
+        while let Some(page) = pages.recv().await {
+            for item in page? {
+                let rows = rows_of(&item).into_iter();
+                let rows =
+                    rows.filter(|stored| stored.row.app == app.as_str() && stored.row.list.as_deref() == Some(list));
+                listed.extend(rows.map(|StoredRow { row, rule, .. }| ListedRule { row, rule }));
+            }
+        }
+        listed.sort_by(|ListedRule { row: one, .. }, ListedRule { row: other, .. }| {
+            (&one.from, &one.to).cmp(&(&other.from, &other.to))
+        });
+        Ok(listed)
     }
 }
 

@@ -11,23 +11,6 @@ use crate::rule_row::RuleRow;
 /// How many kilobytes of the file are kept in memory.
 const CACHE_KB: u32 = 16_384;
 
-/// Creates a database in the directory for temporary files, with these tables. It is deleted when it is dropped.
-pub(crate) fn temporary_database(schema: &str) -> Result<Connection> {
-    let new = || {
-        // Without a name, SQLite uses a private file, which is deleted even if this process crashes.
-        let database = Connection::open("")?;
-        // The file is not needed after a crash, so it does not have to be durable.
-        database.execute_batch(&format!(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
-             PRAGMA cache_size = -{CACHE_KB};
-             {schema};
-             BEGIN"
-        ))?;
-        Ok(database)
-    };
-    new().map_err(|error| failed(&error))
-}
-
 /// Sorted rules in a temporary database, which is deleted when this is dropped.
 #[derive(Debug)]
 pub(crate) struct SortedRules {
@@ -71,10 +54,25 @@ pub(crate) enum Selection {
 pub(crate) enum Insertion {
     /// The rule was added.
     New,
-    /// The same rule was added before.
-    Duplicate,
+    /// The same rule was added before, on this line.
+    Duplicate(u64),
     /// The rule on this line has the same key, but differs.
     Conflict(u64),
+}
+
+/// Creates a database with these tables in the directory for temporary files. It is deleted when it is dropped.
+pub(crate) fn temporary_database(tables: &str) -> Result<Connection> {
+    let new = || {
+        // Without a name, SQLite uses a private file, which is deleted even if this process crashes.
+        let database = Connection::open("")?;
+        // The file is not needed after a crash, so it does not have to be durable.
+        database.execute_batch(&format!(
+            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
+             PRAGMA cache_size = -{CACHE_KB}; {tables} BEGIN"
+        ))?;
+        Ok(database)
+    };
+    new().map_err(|error| failed(&error))
 }
 
 impl SortedRules {
@@ -83,7 +81,7 @@ impl SortedRules {
         let database = temporary_database(
             "CREATE TABLE rules (k1, k2, k3, k4, number, row, PRIMARY KEY (k1, k2, k3, k4)) WITHOUT ROWID;
              CREATE TABLE apps (app PRIMARY KEY) WITHOUT ROWID;
-             CREATE TABLE items (k1, k2, bytes, expires_at, PRIMARY KEY (k1, k2)) WITHOUT ROWID",
+             CREATE TABLE items (k1, k2, bytes, expires_at, PRIMARY KEY (k1, k2)) WITHOUT ROWID;",
         )?;
         Ok(Self { database, len: 0, last_app: None })
     }
@@ -100,7 +98,7 @@ impl SortedRules {
         if insertion == Insertion::New {
             self.len += 1;
             if self.last_app.as_ref() != Some(&row.app) {
-                self.insert_app(&row.app).map_err(|error| failed(&error))?;
+                self.insert_app(&row.app)?;
                 self.last_app = Some(row.app.clone());
             }
         }
@@ -116,14 +114,16 @@ impl SortedRules {
         let sql = "SELECT number, row = ? FROM rules WHERE k1 = ? AND k2 = ? AND k3 = ? AND k4 = ?";
         let mut other = self.database.prepare_cached(sql)?;
         let (line, is_same) = other.query_row([text, k1, k2, k3, k4], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(if is_same { Insertion::Duplicate } else { Insertion::Conflict(line) })
+        Ok(if is_same { Insertion::Duplicate(line) } else { Insertion::Conflict(line) })
     }
 
-    fn insert_app(&self, app: &str) -> rusqlite::Result<usize> {
-        self.database.prepare_cached("INSERT OR IGNORE INTO apps VALUES (?)")?.execute([app])
+    /// Adds an app, which may have no rules.
+    pub(crate) fn insert_app(&self, app: &str) -> Result<()> {
+        let insert = || self.database.prepare_cached("INSERT OR IGNORE INTO apps VALUES (?)")?.execute([app]);
+        insert().map(|_| ()).map_err(|error| failed(&error))
     }
 
-    /// Whether there is a rule of this app.
+    /// Whether this app was added, or a rule of it.
     pub(crate) fn contains_app(&self, app: &str) -> Result<bool> {
         let sql = "SELECT 1 FROM apps WHERE app = ?";
         self.database.prepare_cached(sql).and_then(|mut query| query.exists([app])).map_err(|error| failed(&error))
@@ -137,6 +137,13 @@ impl SortedRules {
             apps.collect::<rusqlite::Result<Vec<_>>>()
         };
         apps().map_err(|error| failed(&error))
+    }
+
+    /// Whether no app was added.
+    pub(crate) fn has_no_app(&self) -> Result<bool> {
+        let sql = "SELECT 1 FROM apps";
+        let exists = self.database.prepare_cached(sql).and_then(|mut query| query.exists([]));
+        exists.map(|exists| !exists).map_err(|error| failed(&error))
     }
 
     /// Adds what is known about an item.
@@ -237,6 +244,7 @@ fn read_row(row: &Row<'_>) -> rusqlite::Result<SortedRule> {
     Ok(SortedRule { key, number: row.get(4)?, row: parsed })
 }
 
+/// The error of a temporary file.
 pub(crate) fn failed(error: &rusqlite::Error) -> Error {
     Error::Local(format!(
         "the temporary file of the rules cannot be used: {error}; if the disk is full, set TMPDIR to a directory on \
@@ -302,7 +310,7 @@ mod tests {
         let mut rules = SortedRules::new().unwrap();
         let key = ["a", "b", "", "c"];
         assert_eq!(rules.insert(key, &row("shop", "x"), 7).unwrap(), Insertion::New);
-        assert_eq!(rules.insert(key, &row("shop", "x"), 8).unwrap(), Insertion::Duplicate);
+        assert_eq!(rules.insert(key, &row("shop", "x"), 8).unwrap(), Insertion::Duplicate(7));
         assert_eq!(rules.insert(key, &row("shop", "y"), 9).unwrap(), Insertion::Conflict(7));
         assert_eq!(rules.len(), 1);
         assert!(rules.contains_app("shop").unwrap() && !rules.contains_app("other").unwrap());

@@ -5,7 +5,7 @@ use callgate::store::item::{self, Attributes, EXPIRES_AT};
 use callgate_core::{Block, Door, EpochSeconds, ParseError, Pattern, Rule};
 
 use crate::item_kind::ItemKind;
-use crate::rule_row::RuleRow;
+use crate::rule_row::{RuleRow, deny_all};
 use crate::rule_target::{door_of_list, usual_door};
 
 /// A rule, its callers and callees as they are stored, and its location.
@@ -119,6 +119,59 @@ pub(crate) fn block_of(item: &Attributes) -> Option<Result<Block, ParseError>> {
     matches!(ItemKind::of(item)?, ItemKind::Party(..))
         .then(|| item.get(BLOCKED).cloned().map(item::read_block))
         .flatten()
+}
+
+/// A stored rule or block as a row.
+pub(crate) struct StoredRow<'a> {
+    /// The list that holds it: of an item's lists, or [`BLOCKED`]. Empty for a pair item.
+    pub(crate) list: &'static str,
+    /// The entry's key in the list.
+    pub(crate) entry: String,
+    /// What can be read of a rule that cannot be parsed: its parties, and the file or feed with which it came.
+    pub(crate) row: RuleRow,
+    pub(crate) rule: Result<Rule, ParseError>,
+    /// The value of the entry. `None` for a pair item.
+    pub(crate) value: Option<&'a AttributeValue>,
+}
+
+/// The rules and the block of an item as rows, with their own conditions only.
+pub(crate) fn rows_of(item: &Attributes) -> Vec<StoredRow<'_>> {
+    let rules = own_rules_of(item).unwrap_or_default().into_iter().map(|stored| {
+        let list = stored.list.unwrap_or_default();
+        let value = item.get(list).and_then(|list| list.as_m().ok()?.get(&stored.entry));
+        let attributes = if list.is_empty() { Some(item) } else { value.and_then(|value| value.as_m().ok()) };
+        let mut row = stored.row();
+        if stored.rule.is_err() {
+            row.list = attributes.and_then(list_of);
+        }
+        StoredRow { list, entry: stored.entry, row, rule: stored.rule, value }
+    });
+    let block = match (ItemKind::of(item), block_of(item)) {
+        (Some(ItemKind::Party(app, id)), Some(block)) => {
+            let value = item.get(BLOCKED);
+            let row = match &block {
+                Ok(block) => RuleRow::of_block(&app, &id, block),
+                Err(_) => {
+                    let list = value.and_then(|block| block.as_m().ok()).and_then(list_of);
+                    RuleRow { list, ..RuleRow::invalid(&app, &id, "*") }
+                }
+            };
+            Some(StoredRow {
+                list: BLOCKED,
+                entry: String::new(),
+                row,
+                rule: block.as_ref().map(deny_all).map_err(Clone::clone),
+                value,
+            })
+        }
+        _ => None,
+    };
+    rules.chain(block).collect()
+}
+
+/// The file or feed with which a rule came that cannot be parsed.
+fn list_of(attributes: &Attributes) -> Option<String> {
+    attributes.get("list")?.as_s().ok().cloned()
 }
 
 /// The `expires_at` of an item, if it is a number of seconds.

@@ -12,8 +12,9 @@ use crate::number_mistake::mistake;
 
 pub mod app_search;
 pub(crate) mod batch;
+pub(crate) mod index;
 pub(crate) mod items;
-mod scan;
+pub(crate) mod scan;
 mod schema;
 pub(crate) mod size;
 
@@ -26,6 +27,7 @@ pub struct Table {
     name: String,
     phone_region: Option<PhoneRegion>,
     endpoint: Option<String>,
+    on_scan: fn(String),
 }
 
 impl Table {
@@ -34,7 +36,13 @@ impl Table {
     /// `phone_region` must be the function's, because it decides how numbers are stored. `endpoint` is only named in errors.
     #[must_use]
     pub fn new(client: Client, name: &str, phone_region: Option<PhoneRegion>, endpoint: Option<&str>) -> Self {
-        Self { client, name: name.to_owned(), phone_region, endpoint: endpoint.map(str::to_owned) }
+        Self { client, name: name.to_owned(), phone_region, endpoint: endpoint.map(str::to_owned), on_scan: |_| {} }
+    }
+
+    /// Calls `on_scan` with the reason, before the whole table is scanned because its index cannot be used.
+    #[must_use]
+    pub fn on_scan(self, on_scan: fn(String)) -> Self {
+        Self { on_scan, ..self }
     }
 
     /// The table's name.

@@ -1,5 +1,7 @@
 //! Arguments that several commands share.
 
+use std::time::Duration;
+
 use callgate_admin::edit::{BlockEdit, Edit, RuleEdit};
 use callgate_admin::rule_file::Format;
 use callgate_admin::wording::quote;
@@ -61,6 +63,20 @@ pub(crate) fn parse_party(
     let party = table.parse_party(text)?;
     print_understood(text, party.as_str());
     Ok(party)
+}
+
+/// Parses one party as [`parse_party`] does, to store it. Also refuses an id that looks like a number and is none.
+pub(crate) fn parse_written_party(
+    table: &Table,
+    text: &str,
+    exactly: bool,
+    instead: impl Fn(&Pattern) -> String,
+) -> anyhow::Result<PartyId> {
+    check_one_party(table, text, exactly, &instead)?;
+    if !exactly {
+        table.check_written(text)?;
+    }
+    parse_party(table, text, exactly, instead)
 }
 
 /// Checks that a text is not a pattern or a group. No id is that of a group.
@@ -303,4 +319,30 @@ impl From<FormatArg> for Format {
             FormatArg::Ndjson => Self::Ndjson,
         }
     }
+}
+
+/// How many requests are sent at once, and how long to wait for the function.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct SpeedArgs {
+    /// The number of simultaneous requests
+    #[arg(long, default_value_t = 16, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) concurrency: u16,
+    #[command(flatten)]
+    pub(crate) app_cache: AppCacheArgs,
+}
+
+/// How long the function keeps an app's item.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct AppCacheArgs {
+    /// How long the function keeps an app's rules; the command waits so long before it permits more
+    #[arg(long, env = "APP_CACHE_SECONDS", default_value = "5", value_name = "SECONDS", hide_env_values = true)]
+    #[arg(value_parser = app_cache)]
+    pub(crate) app_cache_seconds: Duration,
+}
+
+/// The time in `APP_CACHE_SECONDS`. An empty value counts as not given, as for the function.
+fn app_cache(text: &str) -> Result<Duration, String> {
+    let text = if text.trim().is_empty() { "5" } else { text.trim() };
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= 3_600);
+    seconds.map(Duration::from_secs).ok_or_else(|| format!("`{text}` is not a whole number of seconds up to 3600"))
 }

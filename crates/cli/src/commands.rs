@@ -1,6 +1,7 @@
 //! The subcommands: one file for each, with its name. Each file has the arguments and a `run` function.
 
 pub(crate) mod allow;
+pub(crate) mod backup;
 pub(crate) mod block;
 pub(crate) mod check;
 pub(crate) mod completions;
@@ -9,9 +10,13 @@ pub(crate) mod disable;
 pub(crate) mod doctor;
 pub(crate) mod enable;
 pub(crate) mod export;
+pub(crate) mod find;
+pub(crate) mod forget;
 pub(crate) mod group;
 pub(crate) mod import;
 pub(crate) mod man;
+pub(crate) mod r#move;
+pub(crate) mod restore;
 pub(crate) mod resume;
 pub(crate) mod revoke;
 pub(crate) mod serve;
@@ -20,3 +25,4 @@ pub(crate) mod suspend;
 pub(crate) mod table;
 pub(crate) mod unblock;
 pub(crate) mod wcs_simulator;
+pub(crate) mod who;

@@ -19,7 +19,7 @@ use callgate_core::PhoneRegion;
 use clap::Args;
 
 use crate::exit::usage;
-use crate::output::Output;
+use crate::output::{Output, print_note};
 use crate::time::now;
 
 /// How long a command may spend on one request, retries included.
@@ -78,7 +78,7 @@ impl GlobalArgs {
         }
         self.check_profile().await?;
         let is_aws = endpoint.is_none() && !is_set("AWS_ENDPOINT_URL");
-        let table = Table::new(client, name, phone_region, endpoint);
+        let table = Table::new(client, name, phone_region, endpoint).on_scan(print_note);
         Ok(Connection { table, output: self.output, config, is_aws })
     }
 

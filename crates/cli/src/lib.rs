@@ -18,12 +18,13 @@ mod prompt;
 mod serve;
 mod time;
 mod wcs;
+mod write_import;
 mod write_rule;
 mod write_status;
 
 use commands::{
-    allow, block, check, completions, deny, disable, doctor, enable, export, group, import, man, resume, revoke,
-    serve as serve_command, show, suspend, table, unblock, wcs_simulator,
+    allow, backup, block, check, completions, deny, disable, doctor, enable, export, find, forget, group, import, man,
+    r#move, restore, resume, revoke, serve as serve_command, show, suspend, table, unblock, wcs_simulator, who,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -62,9 +63,15 @@ enum Command {
     Suspend(suspend::Args),
     Resume(resume::Args),
     Show(show::Args),
+    Who(who::Args),
+    Find(find::Args),
     Check(check::Args),
+    Move(r#move::Args),
+    Forget(forget::Args),
     Import(import::Args),
     Export(export::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -91,9 +98,15 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Suspend(args) => suspend::run(args, global).await,
         Command::Resume(args) => resume::run(args, global).await,
         Command::Show(args) => show::run(args, global).await,
+        Command::Who(args) => who::run(args, global).await,
+        Command::Find(args) => find::run(args, global).await,
         Command::Check(args) => check::run(args, global).await,
+        Command::Move(args) => r#move::run(args, global).await,
+        Command::Forget(args) => forget::run(args, global).await,
         Command::Import(args) => import::run(args, global).await,
         Command::Export(args) => export::run(args, global).await,
+        Command::Backup(args) => backup::run(args, global).await,
+        Command::Restore(args) => restore::run(args, global).await,
         Command::Doctor(args) => doctor::run(args, global).await,
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

@@ -15,6 +15,12 @@ pub(crate) fn confirm(text: &str) -> anyhow::Result<bool> {
     if is_terminal() { ask() } else { Ok(true) }
 }
 
+/// Prints what is about to be lost, and on a terminal asks whether to do it. Without a terminal, only `--yes` confirms.
+pub(crate) fn confirm_loss(text: &str) -> anyhow::Result<bool> {
+    print_note(text);
+    if is_terminal() { ask() } else { bail!("nothing was written; confirm with --yes") }
+}
+
 /// Asks before a rule is changed. `is_same_rule` is `None` at the first attempt, and later whether the stored rule is the same
 /// as at the last attempt. If another writer has changed the rule, only an answer on the terminal confirms the change: `--yes`
 /// does not.

@@ -7,7 +7,7 @@ use callgate_admin::wording::{escape, quote};
 use callgate_core::{Pattern, Status};
 use serde_json::json;
 
-use crate::args::{PartyArgs, deny_commands};
+use crate::args::{PartyArgs, deny_commands, parse_party, parse_written_party};
 use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
@@ -25,17 +25,19 @@ pub(crate) async fn write_status(
     let connection = global.open().await?;
     let table = &connection.table;
     let app = table.parse_app(&args.app)?;
-    let party = args.parse_party(table, |pattern| match (status, pattern) {
+    let instead = |pattern: &Pattern| match (status, pattern) {
         (_, Pattern::Everyone) => {
             let command = if status == Status::Active { "resume" } else { "suspend" };
             format!("`callgatectl {command} --app {}` applies to the whole app", quote(app.as_str()))
         }
         (Status::Suspended, _) => deny_commands(app.as_str(), pattern),
         (Status::Active, _) => "name the parties one by one".to_owned(),
-    })?;
-    if let Some(text) = args.party.as_deref().filter(|_| status == Status::Suspended && !args.exactly) {
-        table.check_written(text)?;
-    }
+    };
+    let party = args.party.as_deref().map(|text| match status {
+        Status::Suspended => parse_written_party(table, text, args.exactly, instead),
+        Status::Active => parse_party(table, text, args.exactly, instead),
+    });
+    let party = party.transpose()?;
     let name = match &party {
         None => format!("app `{app}`"),
         Some(id) => format!("party `{id}` of app `{app}`"),

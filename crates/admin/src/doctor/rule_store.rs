@@ -16,7 +16,7 @@ pub(super) struct RuleStore {
 
 /// The column `is_usable` is 0 for a pair item whose rule is invalid or never applies. Its other columns are empty.
 const SCHEMA: &str = "CREATE TABLE rules (
-    app, door, from_text, from_kind, to_text, to_kind, is_usable, is_allow, audio, video, hours, expires_at, list, note, entry)";
+    app, door, from_text, from_kind, to_text, to_kind, is_usable, is_allow, audio, video, hours, expires_at, list, note, entry);";
 
 const COLUMNS: &str =
     "app, door, from_text, from_kind, to_text, to_kind, is_allow, audio, video, hours, expires_at, list, note, entry";

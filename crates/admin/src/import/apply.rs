@@ -17,12 +17,12 @@ use crate::rule_row::RuleRow;
 use crate::table::batch::unix_time;
 
 /// How long a decision that is under way may still use an app's item that is older than the function keeps it.
-const DECISION: Duration = Duration::from_secs(2);
+pub(crate) const DECISION: Duration = Duration::from_secs(2);
 
 /// How long a wait may go on after the import is stopped.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Reports the progress of a running import, and stops it. Clones control the same import.
+/// Reports the progress of a running import or restore, and stops it. Clones control the same one.
 #[derive(Debug, Clone, Default)]
 pub struct ImportControl(Arc<State>);
 
@@ -34,20 +34,25 @@ struct State {
 }
 
 impl ImportControl {
-    /// The number of rules that are written or removed so far.
+    /// The number of rules, or of items, that are written or removed so far.
     #[must_use]
     pub fn done(&self) -> u64 {
         let Applied { written, removed } = self.applied();
         written + removed
     }
 
-    /// Stops the import. Requests that are under way are completed.
+    /// Stops the import or restore. Requests that are under way are completed.
     pub fn stop(&self) {
         self.0.is_stopped.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.0.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Counts items that a restore has written or removed.
+    pub(crate) fn add_items(&self, items: u64) {
+        self.0.written.fetch_add(items, Ordering::Relaxed);
     }
 
     fn applied(&self) -> Applied {
@@ -202,7 +207,7 @@ fn seconds(duration: Duration) -> i64 {
 }
 
 /// Waits until the time is over or the import is stopped.
-async fn wait(time: Duration, control: &ImportControl, announce: &impl Fn(Duration)) {
+pub(crate) async fn wait(time: Duration, control: &ImportControl, announce: &impl Fn(Duration)) {
     if time.is_zero() {
         return;
     }

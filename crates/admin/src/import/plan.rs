@@ -16,7 +16,7 @@ use crate::rule_file::{Problem, Problems};
 use crate::rule_row::RuleRow;
 use crate::rules::Author;
 use crate::sorted_rules::{Selection, SortedItem, SortedRule, SortedRules, merge};
-use crate::stored_rule::{BLOCKED, block_of, expiry_of, own_rules_of};
+use crate::stored_rule::{StoredRow, expiry_of, rows_of};
 use crate::table::batch::unix_time;
 use crate::table::size::{MAX_ITEM_BYTES, size_of_entry, size_of_item, too_big};
 use crate::time;
@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) counts: DifferenceCounts,
     /// Whether rules that are not in the file are removed.
     pub(super) is_replaced: bool,
+    /// The only list whose rules are removed.
+    list: Option<String>,
     /// The apps in which some old allows go before the last new ones are written.
     pub(super) conflicts: HashSet<String>,
     /// The number of steps of each phase.
@@ -71,7 +73,7 @@ pub(super) struct Change {
 
 impl Import {
     /// Reads the stored rules and plans the import. With `is_replaced`, the rules of the file's apps that are not in the file
-    /// will be removed. Can be called again, to compare the file with what is stored by then.
+    /// will be removed, or those of its list. Can be called again, to compare the file with what is stored by then.
     ///
     /// # Errors
     /// [`Error::InvalidItem`] when an item would become too big for DynamoDB, or why the table cannot be read.
@@ -81,6 +83,7 @@ impl Import {
             author: author.clone(),
             counts: DifferenceCounts::default(),
             is_replaced,
+            list: self.list.clone(),
             conflicts: HashSet::new(),
             steps: HashMap::new(),
             app_refusals: HashSet::new(),
@@ -133,10 +136,12 @@ impl Plan {
                 let expires_at = expiry_of(&item).filter(|_| matches!(kind, ItemKind::Party(..)));
                 data.stored.insert_item(pk, sk, SortedItem { bytes, expires_at })?;
             }
-            for StoredRow { list, entry, row, updated_at, value } in rows_of(&item) {
+            for StoredRow { list, entry, row, rule, value } in rows_of(&item) {
                 if matches!(kind, ItemKind::App(_)) {
                     self.has_app_rules = true;
-                    self.app_denied_at = self.app_denied_at.max(updated_at.filter(|_| row.effect == "deny"));
+                    let denied_at =
+                        rule.ok().filter(|rule| rule.effect == Effect::Deny).and_then(|rule| rule.updated_at);
+                    self.app_denied_at = self.app_denied_at.max(denied_at);
                 }
                 let size = value.map_or(0, |value| size_of_entry(&entry, value));
                 data.stored.insert([pk, sk, list, &entry], &row, u64::try_from(size).unwrap_or(u64::MAX))?;
@@ -202,6 +207,7 @@ impl Plan {
         let mut notices = Problems::default();
         self.for_each_group(data, |group| {
             find_overrides(&group, self.is_replaced, apps);
+            self.notice_other_lists(&group, &mut notices);
             notice(data, &group, &mut notices)?;
             for change in group {
                 match change.difference() {
@@ -222,6 +228,18 @@ impl Plan {
         })?;
         (self.counts, self.steps, self.app_refusals, self.notices) = (counts, steps, refusals, notices);
         Ok(())
+    }
+
+    /// Adds notices about rules that the table has outside the list, and that become part of it.
+    fn notice_other_lists(&self, group: &[Change], notices: &mut Problems) {
+        let Some(list) = &self.list else { return };
+        for change in group.iter().filter(|change| !change.is_over) {
+            let (Some((new, _)), Some((old, _))) = (&change.new, &change.old) else { continue };
+            if old.row.list != self.list {
+                let reason = format!("becomes part of list `{}`; now it is: {}", escape(list), old.row.text());
+                notices.add(Problem::of_line(new.number, reason));
+            }
+        }
     }
 
     /// Calls `take` with the changes of each list, and of each pair. Stops at its first error.
@@ -254,8 +272,14 @@ impl Plan {
             (old, rule)
         });
         let old_rule = old.as_ref().filter(|_| !(is_over && new.is_some())).map(|(_, rule)| rule.as_ref());
-        let kind = Kind::of(old_rule, new.as_ref().map(|(_, rule)| rule), self.is_replaced);
+        let is_replaced = self.is_replaced && self.is_of_list(old.as_ref().map(|(old, _)| &old.row));
+        let kind = Kind::of(old_rule, new.as_ref().map(|(_, rule)| rule), is_replaced);
         Ok(Some(Change { key, kind, new, old, is_over, waits: false, goes_early: false }))
+    }
+
+    /// Whether the import may remove a stored rule.
+    fn is_of_list(&self, row: Option<&RuleRow>) -> bool {
+        self.list.is_none() || row.is_some_and(|row| row.list == self.list)
     }
 
     /// Marks the changes that are part of a conflict.
@@ -318,41 +342,6 @@ impl Change {
         let ([pk, sk, list, _], [other_pk, other_sk, other_list, _]) = (&self.key, &other.key);
         !list.is_empty() && (pk, sk, list) == (other_pk, other_sk, other_list)
     }
-}
-
-/// A stored rule or block as a row.
-pub(super) struct StoredRow<'a> {
-    /// The list that holds it. Empty for a pair item.
-    pub(super) list: &'static str,
-    /// The entry's key in the list.
-    pub(super) entry: String,
-    pub(super) row: RuleRow,
-    pub(super) updated_at: Option<EpochSeconds>,
-    /// The value of the entry. `None` for a pair item.
-    pub(super) value: Option<&'a AttributeValue>,
-}
-
-/// The rules and the block of an item as rows, with their own conditions only.
-pub(super) fn rows_of(item: &Attributes) -> Vec<StoredRow<'_>> {
-    let rules = own_rules_of(item).unwrap_or_default().into_iter().map(|stored| {
-        let list = stored.list.unwrap_or_default();
-        let value = item.get(list).and_then(|list| list.as_m().ok()?.get(&stored.entry));
-        let (row, updated_at) = (stored.row(), stored.rule.as_ref().ok().and_then(|rule| rule.updated_at));
-        StoredRow { list, entry: stored.entry, row, updated_at, value }
-    });
-    let block = match (ItemKind::of(item), block_of(item)) {
-        (Some(ItemKind::Party(app, id)), Some(block)) => Some(StoredRow {
-            list: BLOCKED,
-            entry: String::new(),
-            row: block
-                .as_ref()
-                .map_or_else(|_| RuleRow::invalid(&app, &id, "*"), |it| RuleRow::of_block(&app, &id, it)),
-            updated_at: block.ok().and_then(|block| block.updated_at),
-            value: item.get(BLOCKED),
-        }),
-        _ => None,
-    };
-    rules.chain(block).collect()
 }
 
 /// The entries of a list that deny before and after the import.

@@ -181,7 +181,7 @@ fn removal_phase(goes_early: bool) -> Phase {
 }
 
 /// Whether a rule applies whenever the other rule of the same effect and key does.
-fn covers(one: &Rule, other: &Rule) -> bool {
+pub(crate) fn covers(one: &Rule, other: &Rule) -> bool {
     let Rule { effect: _, media, hours, expires_at, disabled: _, list: _, note: _, updated_at: _, updated_by: _ } = one;
     let covers_media = media.is_none_or(|all| other.media.is_some_and(|media| media.is_subset_of(all)));
     let covers_hours = hours.is_none() || *hours == other.hours;
@@ -190,7 +190,7 @@ fn covers(one: &Rule, other: &Rule) -> bool {
 }
 
 /// A deny that applies whenever one of the two does.
-pub(super) fn union(one: &Rule, other: &Rule) -> Rule {
+pub(crate) fn union(one: &Rule, other: &Rule) -> Rule {
     let hours = one.hours.as_ref().zip(other.hours.as_ref());
     let media =
         |one: MediaSet, other: MediaSet| MediaSet { audio: one.audio || other.audio, video: one.video || other.video };

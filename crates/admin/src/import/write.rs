@@ -10,10 +10,9 @@ use tokio::task::JoinError;
 
 use super::apply::{ImportControl, UnconfirmedRule};
 use super::batches::{Batch, BatchAction, PlannedRule};
-use super::plan::{StoredRow, rows_of};
 use crate::error::{Error, Result};
 use crate::rule_row::RuleRow;
-use crate::stored_rule::BLOCKED;
+use crate::stored_rule::{BLOCKED, StoredRow, rows_of};
 use crate::table::Table;
 use crate::table::batch::{MAX_ATTEMPTS, Unconfirmed};
 

@@ -32,7 +32,7 @@ pub(super) fn covers(wide: &Pattern, narrow: &Pattern) -> bool {
 }
 
 /// An id that matches the pattern and no more specific prefix or id. For a group, it is the id of any party.
-pub(super) fn example_id(pattern: &Pattern, named: &HashSet<&Pattern>) -> Option<PartyId> {
+pub(crate) fn example_id(pattern: &Pattern, named: &HashSet<&Pattern>) -> Option<PartyId> {
     let pattern = if matches!(pattern, Pattern::Group(_)) { &Pattern::Everyone } else { pattern };
     let stem = literal(pattern);
     let longer: Vec<_> = named.iter().filter(|it| **it != pattern && covers(pattern, it)).collect();

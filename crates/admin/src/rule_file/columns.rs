@@ -4,7 +4,7 @@ use std::fmt;
 
 use callgate_core::{AppKey, Effect, Hours, PartyId, Pattern, PhoneRegion, Rule};
 
-use super::{FileRule, Problem};
+use super::{Defaults, FileRule, Problem};
 use crate::number_mistake::mistake;
 use crate::rule_row::{BLOCK, RuleRow};
 use crate::rule_target::{RuleLocation, RuleTarget};
@@ -15,18 +15,18 @@ use crate::wording::{parse_effect, parse_media};
 pub(super) const REQUIRED: [&str; 4] = ["app", "from", "to", "effect"];
 
 /// The values of a rule as text, one for each column.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Fields {
-    app: String,
-    from: String,
-    to: String,
-    effect: String,
-    media: String,
-    hours: String,
-    expires_at: String,
-    disabled: String,
-    list: String,
-    note: String,
+    pub(super) app: String,
+    pub(super) from: String,
+    pub(super) to: String,
+    pub(super) effect: String,
+    pub(super) media: String,
+    pub(super) hours: String,
+    pub(super) expires_at: String,
+    pub(super) disabled: String,
+    pub(super) list: String,
+    pub(super) note: String,
 }
 
 /// The number of columns.
@@ -53,6 +53,24 @@ impl Fields {
     /// The value of a column. `None` when there is no such column.
     pub(super) fn column(&mut self, name: &str) -> Option<&mut String> {
         self.columns().into_iter().find(|(column, _)| *column == name).map(|(_, value)| value)
+    }
+
+    /// Fills in the values that the line leaves out. A line with another one is refused.
+    pub(super) fn with_defaults(mut self, line: u64, defaults: &Defaults) -> Result<Self, Vec<Problem>> {
+        let Defaults { app, list } = defaults;
+        let mut problems = Vec::new();
+        for (column, value, default) in
+            [("app", &mut self.app, app.as_ref().map(AppKey::as_str)), ("list", &mut self.list, list.as_deref())]
+        {
+            let Some(default) = default else { continue };
+            if ["", default].contains(&value.trim()) {
+                default.clone_into(value);
+            } else if value != default {
+                let reason = format!("is another {column} than `{default}`, which --{column} names");
+                problems.push(Problem::new(line, column, value.clone(), reason));
+            }
+        }
+        if problems.is_empty() { Ok(self) } else { Err(problems) }
     }
 
     /// Parses all values.

@@ -2,8 +2,9 @@
 
 use std::io::{self, BufRead, Write};
 
-use super::columns::{COLUMNS, Fields, REQUIRED, column_names};
-use super::lines::{Lines, MAX_LINE};
+use super::columns::{Fields, REQUIRED, column_names};
+use super::formula;
+use super::lines::{Lines, MAX_LINE, without_mark};
 use super::{NumberedFields, Problem};
 use crate::error::Result;
 use crate::rule_row::RuleRow;
@@ -20,9 +21,11 @@ const AFTER_QUOTE: &str = "continues after its closing quotation mark; double ea
 /// closed it reads the rest of the file into one field.
 #[derive(Debug)]
 pub(super) struct Reader<R> {
-    lines: Lines<R>,
+    pub(super) lines: Lines<R>,
     header: Header,
     separator: u8,
+    /// Whether every row is of one app, so that there may be no column for it.
+    has_app: bool,
 }
 
 #[derive(Debug)]
@@ -33,8 +36,9 @@ enum Header {
 }
 
 impl<R: BufRead> Reader<R> {
-    pub(super) fn new(lines: Lines<R>) -> Self {
-        Self { lines, header: Header::NotRead, separator: b',' }
+    /// With `has_app`, the app is known without its column.
+    pub(super) fn new(lines: Lines<R>, has_app: bool) -> Self {
+        Self { lines, header: Header::NotRead, separator: b',', has_app }
     }
 
     /// Reads the next row, after the header row. A header row that is not valid is returned as the only row.
@@ -43,7 +47,7 @@ impl<R: BufRead> Reader<R> {
             self.find_separator()?;
             let (number, columns) = match self.next_record()? {
                 None => (1, Err(vec![Problem::of_line(1, "the file is empty; the first line names the columns")])),
-                Some((number, Ok(header))) => (number, parse_header(number, header.into_fields())),
+                Some((number, Ok(header))) => (number, parse_header(number, header.into_fields(), self.has_app)),
                 Some((number, Err(misquoted))) => (number, Err(vec![misquoted.problem(number, &[])])),
             };
             match columns {
@@ -63,14 +67,11 @@ impl<R: BufRead> Reader<R> {
         Ok(Some(NumberedFields { number, fields }))
     }
 
-    /// Finds the separator in the first line that is not blank: the one of comma, semicolon and tab that occurs most often.
+    /// Finds the separator in the first line that is neither blank nor a comment: the one of comma, semicolon and tab that occurs most often.
     /// Spreadsheets write the one of their country, and some name it in a line of its own, `sep=;`.
     fn find_separator(&mut self) -> Result<()> {
-        while self.lines.advance()? {
+        if self.lines.advance_to_content()? {
             let line = without_mark(self.lines.parts().0);
-            if line.is_empty() {
-                continue;
-            }
             if let [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', separator] = *line {
                 self.separator = separator;
                 return Ok(());
@@ -78,18 +79,16 @@ impl<R: BufRead> Reader<R> {
             let count = |separator: &u8| line.split(|byte| byte == separator).count();
             // Of several with the same count, the last of these.
             self.separator = [b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',');
-            self.lines.back();
-            return Ok(());
         }
         self.lines.back();
         Ok(())
     }
 
-    /// Reads the next record and the number of the line on which it starts. Blank lines, and lines of separators only, are
-    /// skipped.
+    /// Reads the next record and the number of the line on which it starts. Blank lines, lines of separators only,
+    /// and comments are skipped.
     fn next_record(&mut self) -> Result<Option<(u64, Result<Record, Misquoted>)>> {
         let (lines, separator) = (&mut self.lines, self.separator);
-        while lines.advance()? {
+        while lines.advance_to_content()? {
             if without_mark(lines.parts().0).iter().all(|byte| *byte == separator || byte.is_ascii_whitespace()) {
                 continue;
             }
@@ -115,11 +114,6 @@ impl<R: BufRead> Reader<R> {
         }
         Ok(None)
     }
-}
-
-/// A line without the byte order mark that some programs write in front of it, also when they append to a file.
-fn without_mark(line: &[u8]) -> &[u8] {
-    line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line)
 }
 
 /// The fields of a record, as far as it has been read.
@@ -191,7 +185,7 @@ impl Record {
 }
 
 /// Parses the names in the header row.
-fn parse_header(line: u64, names: Vec<Vec<u8>>) -> Result<Vec<&'static str>, Vec<Problem>> {
+fn parse_header(line: u64, names: Vec<Vec<u8>>, has_app: bool) -> Result<Vec<&'static str>, Vec<Problem>> {
     let all = column_names();
     let unreadable = [
         (b'\r', "its lines end with a carriage return alone; save the file as CSV in UTF-8"),
@@ -204,7 +198,9 @@ fn parse_header(line: u64, names: Vec<Vec<u8>>) -> Result<Vec<&'static str>, Vec
     }
     let mut problems = Vec::new();
     let mut columns = Vec::new();
-    for name in without_empty_end(names, 0) {
+    let names = without_empty_end(names, 0);
+    let is_alone = names.len() == 1;
+    for name in names {
         let Ok(name) = std::str::from_utf8(&name) else {
             let name = String::from_utf8_lossy(&name).into_owned();
             problems.push(Problem::new(line, "", name, "is not UTF-8; save the file as UTF-8"));
@@ -217,8 +213,9 @@ fn parse_header(line: u64, names: Vec<Vec<u8>>) -> Result<Vec<&'static str>, Vec
             }
             Some(column) => columns.push(column),
             None => {
+                let numbers = if is_alone { "; for a file of numbers, one a line, add --as 'block {}'" } else { "" };
                 let reason = format!(
-                    "is not a column; the columns are {}, separated by commas, semicolons or tabs",
+                    "is not a column; the columns are {}, separated by commas, semicolons or tabs{numbers}",
                     all.join(",")
                 );
                 problems.push(Problem::new(line, "", name, reason));
@@ -227,7 +224,7 @@ fn parse_header(line: u64, names: Vec<Vec<u8>>) -> Result<Vec<&'static str>, Vec
     }
     if problems.is_empty() {
         let reason = format!("is missing; the first line names the columns: {}", all.join(","));
-        let missing = REQUIRED.iter().filter(|name| !columns.contains(name));
+        let missing = REQUIRED.iter().filter(|name| !columns.contains(name) && !(has_app && **name == "app"));
         problems.extend(missing.map(|name| Problem::new(line, name, "", reason.clone())));
     }
     if problems.is_empty() { Ok(columns) } else { Err(problems) }
@@ -253,7 +250,7 @@ fn parse_row(line: u64, columns: &[&str], values: Vec<Vec<u8>>) -> Result<Fields
         match String::from_utf8(value) {
             Ok(text) => {
                 if let Some(field) = fields.column(column) {
-                    *field = text;
+                    *field = formula::unescape(column, text);
                 }
             }
             Err(error) => {
@@ -267,30 +264,32 @@ fn parse_row(line: u64, columns: &[&str], values: Vec<Vec<u8>>) -> Result<Fields
 
 /// Writes a CSV file.
 #[derive(Debug)]
-pub(super) struct Writer<W: Write>(Box<csv::Writer<W>>);
+pub(super) struct Writer<W: Write>(W);
 
 impl<W: Write> Writer<W> {
     /// Starts a file with the header row.
     pub(super) fn new(out: W) -> io::Result<Self> {
-        let mut writer = Self(Box::new(csv::Writer::from_writer(out)));
-        writer.write_record(column_names())?;
+        let mut writer = Self(out);
+        writeln!(writer.0, "{}", column_names().join(","))?;
         Ok(writer)
     }
 
     pub(super) fn write(&mut self, row: &RuleRow) -> io::Result<()> {
         let mut fields = Fields::from(row);
-        self.write_record(fields.columns().map(|(_, value)| value.as_str()))
+        let fields = fields.columns().map(|(column, value)| quote(&formula::escape(column, value)));
+        writeln!(self.0, "{}", fields.join(","))
     }
 
     pub(super) fn finish(mut self) -> io::Result<()> {
         self.0.flush()
     }
+}
 
-    fn write_record(&mut self, record: [&str; COLUMNS]) -> io::Result<()> {
-        // The kind of an I/O error must be kept, because a closed pipe is not a failure.
-        self.0.write_record(record).map_err(|error| match error.into_kind() {
-            csv::ErrorKind::Io(error) => error,
-            other => io::Error::other(format!("{other:?}")),
-        })
+/// A field in quotation marks, if it needs them. Without them, a row that starts with `#` would be a comment.
+fn quote(field: &str) -> String {
+    if field.starts_with('#') || field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
     }
 }

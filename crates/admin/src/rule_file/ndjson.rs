@@ -16,7 +16,7 @@ use crate::rule_row::RuleRow;
 /// Reads the objects of an NDJSON file.
 #[derive(Debug)]
 pub(super) struct Reader<R> {
-    lines: Lines<R>,
+    pub(super) lines: Lines<R>,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -24,16 +24,13 @@ impl<R: BufRead> Reader<R> {
         Self { lines }
     }
 
-    /// Reads the next object. Blank lines are skipped.
+    /// Reads the next object. Blank lines and comments are skipped.
     pub(super) fn next_fields(&mut self) -> Result<Option<NumberedFields>> {
-        while self.lines.advance()? {
-            let line = self.lines.parts().0.trim_ascii();
-            if !line.is_empty() {
-                let number = self.lines.number();
-                return Ok(Some(NumberedFields { number, fields: parse_object(line, number) }));
-            }
+        if !self.lines.advance_to_content()? {
+            return Ok(None);
         }
-        Ok(None)
+        let number = self.lines.number();
+        Ok(Some(NumberedFields { number, fields: parse_object(self.lines.parts().0.trim_ascii(), number) }))
     }
 }
 

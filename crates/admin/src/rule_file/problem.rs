@@ -88,6 +88,14 @@ pub struct ProblemKind {
 }
 
 impl Problems {
+    /// A problem of the whole file.
+    #[must_use]
+    pub fn of_file(reason: &str) -> Self {
+        let mut problems = Self::default();
+        problems.add(Problem::of_line(1, format!("the file {reason}")));
+        problems
+    }
+
     pub(crate) fn add(&mut self, problem: Problem) {
         self.count += 1;
         // Two problems of one line are both printed.

@@ -371,7 +371,7 @@ mod tests {
             ("PARTY", "note", text(""), false),
             ("PARTY", "team", text("x"), false),
             ("PARTY", "expires_at", number("1000000000"), true),
-            // In the future, and a mistake that is no moment.
+            // In the future, and not a valid time.
             ("PARTY", "expires_at", number("4000000000"), false),
             ("PARTY", "expires_at", number("20251231"), false),
             ("PARTY", "expires_at", text("1000000000"), false),

@@ -1,72 +1,88 @@
 //! Scans the whole table.
 
-use callgate::store::item::{Attributes, Key};
-use callgate_core::{AppKey, PartyId};
+use aws_sdk_dynamodb::types::AttributeValue;
+use callgate::store::item::{Attributes, Key, PK, SK};
+use callgate_core::AppKey;
 use tokio::sync::mpsc;
 
 use super::Table;
+use super::index::parties_prefix;
+use super::items::Expression;
 use crate::error::Result;
-use crate::item_kind::{ItemKind, keys};
 
-impl Table {
-    /// The keys of the rules of a caller to single parties.
-    ///
-    /// # Errors
-    /// Why the table cannot be read.
-    pub async fn pairs_of_caller(&self, app: &AppKey, caller: &PartyId) -> Result<Vec<Key>> {
-        let mut found = Vec::new();
-        let mut pages = self.scan(2);
-        while let Some(page) = pages.recv().await {
-            for item in page? {
-                if let (Some(ItemKind::Pair(of, _, from)), Some((pk, sk))) = (ItemKind::of(&item), keys(&item))
-                    && of == app.as_str()
-                    && from == caller.as_str()
-                {
-                    found.push(Key { pk: pk.to_owned(), sk: sk.to_owned() });
-                }
-            }
-        }
-        Ok(found)
+/// Which items a scan returns. It reads all of them, whatever the filter is.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    condition: String,
+    expression: Expression,
+}
+
+impl Filter {
+    /// The items with one of these `sk` whose `pk` starts with a text.
+    pub(crate) fn by_keys(sort_keys: &[&str], prefix: &str) -> Self {
+        let mut expression = Expression::default();
+        let (pk, sk) = (expression.name(PK), expression.name(SK));
+        let each: Vec<_> = sort_keys
+            .iter()
+            .map(|key| format!("{sk} = {}", expression.value(AttributeValue::S((*key).to_owned()))))
+            .collect();
+        let starts = if prefix.is_empty() {
+            format!("attribute_exists({pk})")
+        } else {
+            format!("begins_with({pk}, {})", expression.value(AttributeValue::S(prefix.to_owned())))
+        };
+        Self { condition: format!("({}) AND {starts}", each.join(" OR ")), expression }
     }
 
+    /// All items of an app.
+    pub(crate) fn by_app(app: &AppKey) -> Self {
+        let mut expression = Expression::default();
+        let pk = expression.name(PK);
+        let own = expression.value(AttributeValue::S(Key::app(app).pk));
+        let prefix = expression.value(AttributeValue::S(parties_prefix(app)));
+        Self { condition: format!("{pk} = {own} OR begins_with({pk}, {prefix})"), expression }
+    }
+}
+
+impl Table {
     /// Reads every item, page by page and in no particular order, with several scans at once. A slow reader slows the
     /// scans down, so that only a few pages are in memory at any time.
     #[must_use]
     pub fn scan(&self, segments: u16) -> mpsc::Receiver<Result<Vec<Attributes>>> {
-        let (pages, reader) = mpsc::channel(usize::from(segments));
-        for segment in 0..segments {
-            let (table, pages) = (self.clone(), pages.clone());
-            tokio::spawn(async move {
-                if let Err(error) = table.scan_segment(segment, segments, &pages).await {
-                    // This fails if the reader was dropped, which needs no error.
-                    let _ = pages.send(Err(error)).await;
-                }
-            });
-        }
-        reader
+        self.scan_where(segments, None)
     }
 
-    async fn scan_segment(
-        &self,
-        segment: u16,
-        segments: u16,
-        pages: &mpsc::Sender<Result<Vec<Attributes>>>,
-    ) -> Result<()> {
-        let mut scan = self
+    /// Reads the items that a filter lets through, as [`Self::scan`] does.
+    pub(crate) fn scan_where(&self, segments: u16, filter: Option<Filter>) -> mpsc::Receiver<Result<Vec<Attributes>>> {
+        let (pages, reader) = mpsc::channel(usize::from(segments));
+        let (condition, names, values) = match filter {
+            Some(Filter { condition, expression }) => (Some(condition), expression.names(), expression.values()),
+            None => (None, None, None),
+        };
+        let scan = self
             .client
             .scan()
             .table_name(&self.name)
             .consistent_read(true)
-            .segment(i32::from(segment))
             .total_segments(i32::from(segments))
-            .into_paginator()
-            .send();
-        while let Some(page) = scan.next().await {
-            let page = page.map_err(|error| self.request_error("cannot read the table", &error))?;
-            if pages.send(Ok(page.items.unwrap_or_default())).await.is_err() {
-                return Ok(());
-            }
+            .set_filter_expression(condition)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values);
+        for segment in 0..segments {
+            let (table, pages, scan) = (self.clone(), pages.clone(), scan.clone().segment(i32::from(segment)));
+            tokio::spawn(async move {
+                let mut scan = scan.into_paginator().send();
+                while let Some(page) = scan.next().await {
+                    let page = page.map_err(|error| table.request_error("cannot read the table", &error));
+                    let is_last = page.is_err();
+                    let items = page.map(|page| page.items.unwrap_or_default());
+                    // This fails if the reader was dropped, which needs no error.
+                    if pages.send(items).await.is_err() || is_last {
+                        return;
+                    }
+                }
+            });
         }
-        Ok(())
+        reader
     }
 }

@@ -6,18 +6,21 @@ use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableDescription, TableStatus,
-    TimeToLiveDescription, TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, CreateGlobalSecondaryIndexAction, GlobalSecondaryIndex,
+    GlobalSecondaryIndexDescription, GlobalSecondaryIndexUpdate, IndexStatus, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ProvisionedThroughput, ScalarAttributeType, TableDescription, TableStatus, TimeToLiveDescription,
+    TimeToLiveSpecification, TimeToLiveStatus,
 };
 use callgate::store::item::{EXPIRES_AT, PK, SK};
 
 use super::Table;
+use super::index::INDEX;
 use crate::error::{Error, Result};
 
-/// How long a new table may take to become active. Some seconds are usual.
+/// How long a new table or index may take to become active. Some seconds are usual.
 const MAX_WAIT: Duration = Duration::from_mins(3);
 
-/// The pause between two requests for the status of a new table.
+/// The pause between two requests for the status of a new table or index.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// A table as DynamoDB describes it.
@@ -45,45 +48,52 @@ pub enum Creation {
 }
 
 impl Table {
-    /// Creates the table and waits until it can be used. A table that exists is completed: an earlier run may have been cut
-    /// off after any request.
+    /// Creates the table with its index, and waits until both can be used. A table that exists is completed: an earlier run may
+    /// have been cut off after any request, or the table may be older than the index.
     ///
     /// # Errors
     /// [`Error::WrongKeys`] when there is a table with other keys, which is not changed. [`Error::Request`] when DynamoDB
-    /// refuses, or the table is not active after three minutes.
+    /// refuses, or the table or its index is not active after three minutes.
     pub async fn create(&self) -> Result<Creation> {
         let existing = self.description().await?;
-        let is_active = existing.as_ref().is_some_and(is_active);
+        let is_complete = existing.as_ref().is_some_and(|table| is_active(table) && is_index_active(table));
         match &existing {
             None => self.request_table().await?,
             Some(table) if !key_differences(table).is_empty() => return Err(Error::WrongKeys(self.name.clone())),
             Some(_) => {}
         }
-        if !is_active {
-            self.wait_until_active().await?;
+        if !is_complete {
+            // DynamoDB adds no index to a table that is being created or updated.
+            let table = self.wait_until("table", is_active).await?;
+            if index_of(&table).is_none() {
+                self.request_index(&table).await?;
+            }
+            self.wait_until("index", |table| is_active(table) && is_index_active(table)).await?;
         }
         let has_set_expiry = self.set_expiry().await?;
         Ok(match existing {
             None => Creation::Created,
-            Some(_) if has_set_expiry || !is_active => Creation::Completed,
+            Some(_) if has_set_expiry || !is_complete => Creation::Completed,
             Some(_) => Creation::Nothing,
         })
     }
 
     async fn request_table(&self) -> Result<()> {
-        let key = |name, key_type| KeySchemaElement::builder().attribute_name(name).key_type(key_type).build();
-        let text =
-            |name| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
-        let built = |error: BuildError| Error::InvalidItem(error.to_string());
+        let index = built(
+            GlobalSecondaryIndex::builder()
+                .index_name(INDEX)
+                .set_key_schema(Some(keys(INDEX_KEYS)?))
+                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+                .build(),
+        )?;
         let request = self
             .client
             .create_table()
             .table_name(&self.name)
             .billing_mode(BillingMode::PayPerRequest)
-            .attribute_definitions(text(PK).map_err(built)?)
-            .attribute_definitions(text(SK).map_err(built)?)
-            .key_schema(key(PK, KeyType::Hash).map_err(built)?)
-            .key_schema(key(SK, KeyType::Range).map_err(built)?);
+            .set_attribute_definitions(Some(key_attributes()?))
+            .set_key_schema(Some(keys(KEYS)?))
+            .global_secondary_indexes(index);
         match request.send().await {
             Ok(_) => Ok(()),
             // The answer to an earlier attempt was lost, or another process creates the table.
@@ -94,7 +104,38 @@ impl Table {
         }
     }
 
-    async fn wait_until_active(&self) -> Result<()> {
+    /// Adds the index to a table that does not have it. DynamoDB fills it while the table is used.
+    async fn request_index(&self, table: &TableDescription) -> Result<()> {
+        let throughput = table.provisioned_throughput().filter(|_| !is_on_demand(table)).map(|of_table| {
+            ProvisionedThroughput::builder()
+                .read_capacity_units(of_table.read_capacity_units().unwrap_or(1))
+                .write_capacity_units(of_table.write_capacity_units().unwrap_or(1))
+                .build()
+        });
+        let index = built(
+            CreateGlobalSecondaryIndexAction::builder()
+                .index_name(INDEX)
+                .set_key_schema(Some(keys(INDEX_KEYS)?))
+                .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+                .set_provisioned_throughput(throughput.map(built).transpose()?)
+                .build(),
+        )?;
+        let request = self
+            .client
+            .update_table()
+            .table_name(&self.name)
+            .set_attribute_definitions(Some(key_attributes()?))
+            .global_secondary_index_updates(GlobalSecondaryIndexUpdate::builder().create(index).build());
+        let Err(error) = request.send().await else { return Ok(()) };
+        // DynamoDB refuses to add it again, if the answer to an earlier attempt was lost.
+        match self.description().await {
+            Ok(Some(table)) if index_of(&table).is_some() => Ok(()),
+            _ => Err(self.request_error(&format!("cannot add the index `{INDEX}` to table `{}`", self.name), &error)),
+        }
+    }
+
+    /// Waits for the table or its index, and returns the table as it is described then.
+    async fn wait_until(&self, what: &str, is_ready: impl Fn(&TableDescription) -> bool) -> Result<TableDescription> {
         let name = &self.name;
         let failed = |action: String, message: &str| Error::Request { action, code: None, message: message.to_owned() };
         let started = Instant::now();
@@ -102,15 +143,20 @@ impl Table {
             // Right after its creation, a table may not be described yet.
             match self.description().await? {
                 Some(table) if !key_differences(&table).is_empty() => return Err(Error::WrongKeys(name.clone())),
-                Some(table) if is_active(&table) => return Ok(()),
+                Some(table) if is_ready(&table) => return Ok(table),
                 Some(table) if table.table_status() == Some(&TableStatus::Deleting) => {
                     let message = "run this command again when it is gone";
                     return Err(failed(format!("table `{name}` is being deleted"), message));
                 }
+                Some(table) if index_of(&table).and_then(|it| it.index_status()) == Some(&IndexStatus::Deleting) => {
+                    let message = "run this command again when it is gone";
+                    return Err(failed(format!("the index `{INDEX}` of table `{name}` is being deleted"), message));
+                }
                 _ => tokio::time::sleep(PAUSE).await,
             }
         }
-        let action = format!("table `{name}` is not ready after {} s", MAX_WAIT.as_secs());
+        let action = format!("the {what} of `{name}` is not ready after {} s", MAX_WAIT.as_secs());
+        let action = if what == "table" { action.replace("the table of", "table") } else { action };
         Err(failed(action, "run this command again, which waits once more"))
     }
 
@@ -138,8 +184,42 @@ impl Table {
     }
 }
 
+/// The keys of the table.
+const KEYS: [(&str, KeyType); 2] = [(PK, KeyType::Hash), (SK, KeyType::Range)];
+
+/// The keys of the index: those of the table, inverted.
+const INDEX_KEYS: [(&str, KeyType); 2] = [(SK, KeyType::Hash), (PK, KeyType::Range)];
+
+/// What a builder of the SDK built.
+fn built<T>(result: std::result::Result<T, BuildError>) -> Result<T> {
+    result.map_err(|error| Error::InvalidItem(error.to_string()))
+}
+
+fn keys(keys: [(&str, KeyType); 2]) -> Result<Vec<KeySchemaElement>> {
+    let key = |(name, kind)| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+    keys.into_iter().map(|it| built(key(it))).collect()
+}
+
+fn key_attributes() -> Result<Vec<AttributeDefinition>> {
+    let text =
+        |name| AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+    [PK, SK].into_iter().map(|name| built(text(name))).collect()
+}
+
 fn is_active(table: &TableDescription) -> bool {
     table.table_status() == Some(&TableStatus::Active)
+}
+
+fn is_on_demand(table: &TableDescription) -> bool {
+    table.billing_mode_summary().and_then(|it| it.billing_mode()) == Some(&BillingMode::PayPerRequest)
+}
+
+fn index_of(table: &TableDescription) -> Option<&GlobalSecondaryIndexDescription> {
+    table.global_secondary_indexes().iter().find(|index| index.index_name() == Some(INDEX))
+}
+
+fn is_index_active(table: &TableDescription) -> bool {
+    index_of(table).and_then(|it| it.index_status()) == Some(&IndexStatus::Active)
 }
 
 /// The attribute by which items expire, if there is one.
@@ -190,7 +270,7 @@ impl Table {
 /// Where the keys differ from those that [`Table::create`] sets.
 fn key_differences(table: &TableDescription) -> Vec<String> {
     let mut differences = Vec::new();
-    for (name, kind) in [(PK, KeyType::Hash), (SK, KeyType::Range)] {
+    for (name, kind) in KEYS {
         let is_key = table.key_schema().iter().any(|key| key.attribute_name() == name && *key.key_type() == kind);
         let is_text = table
             .attribute_definitions()
@@ -206,10 +286,35 @@ fn key_differences(table: &TableDescription) -> Vec<String> {
     differences
 }
 
+/// Where the index differs from the one that [`Table::create`] makes.
+fn index_difference(table: &TableDescription) -> Option<String> {
+    let Some(index) = index_of(table) else {
+        return Some(format!(
+            "it has no index `{INDEX}`, so commands that need it scan the whole table; `callgatectl table create` adds it"
+        ));
+    };
+    let has_keys = keys(INDEX_KEYS).is_ok_and(|keys| index.key_schema() == keys);
+    let holds_keys = index.projection().is_some_and(|it| it.projection_type() == Some(&ProjectionType::KeysOnly));
+    match index.index_status() {
+        _ if !has_keys => Some(format!(
+            "the keys of its index `{INDEX}` are not `{SK}` and `{PK}`; delete the index, and run `callgatectl table create`"
+        )),
+        _ if !holds_keys => Some(format!(
+            "its index `{INDEX}` holds more than keys, which costs more writes; delete the index, and run `callgatectl table \
+             create`"
+        )),
+        Some(IndexStatus::Active) => None,
+        status => Some(format!(
+            "its index `{INDEX}` is {}, so commands that need it scan the whole table",
+            status.map_or("not active", IndexStatus::as_str)
+        )),
+    }
+}
+
 fn differences(table: &TableDescription, expiry: Option<&TimeToLiveDescription>) -> Vec<String> {
     let mut differences = key_differences(table);
-    let billing = table.billing_mode_summary().and_then(|it| it.billing_mode());
-    if billing != Some(&BillingMode::PayPerRequest) {
+    differences.extend(index_difference(table));
+    if !is_on_demand(table) {
         differences.push("it is not billed on demand, so DynamoDB may throttle calls".to_owned());
     }
     match expiry_attribute(expiry) {

@@ -21,9 +21,12 @@ pub(crate) fn check_size(key: &Key, attributes: &Attributes, addition: &str) -> 
     if bytes <= MAX_ITEM_BYTES {
         return Ok(());
     }
-    let rules = own_rules_of(&item).unwrap_or_default().len();
-    let others = if addition == "this rule" { rules.saturating_sub(1) } else { rules };
-    let fitting = format!("{} would fit without it", count(others as u64, "rule"));
+    let rules = own_rules_of(&item).unwrap_or_default().len() as u64;
+    let fitting = if addition == "this rule" {
+        format!("{} would fit without it", count(rules.saturating_sub(1), "rule"))
+    } else {
+        format!("it holds {} already", count(rules, "rule"))
+    };
     Err(too_big(key, bytes as u64, &format!("with {addition}"), &fitting))
 }
 

@@ -10,7 +10,7 @@ use callgate_core::{AppKey, Block, ParseError, PartyId, Pattern};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::args::{APP, ConditionArgs, app_name, parse_party, rule_command};
+use crate::args::{APP, ConditionArgs, app_name, parse_written_party, rule_command};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_line};
@@ -62,16 +62,13 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     };
     let to = args.to.as_deref().map(|text| table.parse_pattern(text)).transpose()?.unwrap_or(Pattern::Everyone);
     let instead = |pattern: &Pattern| format!("write a deny instead: {}", deny(pattern, &to));
-    let caller = parse_party(table, &args.party, args.exactly, instead)?;
+    let caller = parse_written_party(table, &args.party, args.exactly, instead)?;
     if args.to.is_some() || !args.rule_options().is_empty() {
         let from = Pattern::Exact(caller.as_str().to_owned());
         return Err(usage(format!(
             "a block refuses all calls of a party, and takes no --to, --media or --hours; {}",
             instead(&from)
         )));
-    }
-    if !args.exactly {
-        table.check_written(&args.party)?;
     }
     let edit = args.conditions.edit(now())?;
     let author = OnceCell::new();

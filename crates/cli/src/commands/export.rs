@@ -12,15 +12,26 @@ use crate::time::now;
 
 /// Write the rules of the table to standard output, as import reads them
 ///
-/// The rules are sorted by app, caller and callee. Rules that have expired are left out. The status and notes of apps and parties are not rules, so they are
-/// not exported. The exit code is 1 if the file does not decide every call as the table does: suspended apps and
-/// parties, and rules that import would refuse, read differently or store in another place, are listed on standard error.
+/// The rules and blocks are sorted by app, caller and callee. Those that have expired are left out. The status, groups and
+/// notes of apps and parties are not rules, so they are not exported; backup writes everything. The exit code is 1 if the file
+/// does not decide every call as the table does: suspended apps and parties, groups whose members matter to the rules, and
+/// rules that import would refuse, read differently or store in another place, are listed on standard error.
+///
+/// In a CSV file, an app, a list, a note or an id with which a spreadsheet would begin a formula has an apostrophe before it,
+/// which import removes.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Examples:\n  callgatectl export > rules.csv\n  callgatectl export --app shop --format ndjson")]
+#[command(after_help = "\
+Examples:
+  callgatectl export > rules.csv
+  callgatectl export --app shop --format ndjson
+  callgatectl export --app shop --list spam > spam.csv")]
 pub(crate) struct Args {
     /// Export only this app; can be repeated. Without it every app is exported, also if CALLGATE_APP is set
     #[arg(long, value_name = "APP", allow_hyphen_values = true)]
     app: Vec<String>,
+    /// Export only the rules and blocks of this list
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
+    list: Option<String>,
     /// The format of the file; without it, CSV, or NDJSON with --output json
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<FormatArg>,
@@ -40,7 +51,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         },
         Into::into,
     );
-    let export = table.export(&apps, format, args.segments, now()).await?;
+    let export = table.export(&apps, args.list.as_deref(), format, args.segments, now()).await?;
     let mut writer = Writer::new(format, file_output())?;
     export.for_each(|rule| anyhow::Ok(writer.write(&rule)?))?;
     writer.finish()?;
@@ -60,6 +71,9 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     for item in left_out {
         print_note(format!("left out: {item}"));
     }
-    print_error(format!("{} left out of the export, so an import of it decides calls differently", left_out.len()));
+    print_error(format!(
+        "{} left out of the export, so an import of it decides calls differently; `callgatectl backup` writes everything",
+        left_out.len()
+    ));
     Ok(Outcome::Failed)
 }

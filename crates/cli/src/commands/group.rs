@@ -8,7 +8,7 @@ use callgate_core::{AppKey, PartyId, Pattern};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::args::{APP, app_name, parse_party};
+use crate::args::{APP, app_name, parse_party, parse_written_party};
 use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
@@ -58,10 +58,10 @@ struct MembersArgs {
     #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     app: String,
     /// The group, with or without the @: 1 to 64 of the characters a-z, 0-9, _ and -
-    #[arg(value_name = "@NAME", allow_hyphen_values = true)]
+    #[arg(value_name = "@NAME")]
     group: String,
     /// The parties, in any spelling
-    #[arg(value_name = "PARTY", required = true, allow_hyphen_values = true)]
+    #[arg(value_name = "PARTY", required = true)]
     parties: Vec<String>,
     /// Accept an id that looks like a number and is none, or like a pattern
     #[arg(long)]
@@ -141,10 +141,11 @@ fn parse_parties(args: &MembersArgs, table: &Table, is_added: bool) -> anyhow::R
             Pattern::Group(_) => "a group has only parties, no groups; name its parties".to_owned(),
             _ => "name the parties one by one".to_owned(),
         };
-        let party = parse_party(table, text, args.exactly, instead)?;
-        if is_added && !args.exactly {
-            table.check_written(text)?;
-        }
+        let party = if is_added {
+            parse_written_party(table, text, args.exactly, instead)?
+        } else {
+            parse_party(table, text, args.exactly, instead)?
+        };
         if !parties.contains(&party) {
             parties.push(party);
         }
@@ -165,7 +166,7 @@ async fn change_member(
     for attempt in 0..MAX_ATTEMPTS {
         let change = table.plan_membership(app, party, group, is_added, now()).await?;
         if change.is_unchanged {
-            // After an attempt, it may be unchanged because the answer to that attempt was lost.
+            // After an attempt, it is unchanged because the answer to that attempt was lost, or another writer did the same.
             let Some(sent) = sent else { return Ok(change) };
             if !is_added {
                 table.delete_empty(change.key()).await?;
@@ -179,9 +180,10 @@ async fn change_member(
             Ok(true) => return Ok(change),
             Ok(false) => {}
             // The next plan shows whether it was written.
-            Err(error) if error.is_unanswered() && attempt == 0 => sent = Some(change),
+            Err(error) if error.is_unanswered() && attempt == 0 => {}
             Err(error) => return Err(error.into()),
         }
+        sent = Some(change);
         tokio::time::sleep(retry_pause(attempt)).await;
     }
     bail!("other writers keep changing its groups; nothing was written, try again")

@@ -1,28 +1,50 @@
-//! `revoke`: deletes a rule.
+//! `revoke`: deletes a rule, or all rules and blocks of a list.
 
 use anyhow::bail;
+use callgate_admin::import::Import;
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
-use callgate_admin::wording::{doors_text, rule_text, target_text};
+use callgate_admin::wording::{count, doors_text, rule_text, target_text};
 use callgate_admin::{Revocation, RuleLocation, RuleRow, RuleTarget, Table};
 use callgate_core::{Door, ParseError, Rule};
 use serde_json::json;
 
-use crate::args::{DoorArg, TargetArgs};
-use crate::connection::GlobalArgs;
+use crate::args::{APP, DoorArg, SpeedArgs, TargetArgs, app_name};
+use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
 use crate::prompt::confirm_change;
+use crate::write_import::{Options, write_import};
 use crate::write_rule::missing_rule;
 
-/// Delete a rule
+/// Delete a rule, or all rules and blocks of a list
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
   callgatectl revoke --app shop --from '+881*' --to '*'
-  callgatectl revoke --app shop --from PPP009 --to '*' --door app         the app's exception for this caller")]
+  callgatectl revoke --app shop --from PPP009 --to '*' --door app         the app's exception for this caller
+  callgatectl revoke --app shop --list spam --dry-run                     what of the list would be removed")]
 pub(crate) struct Args {
-    #[command(flatten)]
-    target: TargetArgs,
+    /// The app (WCS's appKey)
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
+    app: String,
+    /// The callers: an id or number in any spelling, a group such as @sales, a prefix such as '+7495*', or '*' for everyone
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true, required_unless_present = "list", requires = "to")]
+    from: Option<String>,
+    /// The callees, in the same forms
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        allow_hyphen_values = true,
+        required_unless_present = "list",
+        requires = "from"
+    )]
+    to: Option<String>,
+    /// Delete all rules and blocks of this list instead; without a terminal, only --yes confirms that
+    #[arg(long, value_name = "NAME", allow_hyphen_values = true, conflicts_with_all = ["from", "to", "door", "exactly"])]
+    list: Option<String>,
+    /// Show which rules and blocks of the list would be removed, and remove nothing
+    #[arg(long, requires = "list")]
+    dry_run: bool,
     /// The list that holds the rule, if it is not the usual one for these parties; doctor prints it where needed
     #[arg(long, value_name = "DOOR", value_enum)]
     door: Option<DoorArg>,
@@ -32,13 +54,46 @@ pub(crate) struct Args {
     /// Do not ask before deleting a rule for more than one caller or callee
     #[arg(long, short)]
     yes: bool,
+    #[command(flatten)]
+    speed: SpeedArgs,
+}
+
+/// Deletes all rules and blocks of a list, as an import of an empty list would.
+async fn revoke_list(args: &Args, list: &str, connection: &Connection) -> anyhow::Result<Outcome> {
+    let Connection { table, output, .. } = connection;
+    let app = table.parse_app(&args.app)?;
+    table.check_keys().await?;
+    let mut import = Import::of_empty_list(table, &app, list)?;
+    let author = connection.author().await;
+    let removed = Some("of the list");
+    let options = Options { removed, dry_run: args.dry_run, yes: args.yes, speed: &args.speed, output: *output };
+    let Some(applied) = write_import(&mut import, &author, options).await? else { return Ok(Outcome::Done) };
+    let result = if applied.removed > 0 { "revoked" } else { "absent" };
+    match output {
+        Output::Json => {
+            print_line(json!({"result": result, "app": app.as_str(), "list": list, "removed": applied.removed}))?;
+        }
+        Output::Text if applied.removed > 0 => {
+            print_line(format!("revoked: {} of list `{list}` in app `{app}`", count(applied.removed, "rule")))?;
+        }
+        Output::Text => {}
+    }
+    if applied.removed == 0 {
+        bail!("there is no rule of list `{list}` in app `{app}`");
+    }
+    Ok(Outcome::Done)
 }
 
 /// Deletes the one rule at this location.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
+    if let Some(list) = &args.list {
+        return revoke_list(args, list, &connection).await;
+    }
     let table = &connection.table;
-    let (target, location) = args.target.locate(table, args.door, args.exactly)?;
+    let [from, to] = [&args.from, &args.to].map(|pattern| pattern.clone().unwrap_or_default());
+    let target = TargetArgs { app: args.app.clone(), from, to };
+    let (target, location) = target.locate(table, args.door, args.exactly)?;
     let deleted = args.delete(table, &target, &location).await?;
     let RuleTarget { app, from, to } = &target;
     if connection.output == Output::Json {

@@ -49,7 +49,7 @@ fn print(connection: &Connection, result: &str, summary: &TableSummary) -> anyho
                 print_line(format!("  differs: {}", escape(difference)))?;
             }
             if differences.is_empty() {
-                print_line("  keys, billing and expiry are as they should be")?;
+                print_line("  keys, index, billing and expiry are as they should be")?;
             }
         }
         Output::Json => print_line(json!({

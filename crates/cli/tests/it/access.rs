@@ -35,16 +35,21 @@ fn full_table() -> TestServer {
     };
     let list = |name: &str, pattern: &str, rule: &Value| json!({name: {"M": {pattern: {"M": rule}}}});
     put("APP#shop", "APP", &list("callers", "*", &allow));
-    put("PARTY#shop#a", "PARTY", &list("outgoing", "+1*", &json!({"effect": {"S": "deny"}})));
+    let disabled = json!({"effect": {"S": "deny"}, "disabled": {"BOOL": true}});
+    put("PARTY#shop#a", "PARTY", &list("outgoing", "+1*", &disabled));
+    put("PARTY#shop#b", "CALLER#q", &disabled);
     put("PARTY#shop#b", "PARTY", &list("incoming", "+1*", &allow));
     put("PARTY#shop#b", "CALLER#a", &allow);
     put("PARTY#shop#c", "PARTY", &json!({"status": {"S": "suspended"}}));
     put("PARTY#shop#d", "PARTY", &list("incoming", "+1*", &expired));
     put("PARTY#shop#d", "CALLER#a", &expired);
     put("PARTY#shop#e", "PARTY", &json!({"expires_at": {"N": "1000000000"}}));
-    put("PARTY#shop#g", "PARTY", &json!({"blocked": {"M": {}}, "groups": {"SS": ["vip"]}}));
+    put("PARTY#shop#g", "PARTY", &json!({"blocked": {"M": {}}}));
     put("PARTY#shop#h", "PARTY", &json!({"groups": {"SS": ["vip"]}}));
-    put("PARTY#shop#i", "CALLER#a", &allow);
+    let listed = json!({"effect": {"S": "allow"}, "list": {"S": "spam"}});
+    put("PARTY#shop#i", "PARTY", &list("incoming", "+1*", &listed));
+    put("PARTY#shop#i", "CALLER#+1", &listed);
+    put("PARTY#shop#+15", "CALLER#a", &allow);
     put("PARTY#shop#f", "PARTY", &list("incoming", "a", &json!({"effect": {"S": "deny"}})));
     server
 }
@@ -53,6 +58,10 @@ fn full_table() -> TestServer {
 fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
     let rules = "app,from,to,effect\nshop,a,b,deny\nshop,n,b,allow\nshop,*,d,allow\nshop,*,e,allow\nnew,+1*,d,allow\nnew,*,*,allow\n";
     let import = format!("import {}", folder.write("rules.csv", rules).display());
+    let backup = folder.path().join("backup.ndjson");
+    let other = TestServer::with_table();
+    other.run("allow --app shop --from a --to b --note other").succeeds();
+    other.run(&format!("backup {}", backup.display())).succeeds();
     let own = |commands: &[&str]| commands.iter().map(|&command| command.to_owned()).collect();
     let write = |effect: &str| {
         let rules = [
@@ -61,6 +70,7 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
             "--from '+1*' --to b --yes",
             "--from '+2*' --to n --yes",
             "--from a --to '+9*' --yes",
+            "--from a --to '*' --yes",
             "--from '*' --to '*' --yes",
             "--from '+2*' --to '*' --yes",
         ];
@@ -73,11 +83,11 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
             .collect()
     };
     let switch = |command: &str| {
-        let rules = ["--from a --to b", "--from '+1*' --to b --yes", "--from a --to '+1*' --yes"];
+        let rules = ["--from a --to b", "--from q --to b", "--from '+1*' --to b --yes", "--from a --to '+1*' --yes"];
         rules.iter().map(|rule| format!("{command} --app shop {rule}")).collect()
     };
     vec![
-        ("table create", own(&["table create"])),
+        ("table create", own(&["table create", "table create --output json"])),
         ("table describe", own(&["table describe"])),
         ("allow", write("allow")),
         ("deny", write("deny")),
@@ -91,6 +101,7 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
                 "revoke --exactly --app shop --from a --to d",
             ]),
         ),
+        ("revoke --list", own(&["revoke --app shop --list spam --yes"])),
         ("enable", switch("enable")),
         ("disable", switch("disable")),
         ("block", own(&["block --app shop a --yes", "block --app shop e --yes", "block --app shop n --yes"])),
@@ -100,11 +111,26 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
         ("group show", own(&["group show --app shop @vip"])),
         ("suspend", status("suspend")),
         ("resume", status("resume")),
-        ("show", own(&["show --app shop", "show --app shop b"])),
+        ("show", own(&["show --app shop", "show --app shop b", "show --app shop a", "show --app shop new"])),
+        ("who", own(&["who --app shop --to b", "who --app shop --from a"])),
+        ("show --list", own(&["show --app shop --list spam"])),
+        ("find", own(&["find a", "find a --app shop --output json"])),
+        ("forget", own(&["forget --app shop a --yes", "forget --app shop a --dry-run", "forget --app shop n"])),
+        (
+            "move",
+            own(&[
+                "move --app shop a --to-party z --yes",
+                "move --app shop --to-app store --yes",
+                "move --app shop --to-app store --dry-run",
+            ]),
+        ),
         ("check", own(&["check --app shop --from a --to b", "check --app shop --from x --to y"])),
         ("import", vec![import.clone(), format!("{import} --dry-run")]),
         ("import --replace", vec![format!("{import} --replace --yes"), format!("{import} --replace --dry-run")]),
         ("export", own(&["export", "export --app shop --format ndjson"])),
+        ("backup", own(&["backup -"])),
+        ("restore", vec![format!("restore {} --yes", backup.display())]),
+        ("restore --replace", vec![format!("restore {} --replace --yes", backup.display())]),
         ("doctor", own(&["doctor"])),
         ("doctor --fix", own(&["doctor --fix"])),
     ]
@@ -114,10 +140,11 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
 /// DynamoDB transactions").
 fn needed_rights(request: &Request) -> BTreeSet<String> {
     let operation = request.operation().unwrap();
-    if operation != "TransactWriteItems" {
-        return [operation.to_owned()].into();
-    }
     let body: Value = serde_json::from_slice(&request.body).unwrap();
+    if operation != "TransactWriteItems" {
+        let index = body.get("IndexName").map(|name| format!("index/{}", name.as_str().unwrap()));
+        return [operation.to_owned()].into_iter().chain(index).collect();
+    }
     let parts = body["TransactItems"].as_array().unwrap().iter().flat_map(|part| part.as_object().unwrap().keys());
     parts
         .map(|part| if part == "ConditionCheck" { "ConditionCheckItem".to_owned() } else { format!("{part}Item") })
@@ -135,8 +162,11 @@ fn the_listed_rights_suffice_and_each_of_them_is_used() {
         let used = Arc::<Mutex<BTreeSet<String>>>::default();
         let granted = &rights[name];
         for arguments in runs {
-            let is_new = name == "table create";
-            let server = if is_new { TestServer::empty() } else { full_table() };
+            let server = match arguments.as_str() {
+                "table create" => TestServer::empty(),
+                _ if name == "table create" => TestServer::with_table_and_index(None),
+                _ => full_table(),
+            };
             let (granted, used) = (granted.clone(), Arc::clone(&used));
             let url = start_proxy(server.address, move |request| {
                 let needed = needed_rights(request);

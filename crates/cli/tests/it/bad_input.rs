@@ -26,7 +26,7 @@ fn invalid_arguments_write_nothing() {
     check_refused(&format!("suspend --app shop {long}"), 2, "129 bytes");
     check_refused("deny --app shop --from 'tel:+7495*' --to PPP005", 2, "starts with a scheme, which ids do not keep");
     check_refused("show --app shop ' '", 2, "a party is empty");
-    check_refused("allow --app '' --from a --to b", 2, "is empty");
+    check_refused("allow --app '' --from a --to b", 2, "no app is given");
     check_refused("allow --app shop --from '' --to b", 2, "is empty");
     check_refused("allow --app shop --from 'a;b' --to b", 2, "not allowed in an id");
     check_refused(

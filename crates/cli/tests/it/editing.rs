@@ -41,7 +41,7 @@ fn conditions(effect: &str) -> Value {
 }
 
 const CONDITIONS: &str =
-    "--media audio --hours 'Mon-Fri 09:00-18:00 UTC' --until 2099-12-31 --list spam --note 'on trial' --yes";
+    "--media audio --hours 'Mon-Fri 09:00-18:00 UTC' --until 2099-12-31 --list spam --note 'on trial'";
 
 #[test]
 fn conditions_that_are_not_named_stay() {
@@ -137,11 +137,7 @@ fn the_door_of_a_rule_is_always_printed() {
     let server = TestServer::with_table();
     for (parties, doors) in RULES {
         let all = format!("--app shop {parties} --yes");
-        server
-            .run(&format!("allow {all}"))
-            .succeeds()
-            .prints(&format!("written: allow "))
-            .prints(&format!(" [{doors}]\n"));
+        server.run(&format!("allow {all}")).succeeds().prints("written: allow ").prints(&format!(" [{doors}]\n"));
         server.run(&format!("deny {all} --note x")).succeeds().prints(&format!(" (x) [{doors}]\n"));
         server.run(&format!("deny {all}")).succeeds().prints("unchanged").prints(&format!(" [{doors}]\n"));
         server.run(&format!("disable {all}")).succeeds().prints(&format!(" [{doors}]\n"));
@@ -159,7 +155,7 @@ fn a_rule_is_switched_off_and_on_with_everything_else_kept() {
     for (parties, _) in RULES {
         let server = TestServer::with_table();
         let run = |command: &str| server.run(&format!("{command} --app shop {parties}")).succeeds();
-        server.run(&format!("deny --app shop {parties} {CONDITIONS}")).succeeds();
+        server.run(&format!("deny --app shop {parties} {CONDITIONS} --yes")).succeeds();
         run("enable --yes").prints("unchanged: deny");
         run("disable --yes").prints("disabled: deny").prints("before: deny");
         let mut expected = conditions("deny");
@@ -169,6 +165,23 @@ fn a_rule_is_switched_off_and_on_with_everything_else_kept() {
         run("enable --yes").prints("enabled: deny");
         assert_eq!(stored(&server), conditions("deny"));
     }
+}
+
+#[test]
+fn switching_a_rule_for_many_is_asked_about() {
+    let server = TestServer::with_table();
+    server.run("deny --app shop --from '+7*' --to b --note x --yes").succeeds();
+    let (code, shown) = run_and_type(&server, "disable --app shop --from '+7*' --to b", "n\n");
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(
+        shown.contains("deny +7* to b, disabled (x) in app `shop`\r\nthis rule will not decide calls: anyone"),
+        "{shown}"
+    );
+    assert!(shown.contains("before: deny +7* to b (x)"), "{shown}");
+    server.run("disable --app shop --from '+7*' --to b").succeeds().prints("this rule will not decide calls");
+    let (code, shown) = run_and_type(&server, "enable --app shop --from '+7*' --to b", "n\n");
+    assert!(code == Some(1) && shown.contains("this refuses calls: anyone"), "{shown}");
+    assert_eq!(stored(&server)["disabled"], json!({"BOOL": true}));
 }
 
 #[test]
@@ -263,11 +276,21 @@ fn what_does_not_fit_into_its_item_is_refused_before_it_is_written() {
         format!("block --app shop b --note {long} --yes"),
     ] {
         let writes = treat_first_write(&server, || Treatment::Forward);
-        let fitting = if command.contains("+0001*") { "397 rules would fit" } else { "398 rules would fit" };
+        let fitting = match () {
+            () if command.contains("+0001*") => "397 rules would fit without it",
+            () if command.contains("block") => "it holds 398 rules already",
+            () => "398 rules would fit without it",
+        };
         let run = run(&writes.0, &command).exits_with(1);
         run.prints("KB with this ").prints("and DynamoDB allows 400 KB").prints(fitting).prints("nothing was written");
         assert_eq!(writes.1.load(Ordering::SeqCst), 0);
     }
     assert_eq!(server.stored(), items);
     server.run(&format!("deny --app shop --from a --to b --note {long}")).succeeds();
+    // 20 bytes less than the most.
+    let note = "x".repeat(400 * 1024 - 20 - "pkPARTY#shop#cskPARTYnote".len());
+    server.put(&json!({"pk": {"S": "PARTY#shop#c"}, "sk": {"S": "PARTY"}, "note": {"S": note}}));
+    let add = |group: &str| server.run(&format!("group add --app shop @{group} c"));
+    add("fifteen-letters").exits_with(1).prints("with this group").prints("it holds 0 rules already");
+    add("fourteen-chars").succeeds();
 }

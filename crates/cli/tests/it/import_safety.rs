@@ -105,7 +105,7 @@ fn file<'a>(apps: impl IntoIterator<Item = (&'a String, &'a Rules)>) -> String {
 /// The items of one app as they are stored, by key.
 type Items = BTreeMap<(String, String), Value>;
 
-fn attributes(item: &Value) -> Attributes {
+pub(crate) fn attributes(item: &Value) -> Attributes {
     item.as_object().unwrap().iter().map(|(name, value)| (name.clone(), attribute(value))).collect()
 }
 
@@ -115,6 +115,7 @@ fn attribute(value: &Value) -> AttributeValue {
     match kind.as_str() {
         "S" => AttributeValue::S(text(value)),
         "N" => AttributeValue::N(text(value)),
+        "BOOL" => AttributeValue::Bool(value.as_bool().unwrap()),
         "SS" => AttributeValue::Ss(value.as_array().unwrap().iter().map(text).collect()),
         "L" => AttributeValue::L(value.as_array().unwrap().iter().map(attribute).collect()),
         "M" => AttributeValue::M(attributes(value)),

@@ -99,14 +99,21 @@ fn every_command_prints_the_documented_json_members() {
         &["group add --app shop @s a", "group remove --app shop @s a"],
         &none,
     );
-    server.run("group add --app shop @sales b").succeeds();
-    server.run("deny --app shop --from @sales --to b").succeeds();
-    check(&server, "`group show`", &["group show --app shop @sales"], &rule);
+    server.run("group add --app team @sales b").succeeds();
+    server.run("deny --app team --from @sales --to b").succeeds();
+    check(&server, "`group show`", &["group show --app team @sales"], &rule);
     check(&server, "`suspend`, `resume`", &["suspend --app shop b", "resume --app shop b"], &none);
     server.put(&json!({"pk": {"S": "APP#odd"}, "sk": {"S": "APP"}, "status": {"S": "on"}}));
     check(&server, "`show --app A`", &["show --app shop", "show --app odd"], &shown);
     server.put(&json!({"pk": {"S": "PARTY#odd#p"}, "sk": {"S": "PARTY"}, "status": {"S": "on"}}));
-    check(&server, "`show --app A PARTY`", &["show --app shop b", "show --app odd p"], &shown);
+    check(&server, "`show --app A PARTY`", &["show --app shop b", "show --app odd p", "show --app shop new"], &shown);
+    server.put(&json!({"pk": {"S": "PARTY#shop#g"}, "sk": {"S": "PARTY"}, "groups": {"SS": ["sales"]}}));
+    server.run("deny --app shop --from '@sales' --to b --yes").succeeds();
+    check(&server, "`who`", &["who --app shop --to b", "who --app shop --from a"], &rule);
+    check(&server, "`find`", &["find shop", "find @sales"], &rule);
+    check(&server, "`forget`", &["forget --app shop a --dry-run"], &rule);
+    check(&server, "`move --to-party`", &["move --app shop a --to-party n --dry-run"], &rule);
+    check(&server, "`move --to-app`", &["move --app shop --to-app n --dry-run"], &none);
     check(&server, "`check`", &["check --app shop --from a --to b"], &none);
     check(&server, "`import --dry-run`", &[&format!("import {file_name} --dry-run --replace")], &rule);
     check(&server, "`import`", &[&format!("import {file_name}"), &format!("import {bad_name}")], &none);

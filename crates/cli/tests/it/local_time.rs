@@ -75,6 +75,7 @@ fn what_is_printed_can_be_typed() {
     let moscow = ("TZ", "Europe/Moscow");
     let written = run_with(&server, moscow, "allow --app shop --from a --to b --until '2098-12-31 18:00'").succeeds();
     let (_, until) = written.stdout.trim().split_once("until ").unwrap();
+    let (until, _) = until.split_once(" [doors").unwrap();
     assert_eq!(until, "2098-12-31 18:00 MSK (+03)");
     let again =
         run_with(&server, ("TZ", "America/New_York"), &format!("allow --app shop --from a --to b --until '{until}'"));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a panic fails the test")]
 
 mod access;
+mod backup;
 mod bad_input;
 #[cfg(unix)]
 mod blocks;
@@ -19,16 +20,22 @@ mod editing;
 mod empty_items;
 mod exceptions;
 mod expired_party;
+mod find;
+mod formulas;
 mod groups;
 mod import_export;
 mod import_failures;
 mod import_safety;
+mod index;
 mod json_reference;
+mod lists;
 mod load;
 mod local_time;
 mod million;
 mod moments;
+mod moving;
 mod one_party;
+mod plain_files;
 mod proxy;
 mod random;
 #[cfg(unix)]
@@ -46,3 +53,4 @@ mod terminal;
 mod unknown_app;
 mod walkthrough;
 mod wcs_simulator;
+mod who;

@@ -120,7 +120,7 @@ fn stored_numbers_that_are_not_moments_are_named_and_panic_nowhere() {
         assert_eq!(export.stdout.lines().count(), 1, "{export:?}");
         let import = server.pipe("import - --dry-run --replace", "app,from,to,effect\nshop,x,y,allow\n").succeeds();
         import.prints(&named);
-        let plan = server.run("allow --app shop --from a --to b").succeeds();
+        let plan = server.run("allow --app shop --from a --to b --no-until").succeeds();
         plan.prints("before: allow a to b, Mon-Fri 09:00-18:00 Europe/Moscow, until ").prints(&named);
         for arguments in [
             "suspend --app shop c",

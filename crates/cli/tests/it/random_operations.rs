@@ -240,7 +240,7 @@ impl Writer {
 
     fn operate(&mut self, plan: &Plan) {
         let rule = self.random.one(&plan.written);
-        let run = match self.random.below(12) {
+        let run = match self.random.below(16) {
             0..=2 => {
                 let media = if rule.is_video_only { " --media video" } else { "" };
                 self.run(&format!("{} {}{media} --yes", rule.effect(), rule.parties()))
@@ -266,6 +266,24 @@ impl Writer {
                     return;
                 }
                 self.run(&format!("import {} --replace --yes", self.file("exported.csv", &exported.stdout)))
+            }
+            11 => {
+                let command = self.random.one(&["enable", "disable"]);
+                self.run(&format!("{command} {} --yes", rule.parties()))
+            }
+            12 => {
+                let (command, id) = (self.random.one(&["block", "unblock"]), self.random.one(&CALLERS));
+                self.run(&format!("{command} --app shop {id}{}", if command == "block" { " --yes" } else { "" }))
+            }
+            13 => {
+                let command = self.random.one(&["add", "remove"]);
+                let (id, other) = (self.random.one(&CALLERS), self.random.one(&CALLERS));
+                self.run(&format!("group {command} --app shop @team {id} {other}"))
+            }
+            14 => {
+                // A group's deny refuses more calls, and overrides no deny.
+                let command = self.random.one(&["deny", "revoke", "disable", "enable"]);
+                self.run(&format!("{command} --app shop --from @team --to '*' --yes"))
             }
             10 => {
                 let exported = self.run("export --app odd --format ndjson");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -19,7 +19,7 @@ pub(crate) struct TestServer {
 }
 
 /// The result of a run of the tool.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Run {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -48,6 +48,22 @@ impl TestServer {
     pub(crate) fn with_table() -> Self {
         let server = Self::empty();
         server.run("table create").succeeds();
+        server
+    }
+
+    /// Starts a server with a table as it was before it had an index, but with this index.
+    pub(crate) fn with_table_and_index(index: Option<&Value>) -> Self {
+        let key = |name: &str, key_type: &str| json!({"AttributeName": name, "KeyType": key_type});
+        let text = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
+        let mut table = json!({"TableName": TABLE, "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
+            "AttributeDefinitions": [text("pk"), text("sk")], "BillingMode": "PAY_PER_REQUEST"});
+        if let Some(index) = index {
+            table["GlobalSecondaryIndexes"] = json!([index]);
+        }
+        let server = Self::empty();
+        server.request("CreateTable", &table);
+        let expiry = json!({"AttributeName": "expires_at", "Enabled": true});
+        server.request("UpdateTimeToLive", &json!({"TableName": TABLE, "TimeToLiveSpecification": expiry}));
         server
     }
 
@@ -86,13 +102,12 @@ impl TestServer {
 
     /// Puts an item directly, without the tool's checks, so that it may be invalid.
     pub(crate) fn put(&self, item: &Value) {
-        self.request("PutItem", &serde_json::json!({"TableName": TABLE, "Item": item}));
+        self.request("PutItem", &json!({"TableName": TABLE, "Item": item}));
     }
 
     /// All items of the table, exactly as they are stored, sorted by key.
     pub(crate) fn stored(&self) -> Vec<Value> {
-        let mut items =
-            self.request("Scan", &serde_json::json!({"TableName": TABLE}))["Items"].as_array().unwrap().clone();
+        let mut items = self.request("Scan", &json!({"TableName": TABLE}))["Items"].as_array().unwrap().clone();
         items.sort_by_key(|item| (item["pk"].to_string(), item["sk"].to_string()));
         items
     }

@@ -22,6 +22,63 @@ fn table_create_creates_once_and_then_compares() {
     assert_eq!(server.json("table describe")["differences"], json!([]));
     let expiry = server.request("DescribeTimeToLive", &json!({"TableName": TABLE}));
     assert_eq!(expiry["TimeToLiveDescription"]["AttributeName"], "expires_at");
+    let index = &server.request("DescribeTable", &json!({"TableName": TABLE}))["Table"]["GlobalSecondaryIndexes"][0];
+    assert_eq!(index["IndexName"], "inverted");
+    assert_eq!(index["Projection"], json!({"ProjectionType": "KEYS_ONLY"}));
+    let keys = [("sk", "HASH"), ("pk", "RANGE")].map(|(name, kind)| json!({"AttributeName": name, "KeyType": kind}));
+    assert_eq!(index["KeySchema"], json!(keys));
+}
+
+#[test]
+fn a_table_without_the_index_gets_it_at_any_interruption() {
+    let server = TestServer::with_table_and_index(None);
+    server.run("table describe").exits_with(1).prints("differs: it has no index `inverted`").prints("table create");
+    server.run("table create").succeeds().prints("completed, ACTIVE").prints("as they should be");
+    server.run("table create").succeeds().prints("there already");
+    for (number, treatment) in (0..6).flat_map(|number| [(number, false), (number, true)]) {
+        let server = TestServer::with_table_and_index(None);
+        let mut create = create_through(&server, move |count, _| match (count == number, treatment) {
+            (false, _) => Treatment::Forward,
+            (true, false) => Treatment::LoseRequest,
+            (true, true) => Treatment::LoseAnswer,
+        });
+        Run::of(&mut create).succeeds().prints("as they should be");
+        server.run("table create").succeeds().prints("there already");
+    }
+}
+
+/// DynamoDB fills a new index for minutes. `table create` waits, and completes a table whose index another process adds.
+#[test]
+fn table_create_waits_until_the_index_is_active() {
+    let server = TestServer::with_table();
+    let mut create = create_through(&server, |number, request| match request.operation() {
+        Some("DescribeTable") if number < 3 => {
+            let key = |name: &str, key_type: &str| json!({"AttributeName": name, "KeyType": key_type});
+            let text = |name: &str| json!({"AttributeName": name, "AttributeType": "S"});
+            let table = json!({"TableStatus": "ACTIVE", "KeySchema": [key("pk", "HASH"), key("sk", "RANGE")],
+                "AttributeDefinitions": [text("pk"), text("sk")], "GlobalSecondaryIndexes": [
+                    {"IndexName": "inverted", "IndexStatus": "CREATING", "Backfilling": true,
+                     "KeySchema": [key("sk", "HASH"), key("pk", "RANGE")], "Projection": {"ProjectionType": "KEYS_ONLY"}}]});
+            Treatment::answer("200 OK", &json!({"Table": table}))
+        }
+        Some("UpdateTable") => Treatment::refuse("ResourceInUseException"),
+        _ => Treatment::Forward,
+    });
+    Run::of(&mut create).succeeds().prints("completed, ACTIVE").prints("as they should be");
+}
+
+#[test]
+fn an_index_that_differs_is_described_and_not_changed() {
+    let key = |name: &str, key_type: &str| json!({"AttributeName": name, "KeyType": key_type});
+    let all = json!({"IndexName": "inverted", "KeySchema": [key("sk", "HASH"), key("pk", "RANGE")],
+        "Projection": {"ProjectionType": "ALL"}});
+    let other_keys = json!({"IndexName": "inverted", "KeySchema": [key("sk", "HASH")],
+        "Projection": {"ProjectionType": "KEYS_ONLY"}});
+    for (index, difference) in [(all, "holds more than keys"), (other_keys, "are not `sk` and `pk`")] {
+        let server = TestServer::with_table_and_index(Some(&index));
+        server.run("table describe").exits_with(1).prints(difference);
+        server.run("table create").exits_with(1).prints("there already").prints(difference);
+    }
 }
 
 /// `table create` through a proxy, which gets the number of requests before the one to treat.

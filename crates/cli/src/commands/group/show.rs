@@ -21,7 +21,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
     app: String,
     /// The group, with or without the @
-    #[arg(value_name = "@NAME", allow_hyphen_values = true)]
+    #[arg(value_name = "@NAME")]
     group: String,
 }
 
