@@ -27,12 +27,13 @@ use crate::item_kind::ItemKind;
 use crate::stored_rule::rules_of;
 use crate::table::Table;
 
-mod commands;
+pub(crate) mod commands;
 mod finding;
 mod fix;
 mod id_checks;
 mod item_checks;
 mod rule_checks;
+mod rule_store;
 mod table_checks;
 mod time_checks;
 
@@ -56,12 +57,12 @@ impl Table {
     /// # Errors
     /// Why the table cannot be read.
     pub async fn inspect(&self, now: EpochSeconds) -> Result<Report> {
-        let mut inspector = Inspector::new(self, now);
+        let mut inspector = Inspector::new(self, now)?;
         let mut pages = self.scan(SEGMENTS);
         while let Some(page) = pages.recv().await {
-            page?.iter().for_each(|item| inspector.inspect(item));
+            page?.iter().try_for_each(|item| inspector.inspect(item))?;
         }
-        Ok(inspector.finish())
+        inspector.finish()
     }
 }
 
@@ -76,28 +77,29 @@ struct Inspector<'a> {
 }
 
 impl<'a> Inspector<'a> {
-    fn new(table: &'a Table, now: EpochSeconds) -> Self {
-        Self { table, now, items: 0, rules: 0, findings: Vec::new(), contents: Contents::default() }
+    fn new(table: &'a Table, now: EpochSeconds) -> Result<Self> {
+        Ok(Self { table, now, items: 0, rules: 0, findings: Vec::new(), contents: Contents::new()? })
     }
 
-    fn inspect(&mut self, item: &Attributes) {
+    fn inspect(&mut self, item: &Attributes) -> Result<()> {
         self.items += 1;
         let (Some(kind), Some(rules)) = (ItemKind::of(item), rules_of(item)) else {
             self.findings.push(item_checks::foreign_item(self.table, item));
-            return;
+            return Ok(());
         };
         self.check_item(&kind, item);
         for stored in &rules {
             self.rules += 1;
-            self.check_rule(item, stored);
+            self.check_rule(item, stored)?;
         }
+        Ok(())
     }
 
-    fn finish(self) -> Report {
+    fn finish(self) -> Result<Report> {
         let Self { table, now, items, rules, mut findings, contents } = self;
-        findings.extend(contents.check(table.name(), now));
+        findings.extend(contents.check(table.name(), now)?);
         findings.sort_by(Finding::cmp);
         findings.dedup();
-        Report { findings, items, rules }
+        Ok(Report { findings, items, rules })
     }
 }

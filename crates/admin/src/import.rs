@@ -115,6 +115,15 @@ impl Import {
         &self.warnings
     }
 
+    /// The first apps of the file, in order.
+    ///
+    /// # Errors
+    /// [`Error::Local`] when the temporary file cannot be read.
+    pub fn apps(&self, limit: usize) -> Result<Vec<AppKey>> {
+        let apps = lock(&self.data).rules.apps(limit)?;
+        Ok(apps.iter().filter_map(|app| AppKey::new(app).ok()).collect())
+    }
+
     /// The lines whose rule ends with its party, or replaces what is stored for a party that has expired. `None` before
     /// [`Self::plan`].
     #[must_use]

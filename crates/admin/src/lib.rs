@@ -23,6 +23,7 @@ pub mod number_mistake;
 pub mod prefix_warning;
 pub mod redundancy;
 pub mod restore;
+pub mod reversal;
 pub mod rule_file;
 pub mod rule_row;
 pub mod rule_target;

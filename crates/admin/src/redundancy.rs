@@ -18,7 +18,7 @@ mod rule_index;
 pub(crate) use moments::{EIGHT_DAYS, time_conditions};
 pub(crate) use patterns::{example_id, id_of, literal, overlap};
 pub(crate) use related::{Candidate, ItemRules, Related};
-pub(crate) use rule_index::RuleIndex;
+pub(crate) use rule_index::{RuleIndex, SharedRules};
 
 /// The permissions that decide, together with a rule, the calls that the rule matches.
 #[derive(Debug, Clone)]

@@ -129,6 +129,16 @@ impl SortedRules {
         self.database.prepare_cached(sql).and_then(|mut query| query.exists([app])).map_err(|error| failed(&error))
     }
 
+    /// The first apps, in order.
+    pub(crate) fn apps(&self, limit: usize) -> Result<Vec<String>> {
+        let apps = || {
+            let mut query = self.database.prepare_cached("SELECT app FROM apps ORDER BY app LIMIT ?")?;
+            let apps = query.query_map([limit], |row| row.get(0))?;
+            apps.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        apps().map_err(|error| failed(&error))
+    }
+
     /// Whether no app was added.
     pub(crate) fn has_no_app(&self) -> Result<bool> {
         let sql = "SELECT 1 FROM apps";

@@ -19,6 +19,10 @@ pub struct StatusChange {
     pub expires_at: Option<EpochSeconds>,
     /// The moment at which the party expired, if it has. It counts as absent then.
     pub expired_at: Option<EpochSeconds>,
+    /// The stored note that the change removes: it explained the suspension that ends.
+    pub removed_note: Option<String>,
+    /// The note to write. An empty one removes what is stored.
+    note: Option<String>,
     planned_at: EpochSeconds,
     is_party: bool,
     key: Key,
@@ -26,7 +30,8 @@ pub struct StatusChange {
 }
 
 impl Table {
-    /// Compares the status of a party, or of the app itself, with what is stored now. Writes nothing.
+    /// Compares the status of a party, or of the app itself, with what is stored now. A note explains a suspension: it stays
+    /// unless another one is given, and is removed with the end of the suspension. Writes nothing.
     ///
     /// # Errors
     /// Why the table cannot be read.
@@ -35,6 +40,7 @@ impl Table {
         app: &AppKey,
         party: Option<&PartyId>,
         status: Status,
+        note: Option<&str>,
         now: EpochSeconds,
     ) -> Result<StatusChange> {
         let key = party.map_or_else(|| Key::app(app), |id| Key::party(app, id));
@@ -45,28 +51,52 @@ impl Table {
             .and_then(|item| item::read_party(item).ok())
             .and_then(|party| party.expires_at);
         let expired_at = expires_at.filter(|_| has_expired(expires_at, now));
-        let is_unchanged = match item.as_ref().filter(|_| expired_at.is_none()).and_then(|item| item.get("status")) {
+        let is_same_status = match item.as_ref().filter(|_| expired_at.is_none()).and_then(|item| item.get("status")) {
             None => status == Status::Active,
             Some(value) => value.as_s().is_ok_and(|word| word == status.as_str()),
         };
-        let is_party = party.is_some();
-        Ok(StatusChange { status, is_unchanged, expires_at, expired_at, planned_at: now, is_party, key, item })
+        let stored_note = item.as_ref().and_then(|item| item.get("note")).and_then(|note| note.as_s().ok()).cloned();
+        let is_same_note = note.is_none_or(|note| note == stored_note.as_deref().unwrap_or_default());
+        let is_resumed = status == Status::Active && !is_same_status && expired_at.is_none();
+        Ok(StatusChange {
+            status,
+            is_unchanged: is_same_status && is_same_note,
+            expires_at,
+            expired_at,
+            removed_note: stored_note.filter(|_| is_resumed),
+            note: note.map(str::to_owned),
+            planned_at: now,
+            is_party: party.is_some(),
+            key,
+            item,
+        })
     }
 
-    /// Writes a status, and creates the item if it does not exist. Nothing else in the item changes, unless the party has
-    /// expired: then nothing else but the note remains. An item in which nothing is left is deleted. `false` when an expired party changed meanwhile, or expired;
-    /// nothing is written then, so plan it again.
+    /// Writes a status and its note, and creates the item if it does not exist. Nothing else in the item changes, unless the
+    /// party has expired: then nothing else but the note remains. An item in which nothing is left is deleted. `false` when an
+    /// expired party changed meanwhile, or expired; nothing is written then, so plan it again.
     ///
     /// # Errors
     /// Why the table cannot be written to.
     pub async fn write_status(&self, change: &StatusChange) -> Result<bool> {
-        let StatusChange { status, expired_at, planned_at, is_party, key, item, .. } = change;
+        let StatusChange { status, expired_at, removed_note, note, planned_at, is_party, key, item, .. } = change;
         let word = AttributeValue::S(status.as_str().to_owned());
         if expired_at.is_some() {
-            return self.replace_expired_party(key, item.as_ref(), [("status".to_owned(), word)].into()).await;
+            let note = note.as_ref().map(|note| ("note".to_owned(), AttributeValue::S(note.clone())));
+            let attributes = [("status".to_owned(), word)].into_iter().chain(note).collect();
+            return self.replace_expired_party(key, item.as_ref(), attributes).await;
         }
         let mut expression = Expression::default();
-        let action = format!("SET {} = {}", expression.name("status"), expression.value(word));
+        let mut action = format!("SET {} = {}", expression.name("status"), expression.value(word));
+        match note.as_deref() {
+            Some("") => action += &format!(" REMOVE {}", expression.name("note")),
+            Some(note) => {
+                let note = expression.value(AttributeValue::S(note.to_owned()));
+                action += &format!(", {} = {note}", expression.name("note"));
+            }
+            None if removed_note.is_some() => action += &format!(" REMOVE {}", expression.name("note")),
+            None => {}
+        }
         let condition = is_party.then(|| expression.not_expired(*planned_at));
         let update = Update { key, action, condition, expression };
         match status {

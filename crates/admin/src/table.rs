@@ -10,6 +10,7 @@ use callgate_core::{AppKey, PartyId, Pattern, PhoneRegion};
 use crate::error::{Error, Result};
 use crate::number_mistake::mistake;
 
+pub mod app_search;
 pub(crate) mod batch;
 pub(crate) mod index;
 pub(crate) mod items;

@@ -10,7 +10,7 @@ use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
 
 mod local;
 
-pub use local::{is_zone_known, parse, parse_until};
+pub use local::{format_local, is_zone_known, parse, parse_until};
 
 /// The first moment: the smallest number of nine digits.
 const FIRST: EpochSeconds = 100_000_000; // 1973-03-03T09:46:40Z
@@ -171,13 +171,14 @@ pub fn format(moment: EpochSeconds) -> String {
     Timestamp::from_second(moment).map_or_else(|_| moment.to_string(), |it| it.to_string())
 }
 
-/// Formats a moment for people, in the time zone of this machine: `2026-12-31 18:00 MSK (+03)`. [`parse`] parses this form.
-/// A number that [`check`] refuses is formatted in UTC, with the reason why it is probably a mistake.
+/// Formats a stored moment for people: when it is in the time zone of this machine, and why it is probably a mistake if
+/// [`check`] refuses it.
 #[must_use]
 pub fn describe(moment: EpochSeconds) -> String {
+    let read = format_local(moment);
     match check(moment) {
-        Ok(_) => local::format(moment, &local::zone()),
-        Err(why) => format!("{} (stored as `{moment}`, which {why})", format(moment)),
+        Ok(_) => read,
+        Err(why) => format!("{read} (stored as `{moment}`, which {why})"),
     }
 }
 

@@ -3,6 +3,9 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::bail;
+use callgate_admin::Table;
+use callgate_admin::table::app_search::AppSearch;
+use callgate_core::AppKey;
 
 use crate::output::print_note;
 
@@ -40,6 +43,21 @@ pub(crate) fn confirm_change(
         }
     };
     if is_confirmed { Ok(()) } else { bail!("nothing was written") }
+}
+
+/// Asks before something is written for an app that has nothing stored although others do: its name may be mistyped.
+///
+/// # Errors
+///
+/// It was not confirmed, so nothing was written.
+pub(crate) async fn confirm_app(table: &Table, app: &AppKey, yes: bool) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    let AppSearch::Unknown(similar) = table.search_app(app).await? else { return Ok(()) };
+    let similar: Vec<_> = similar.iter().map(|it| format!("`{it}`")).collect();
+    let similar = if similar.is_empty() { String::new() } else { format!("; similar: {}", similar.join(", ")) };
+    if confirm(&format!("app `{app}` has nothing stored{similar}"))? { Ok(()) } else { bail!("nothing was written") }
 }
 
 fn is_terminal() -> bool {

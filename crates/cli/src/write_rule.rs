@@ -13,7 +13,7 @@ use crate::args::{DoorArg, RuleArgs, TargetArgs, rule_command};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
-use crate::prompt::confirm_change;
+use crate::prompt::{confirm_app, confirm_change};
 use crate::time::now;
 
 /// The most exceptions that a notice names.
@@ -102,6 +102,9 @@ async fn write(
                 Some(sent) => report_written(connection, &sent, done),
                 None => report(connection, &change, "unchanged", None),
             };
+        }
+        if sent.is_none() && change.previous().is_none() {
+            confirm_app(&connection.table, &change.target.app, yes).await?;
         }
         let is_same = sent.as_ref().map(|sent| sent.has_same_previous(&change));
         let needs_answer = change.target.has_pattern() || change.changes_effect();

@@ -3,7 +3,7 @@
 use anyhow::bail;
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::time;
-use callgate_admin::wording::quote;
+use callgate_admin::wording::{escape, quote};
 use callgate_core::{Pattern, Status};
 use serde_json::json;
 
@@ -11,14 +11,15 @@ use crate::args::{PartyArgs, deny_commands, parse_party, parse_written_party};
 use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
-use crate::prompt::confirm;
+use crate::prompt::{confirm, confirm_app};
 use crate::time::now;
 
 /// Writes the status of an app or a party.
 pub(crate) async fn write_status(
     status: Status,
     args: &PartyArgs,
-    is_confirmed: bool,
+    note: Option<&str>,
+    yes: bool,
     global: &GlobalArgs,
 ) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
@@ -41,12 +42,15 @@ pub(crate) async fn write_status(
         None => format!("app `{app}`"),
         Some(id) => format!("party `{id}` of app `{app}`"),
     };
-    let mut is_confirmed = is_confirmed || party.is_some();
+    let mut is_confirmed = yes || party.is_some();
     let mut attempt = 0;
     let change = loop {
-        let change = table.plan_status(&app, party.as_ref(), status, now()).await?;
+        let change = table.plan_status(&app, party.as_ref(), status, note, now()).await?;
         if change.is_unchanged {
             break change;
+        }
+        if attempt == 0 && status == Status::Suspended {
+            confirm_app(table, &app, yes).await?;
         }
         let consequence = match status {
             Status::Suspended => "all its calls will be refused",
@@ -78,6 +82,8 @@ pub(crate) async fn write_status(
         }
         (None, _) => None,
     };
+    let removed = change.removed_note.as_ref().map(|note| format!("its note is removed: {}", escape(note)));
+    let notice = notice.or(removed);
     let result = if change.is_unchanged { "unchanged" } else { "written" };
     match connection.output {
         Output::Text => {

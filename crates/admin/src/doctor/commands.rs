@@ -14,7 +14,7 @@ use crate::wording::{media_words, quote};
 pub(super) const APPLY_FIXES: &str = "callgatectl doctor --fix";
 
 /// `callgatectl COMMAND` for an app or a party.
-pub(super) fn item_command(command: &str, kind: &ItemKind) -> String {
+pub(crate) fn item_command(command: &str, kind: &ItemKind) -> String {
     match kind {
         ItemKind::App(app) => format!("callgatectl {command} --app {}", quote(app)),
         ItemKind::Party(app, id) | ItemKind::Pair(app, id, _) => {
@@ -39,7 +39,7 @@ pub(super) fn show_command(app: &str, from: &str, to: &str, door: Option<Door>) 
 }
 
 /// The command that revokes exactly the rule at this door (`None`: the pair item), even if no call can match it.
-pub(super) fn revoke_command(table: &str, app: &str, from: &str, to: &str, door: Option<Door>) -> String {
+pub(crate) fn revoke_command(table: &str, app: &str, from: &str, to: &str, door: Option<Door>) -> String {
     match door {
         _ if is_usual_door(from, to, door) => rule_command("revoke --exactly", app, from, to),
         None => delete_item_command(table, &pair_key(app, from, to)),
@@ -82,7 +82,7 @@ pub(super) fn write_command(rule: &Rule, app: &str, from: &str, to: &str) -> Str
     words.join(" ")
 }
 
-fn rule_command(command: &str, app: &str, from: &str, to: &str) -> String {
+pub(crate) fn rule_command(command: &str, app: &str, from: &str, to: &str) -> String {
     format!("callgatectl {command} --app {} --from {} --to {}", quote(app), quote(from), quote(to))
 }
 

@@ -19,7 +19,7 @@ pub enum FindingKind {
     Shadowed,
     /// An `allow` that has no effect, because other rules decide its calls and deny some of them.
     Contradicted,
-    /// A rule or a party that has expired.
+    /// A rule, a block or a party that has expired.
     Expired,
     /// An expiry that, read as seconds, is not in this century. It may be in milliseconds.
     Milliseconds,
@@ -37,13 +37,15 @@ pub enum FindingKind {
     TooBig,
     /// A prefix that matches most of the known parties.
     ShortPrefix,
-    /// A suspended party that has rules.
+    /// A suspended app or party that has rules, and no note that explains it.
     Suspended,
+    /// A rule for a group without parties.
+    EmptyGroup,
 }
 
 impl FindingKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::NeverMatches,
         Self::Shadowed,
         Self::Contradicted,
@@ -57,6 +59,7 @@ impl FindingKind {
         Self::TooBig,
         Self::ShortPrefix,
         Self::Suspended,
+        Self::EmptyGroup,
     ];
 
     /// The stable word, used in JSON output and documented in the reference.
@@ -76,6 +79,7 @@ impl FindingKind {
             Self::TooBig => "too_big",
             Self::ShortPrefix => "short_prefix",
             Self::Suspended => "suspended",
+            Self::EmptyGroup => "empty_group",
         }
     }
 
@@ -86,7 +90,7 @@ impl FindingKind {
             Self::NeverMatches => "no call has this id or prefix, perhaps because the phone region changed",
             Self::Shadowed => "the rule has no effect, because of the other rules",
             Self::Contradicted => "the rule allows calls, but other rules decide them, and deny some",
-            Self::Expired => "the rule or the party has expired",
+            Self::Expired => "the rule, the block or the party has expired",
             Self::Milliseconds => "the expiry is not in this century, as if it were in milliseconds",
             Self::NeverOpens => "the hours of the rule do not begin before it expires",
             Self::UnknownAttribute => "the item or the rule has an attribute that callgate does not use",
@@ -95,7 +99,8 @@ impl FindingKind {
             Self::ForeignItem => "the item is not one of callgate's",
             Self::TooBig => "every call that reads the item costs several read units",
             Self::ShortPrefix => "the prefix matches most of the known parties",
-            Self::Suspended => "the party is suspended, so its rules have no effect",
+            Self::Suspended => "the app or party is suspended without a note, and its rules have no effect",
+            Self::EmptyGroup => "no party is in the group that the rule is for",
         }
     }
 }
@@ -191,6 +196,10 @@ impl Location {
 
     pub(super) fn party(app: &str, id: &str) -> Self {
         Self { app: app.to_owned(), text: format!("party `{id}` of app `{app}`") }
+    }
+
+    pub(super) fn block(app: &str, id: &str) -> Self {
+        Self { app: app.to_owned(), text: format!("block of party `{id}` of app `{app}`") }
     }
 
     pub(super) fn rule(app: &str, from: &str, to: &str, door: Option<Door>) -> Self {

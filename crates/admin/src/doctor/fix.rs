@@ -22,6 +22,8 @@ pub(super) enum Action {
     Delete(Attributes),
     /// Removes an entry of a list, if nothing in it changed, and the item if nothing else is in it.
     Remove(RuleLocation, AttributeValue),
+    /// Removes an attribute of an item, if it did not change, and the item if nothing else is in it.
+    RemoveAttribute(Key, &'static str, AttributeValue),
     /// Moves a rule to its pair item.
     Move(Move),
 }
@@ -56,6 +58,11 @@ impl Table {
                 let entry = format!("{}.{}", expression.name(list), expression.name(entry));
                 let condition = Some(format!("{entry} = {}", expression.value(read.clone())));
                 self.remove(Update { key, action: format!("REMOVE {entry}"), condition, expression }).await
+            }
+            Action::RemoveAttribute(key, name, read) => {
+                let name = expression.name(name);
+                let condition = Some(format!("{name} = {}", expression.value(read.clone())));
+                self.remove(Update { key, action: format!("REMOVE {name}"), condition, expression }).await
             }
             Action::Move(it) => {
                 let is_moved = Box::pin(self.move_rule(it, author)).await?;

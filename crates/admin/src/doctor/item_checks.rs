@@ -1,16 +1,18 @@
 //! Checks of an item as a whole: `foreign_item`, `invalid_record`, `unknown_attribute`, `too_big`.
 
 use callgate::store::item::{self, Attributes, EXPIRES_AT, PK, SK};
-use callgate_core::ParseError;
+use callgate_core::{Block, ParseError, Party};
 
 use super::Inspector;
 use super::commands::{delete_item_command, item_command, key_of, remove_attribute_command};
 use super::finding::{Finding, FindingKind, Location};
 use super::fix::Action;
 use crate::item_kind::{ItemKind, keys};
+use crate::stored_rule::BLOCKED;
 use crate::table::Table;
 use crate::table::items::is_empty;
-use crate::table::size::size_of_item;
+use crate::table::size::{size_of_entry, size_of_item};
+use crate::wording::count;
 
 /// A strongly consistent read costs one read unit for each of these.
 const READ_UNIT_BYTES: usize = 4 * 1024;
@@ -57,6 +59,16 @@ impl Inspector<'_> {
                     let finding =
                         self.check_expiry(&Location::item(kind), at, why, &item_command("show", kind), || {
                             Action::Delete(item.clone())
+                        });
+                    self.findings.extend(finding);
+                }
+                if let Ok(Party { blocked: Some(Block { expires_at: Some(at), .. }), .. }) = &parsed
+                    && let Some(block) = item.get(BLOCKED)
+                {
+                    let why = "the party is not blocked any more, and DynamoDB never deletes a part of an item";
+                    let finding =
+                        self.check_expiry(&Location::block(app, id), *at, why, &item_command("show", kind), || {
+                            Action::RemoveAttribute(key_of(item), BLOCKED, block.clone())
                         });
                     self.findings.extend(finding);
                 }
@@ -120,6 +132,18 @@ fn is_ignored(kind: &ItemKind, item: &Attributes, name: &str) -> bool {
     }
 }
 
+/// The list that makes an item big, in words.
+fn largest_list(item: &Attributes) -> String {
+    let lists = item.iter().filter_map(|(name, value)| {
+        let rules = value.as_m().ok()?;
+        let bytes: usize = rules.iter().map(|(entry, rule)| size_of_entry(entry, rule)).sum();
+        Some((bytes, name, rules.len()))
+    });
+    lists.max().map_or_else(String::new, |(_, name, rules)| {
+        format!(", most of it in `{name}` with {}", count(rules as u64, "rule"))
+    })
+}
+
 fn too_big(kind: &ItemKind, item: &Attributes) -> Option<Finding> {
     let bytes = size_of_item(item);
     let units = bytes.div_ceil(READ_UNIT_BYTES);
@@ -127,7 +151,7 @@ fn too_big(kind: &ItemKind, item: &Attributes) -> Option<Finding> {
         Finding::new(
             FindingKind::TooBig,
             &Location::item(kind),
-            format!("its size is about {} KB", bytes.div_ceil(1024)),
+            format!("its size is about {} KB{}", bytes.div_ceil(1024), largest_list(item)),
             format!("every call that reads it costs {units} read units instead of 1; DynamoDB allows at most 400 KB"),
         )
         .with_advice(format!("{}; one rule with a shorter prefix may replace several", item_command("show", kind)))

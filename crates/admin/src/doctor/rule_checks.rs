@@ -8,23 +8,24 @@ use super::commands::{revoke_stored_command, show_command};
 use super::finding::{Finding, FindingKind, Location};
 use super::id_checks::Unreachable;
 use super::table_checks::CheckedRule;
+use crate::error::Result;
 use crate::item_kind::canonical_id;
 use crate::rules::RULE_ATTRIBUTES;
 use crate::stored_rule::StoredRule;
 
 impl Inspector<'_> {
     /// Checks a rule of an item.
-    pub(super) fn check_rule(&mut self, item: &Attributes, stored: &StoredRule) {
+    pub(super) fn check_rule(&mut self, item: &Attributes, stored: &StoredRule) -> Result<()> {
         let StoredRule { app, from, to, list: _, entry, rule } = stored;
         let door = stored.door();
         let owner = if door == Some(Door::Caller) { from } else { to };
-        self.contents.count_rule(app, owner);
+        self.contents.count_rule(app);
         let attributes = stored_attributes(item, stored);
         let rule = match rule {
             Ok(rule) => rule,
             Err(error) => {
-                self.contents.add_unusable_pair(stored);
-                return self.findings.push(self.invalid_rule(stored, attributes, error));
+                self.findings.push(self.invalid_rule(stored, attributes, error));
+                return self.contents.add_unusable_pair(stored);
             }
         };
         if attributes.is_some_and(|attributes| self.check_rule_expiry(item, stored, attributes)) {
@@ -48,8 +49,8 @@ impl Inspector<'_> {
             self.findings.push(unreachable.into_finding(self.table.name(), stored, rule, is_caller));
         }
         if let Some(finding) = self.never_opens(stored, rule) {
-            self.contents.add_unusable_pair(stored);
-            return self.findings.push(finding);
+            self.findings.push(finding);
+            return self.contents.add_unusable_pair(stored);
         }
         // A rule that is switched off has no effect on purpose.
         if rule.disabled {
@@ -59,15 +60,10 @@ impl Inspector<'_> {
             let (from, to) = stored.patterns();
             let is_pair = matches!((&from, &to), (Pattern::Exact(_), Pattern::Exact(_)));
             let entry = attributes.filter(|_| door.is_some() && is_pair);
-            self.contents.add_rule(CheckedRule {
-                app,
-                from,
-                to,
-                door,
-                rule: rule.clone(),
-                entry: entry.cloned().map(Box::new),
-            });
+            let entry = entry.map(|entry| self.contents.add_entry(entry));
+            return self.contents.add_rule(&CheckedRule { app, from, to, door, rule: rule.clone(), entry });
         }
+        self.contents.add_unusable_pair(stored)
     }
 
     /// A rule that cannot be parsed, so that every call that it matches is refused.

@@ -1,46 +1,52 @@
-//! Checks across items: `shadowed`, `contradicted`, `misplaced`, `short_prefix`, `suspended`.
+//! Checks across items: `shadowed`, `contradicted`, `misplaced`, `short_prefix`, `suspended`, `empty_group`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::Attributes;
-use callgate_core::{App, AppKey, Door, Effect, EpochSeconds, Groups, ParseError, Party, Pattern, Rule, Status};
+use callgate_core::{App, AppKey, Door, Effect, EpochSeconds, Groups, ParseError, Party, Pattern, Rule, Rules, Status};
 
 use super::commands::{item_command, revoke_command, show_command};
 use super::finding::{Finding, FindingKind, Location};
 use super::fix::{Action, Fix, Move, can_decide_at_both_doors};
+use super::rule_store::RuleStore;
+use crate::error::Result;
 use crate::item_kind::ItemKind;
 use crate::redundancy::{
-    Candidate, ItemRules, Redundancy, Related, RuleIndex, Subject, check, id_of, is_same_decision, literal,
-    needs_callers, needs_destinations,
+    Candidate, ItemRules, Redundancy, Related, RuleIndex, SharedRules, Subject, check, id_of, is_same_decision,
+    literal, needs_callers, needs_destinations,
 };
 use crate::stored_rule::StoredRule;
-use crate::wording::{count, rule_text};
+use crate::wording::{count, quote, rule_text};
 
 /// With fewer known parties than this, it does not matter how many of them a prefix matches.
 const MIN_PARTIES: usize = 20;
 
-/// The parts of all items that the checks across items need.
-#[derive(Default)]
+/// The parts of all items that the checks across items need. The rules are in a temporary file.
 pub(super) struct Contents {
     items: Items,
     /// By app: every id in the key of an item.
-    ids: HashMap<String, BTreeSet<String>>,
-    /// The valid rules that a call can match.
-    rules: Vec<CheckedRule>,
-    /// The pair items whose rules are invalid or never apply.
-    unusable_pairs: HashSet<PairKey>,
-    /// By app and id: how many rules are stored with the party.
-    rule_counts: HashMap<(String, String), u64>,
+    ids: HashMap<String, HashSet<Box<str>>>,
+    /// The valid rules that a call can match, and the keys of the other pair items.
+    rules: RuleStore,
+    /// The entries of rules between two parties that are stored in the list of one.
+    entries: Vec<Attributes>,
+    /// By app and id: how many rules are stored with a suspended party. Without an id, the app itself.
+    suspended: HashMap<(String, Option<String>), u64>,
+    /// By app: the groups that a party is in.
+    groups: HashMap<String, HashSet<String>>,
+    /// By app: how many rules it has.
+    rule_counts: HashMap<String, u64>,
+    shared: SharedRules,
 }
 
 /// The rules of the lists.
 #[derive(Default)]
 struct Items {
     /// By app.
-    apps: HashMap<String, Result<AppRules, ParseError>>,
-    /// By app and id.
-    parties: HashMap<(String, String), Result<PartyRules, ParseError>>,
+    apps: HashMap<String, std::result::Result<AppRules, ParseError>>,
+    /// By app and id. A party that is not there has no rules in lists, no group and no expiry.
+    parties: HashMap<String, HashMap<Box<str>, std::result::Result<Box<PartyRules>, ParseError>>>,
 }
 
 /// The rules of an app's item.
@@ -51,7 +57,6 @@ struct AppRules {
 
 /// A party with its rules.
 struct PartyRules {
-    status: Status,
     groups: Groups,
     expires_at: Option<EpochSeconds>,
     incoming: RuleIndex,
@@ -59,7 +64,7 @@ struct PartyRules {
 }
 
 /// App, caller and callee.
-type PairKey = (String, String, String);
+pub(super) type PairKey = (String, String, String);
 
 /// A valid rule that a call can match.
 pub(super) struct CheckedRule {
@@ -69,8 +74,8 @@ pub(super) struct CheckedRule {
     /// The door whose list holds it. `None` for a pair item.
     pub(super) door: Option<Door>,
     pub(super) rule: Rule,
-    /// For a rule between two parties that is stored in the list of one: the entry.
-    pub(super) entry: Option<Box<Attributes>>,
+    /// For a rule between two parties that is stored in the list of one: the number of the entry.
+    pub(super) entry: Option<usize>,
 }
 
 impl CheckedRule {
@@ -89,11 +94,6 @@ impl CheckedRule {
         }
     }
 
-    fn order(&self) -> impl Ord + '_ {
-        let text = |pattern| (literal(pattern), matches!(pattern, Pattern::Exact(_)));
-        (self.app.as_str(), self.door.is_none(), text(&self.to), text(&self.from), self.door.map(Door::as_str))
-    }
-
     fn location(&self) -> Location {
         Location::rule(self.app.as_str(), &self.from.to_string(), &self.to.to_string(), self.door)
     }
@@ -108,146 +108,221 @@ impl CheckedRule {
 }
 
 impl Contents {
-    pub(super) fn add_app(&mut self, app: &str, parsed: Result<App, ParseError>) {
-        let parsed = parsed.map(|App { status: _, callers, destinations, note: _ }| AppRules {
-            callers: RuleIndex::new(&callers),
-            destinations: RuleIndex::new(&destinations),
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            items: Items::default(),
+            ids: HashMap::new(),
+            rules: RuleStore::new()?,
+            entries: Vec::new(),
+            suspended: HashMap::new(),
+            groups: HashMap::new(),
+            rule_counts: HashMap::new(),
+            shared: SharedRules::default(),
+        })
+    }
+
+    pub(super) fn add_app(&mut self, app: &str, parsed: std::result::Result<App, ParseError>) {
+        let parsed = parsed.map(|App { status, callers, destinations, note }| {
+            if is_unexplained(status, note.as_deref()) {
+                self.suspended.insert((app.to_owned(), None), 0);
+            }
+            let (callers, destinations) = (self.index(&callers), self.index(&destinations));
+            AppRules { callers, destinations }
         });
         self.items.apps.insert(app.to_owned(), parsed);
     }
 
-    pub(super) fn add_party(&mut self, app: &str, id: &str, parsed: Result<Party, ParseError>) {
-        self.ids.entry(app.to_owned()).or_default().insert(id.to_owned());
-        let parsed = parsed.map(|Party { status, incoming, outgoing, groups, blocked: _, expires_at, note: _ }| {
-            let (incoming, outgoing) = (RuleIndex::new(&incoming), RuleIndex::new(&outgoing));
-            PartyRules { status, groups, expires_at, incoming, outgoing }
+    pub(super) fn add_party(&mut self, app: &str, id: &str, parsed: std::result::Result<Party, ParseError>) {
+        self.add_id(app, id);
+        let parsed = parsed.map(|Party { status, incoming, outgoing, groups, blocked: _, expires_at, note }| {
+            if is_unexplained(status, note.as_deref()) {
+                let rules = incoming.iter().count() + outgoing.iter().count();
+                self.suspended.insert((app.to_owned(), Some(id.to_owned())), rules as u64);
+            }
+            if !groups.is_empty() {
+                self.groups.entry(app.to_owned()).or_default().extend(groups.iter().cloned());
+            }
+            let (incoming, outgoing) = (self.index(&incoming), self.index(&outgoing));
+            Box::new(PartyRules { groups, expires_at, incoming, outgoing })
         });
-        self.items.parties.insert((app.to_owned(), id.to_owned()), parsed);
+        if parsed.as_ref().is_ok_and(|it| it.says_nothing()) {
+            return;
+        }
+        self.items.parties.entry(app.to_owned()).or_default().insert(id.into(), parsed);
+    }
+
+    fn index(&mut self, rules: &Rules) -> RuleIndex {
+        RuleIndex::new(rules, &mut self.shared)
     }
 
     pub(super) fn add_pair(&mut self, app: &str, caller: &str, callee: &str) {
-        self.ids.entry(app.to_owned()).or_default().extend([callee.to_owned(), caller.to_owned()]);
+        self.add_id(app, caller);
+        self.add_id(app, callee);
+    }
+
+    fn add_id(&mut self, app: &str, id: &str) {
+        let ids = match self.ids.get_mut(app) {
+            Some(ids) => ids,
+            None => self.ids.entry(app.to_owned()).or_default(),
+        };
+        if !ids.contains(id) {
+            ids.insert(id.into());
+        }
+    }
+
+    pub(super) fn count_rule(&mut self, app: &str) {
+        match self.rule_counts.get_mut(app) {
+            Some(count) => *count += 1,
+            None => {
+                self.rule_counts.insert(app.to_owned(), 1);
+            }
+        }
     }
 
     /// Adds a rule that is invalid or never applies, if it is a pair item.
-    pub(super) fn add_unusable_pair(&mut self, stored: &StoredRule) {
+    pub(super) fn add_unusable_pair(&mut self, stored: &StoredRule) -> Result<()> {
         let StoredRule { app, from, to, .. } = stored;
-        if stored.door().is_none() {
-            self.unusable_pairs.insert((app.clone(), from.clone(), to.clone()));
-        }
+        if stored.door().is_none() { self.rules.add_unusable_pair((app, from, to)) } else { Ok(()) }
     }
 
-    pub(super) fn add_rule(&mut self, rule: CheckedRule) {
-        self.rules.push(rule);
+    pub(super) fn add_rule(&mut self, rule: &CheckedRule) -> Result<()> {
+        self.rules.add(rule)
     }
 
-    pub(super) fn count_rule(&mut self, app: &str, owner: &str) {
-        *self.rule_counts.entry((app.to_owned(), owner.to_owned())).or_default() += 1;
+    /// Keeps an entry that may be moved, and returns its number.
+    pub(super) fn add_entry(&mut self, entry: &Attributes) -> usize {
+        self.entries.push(entry.clone());
+        self.entries.len() - 1
     }
 
     /// Runs the checks, after everything was added.
-    pub(super) fn check(self, table: &str, now: EpochSeconds) -> Vec<Finding> {
-        let Self { mut items, ids, mut rules, unusable_pairs, rule_counts } = self;
-        let mut findings: Vec<_> = rule_counts.iter().filter_map(|(key, count)| items.suspended(key, *count)).collect();
-        // Where two rules are redundant because of each other, the first is offered for removal: rather one in a list.
-        rules.sort_unstable_by(|one, other| one.order().cmp(&other.order()));
-        let ids: HashMap<_, Vec<_>> = ids.iter().map(|(app, ids)| (app.as_str(), ids.iter().collect())).collect();
-        let mut pairs = Pairs::new(&rules, unusable_pairs);
+    pub(super) fn check(self, table: &str, now: EpochSeconds) -> Result<Vec<Finding>> {
+        let Self { mut items, ids, rules, entries, mut suspended, groups, rule_counts, shared: _ } = self;
+        for ((app, _), rules) in suspended.iter_mut().filter(|((_, id), _)| id.is_none()) {
+            *rules = rule_counts.get(app).copied().unwrap_or_default();
+        }
+        let pairs = Pairs::new(&rules, !entries.is_empty(), &mut suspended)?;
+        let mut findings: Vec<_> = suspended.iter().filter_map(|(key, rules)| suspended_finding(key, *rules)).collect();
+        let ids: HashMap<_, Vec<_>> = ids
+            .into_iter()
+            .map(|(app, ids)| {
+                let mut ids: Vec<_> = ids.into_iter().collect();
+                ids.sort_unstable();
+                (app, ids)
+            })
+            .collect();
         let mut misplaced = Vec::new();
-        for checked in &rules {
-            let redundancy = items.redundancy(checked, &pairs, now);
+        rules.for_each(|checked| {
+            let redundancy = items.redundancy(&checked, &pairs, now);
             if redundancy.is_some() {
-                items.set_removable(checked, &mut pairs);
-            }
-            if checked.entry.is_some() {
-                misplaced.push((checked, redundancy));
-            } else if let Some(redundancy) = redundancy {
-                findings.push(redundant(table, checked, redundancy));
+                items.set_removable(&checked);
             }
             let ids = ids.get(checked.app.as_str()).map(Vec::as_slice);
             let sides = [&checked.from, &checked.to];
-            findings.extend(sides.into_iter().filter_map(|side| short_prefix(checked, side, ids?)));
-        }
+            findings.extend(sides.into_iter().filter_map(|side| short_prefix(&checked, side, ids?)));
+            let groups = groups.get(checked.app.as_str());
+            findings.extend(sides.into_iter().filter_map(|side| empty_group(&checked, side, groups)));
+            if checked.entry.is_some() {
+                misplaced.push((checked, redundancy));
+            } else if let Some(redundancy) = redundancy {
+                findings.push(redundant(table, &checked, redundancy));
+            }
+        })?;
         // A rule is moved only where that changes nothing whatever other rules are removed.
         let mut moved = HashSet::new();
         for (checked, redundancy) in misplaced {
-            let fix = if redundancy.is_none() { items.move_to_pair(checked, &pairs, now) } else { None };
+            let entry = checked.entry.and_then(|number| entries.get(number));
+            let fix = entry.filter(|_| redundancy.is_none());
+            let fix = fix.and_then(|entry| items.move_to_pair(&checked, entry, &pairs, now));
             let fix = fix.filter(|_| checked.pair_key().is_some_and(|key| moved.insert(key)));
-            findings.push(misplaced_finding(table, checked, redundancy, fix));
+            findings.push(misplaced_finding(table, &checked, redundancy, fix));
         }
-        findings
+        Ok(findings)
+    }
+}
+
+/// Whether something is suspended without a note that explains it.
+fn is_unexplained(status: Status, note: Option<&str>) -> bool {
+    status == Status::Suspended && note.is_none_or(|note| note.trim().is_empty())
+}
+
+impl PartyRules {
+    /// Whether an absent party is decided the same.
+    fn says_nothing(&self) -> bool {
+        let Self { groups, expires_at, incoming, outgoing } = self;
+        groups.is_empty() && expires_at.is_none() && incoming.is_empty() && outgoing.is_empty()
     }
 }
 
 /// The pair items of parties that also have a rule about each other in a list. Others are not needed.
-struct Pairs<'a> {
-    /// The rule, and whether it may be removed. `None` for an item whose rule is invalid or never applies.
-    items: HashMap<PairKey, Option<(&'a Rule, bool)>>,
+struct Pairs {
+    /// `None` for an item whose rule is invalid or never applies.
+    items: HashMap<PairKey, Option<Rule>>,
 }
 
-impl<'a> Pairs<'a> {
-    fn new(rules: &'a [CheckedRule], unusable: HashSet<PairKey>) -> Self {
-        let listed: HashSet<_> =
-            rules.iter().filter(|it| it.door.is_some()).filter_map(CheckedRule::pair_key).collect();
-        let mut items: HashMap<_, _> =
-            unusable.into_iter().filter(|key| listed.contains(key)).map(|key| (key, None)).collect();
-        if !listed.is_empty() {
-            for checked in rules.iter().filter(|it| it.door.is_none()) {
-                items.extend(
-                    checked
-                        .pair_key()
-                        .filter(|key| listed.contains(key))
-                        .map(|key| (key, Some((&checked.rule, false)))),
-                );
-            }
+impl Pairs {
+    /// Finds these pairs, and adds those of suspended parties to their numbers of rules.
+    fn new(rules: &RuleStore, is_needed: bool, suspended: &mut HashMap<(String, Option<String>), u64>) -> Result<Self> {
+        let mut items = HashMap::new();
+        let mut listed = HashSet::new();
+        if is_needed {
+            rules.for_each_misplaced(|key| {
+                listed.insert(key);
+            })?;
         }
-        Self { items }
+        if is_needed || !suspended.is_empty() {
+            rules.for_each_pair(|(app, from, to), rule| {
+                if !suspended.is_empty() {
+                    suspended.entry((app.clone(), Some(to.clone()))).and_modify(|rules| *rules += 1);
+                }
+                let key = (app, from, to);
+                if listed.contains(&key) {
+                    items.insert(key, rule);
+                }
+            })?;
+        }
+        Ok(Self { items })
     }
 }
 
 impl Items {
     /// Why a rule cannot change any decision, whichever of the removable rules are removed.
-    fn redundancy(&self, checked: &CheckedRule, pairs: &Pairs<'_>, now: EpochSeconds) -> Option<Redundancy> {
+    fn redundancy(&self, checked: &CheckedRule, pairs: &Pairs, now: EpochSeconds) -> Option<Redundancy> {
         check(&checked.subject(), self.related(checked, pairs)?, now)
     }
 
-    /// Takes into account that a rule may be removed.
-    fn set_removable(&mut self, checked: &CheckedRule, pairs: &mut Pairs<'_>) {
+    /// Takes into account that a rule may be removed. The pair items come last, so that no other rule is checked after one.
+    fn set_removable(&mut self, checked: &CheckedRule) {
         let CheckedRule { app, from, to, door, rule: _, entry: _ } = checked;
-        let party = |id: &Pattern| (app.as_str().to_owned(), id.to_string());
+        let app = app.as_str();
         match door {
             Some(Door::App) => {
-                if let Some(Ok(app)) = self.apps.get_mut(app.as_str()) {
+                if let Some(Ok(app)) = self.apps.get_mut(app) {
                     app.callers.set_removable(from);
                 }
             }
             Some(Door::Destination) => {
-                if let Some(Ok(app)) = self.apps.get_mut(app.as_str()) {
+                if let Some(Ok(app)) = self.apps.get_mut(app) {
                     app.destinations.set_removable(to);
                 }
             }
             Some(Door::Caller) => {
-                if let Some(Ok(caller)) = self.parties.get_mut(&party(from)) {
+                if let Some(Some(Ok(caller))) = self.parties.get_mut(app).map(|it| it.get_mut(literal(from))) {
                     caller.outgoing.set_removable(to);
                 }
             }
             Some(Door::Callee) => {
-                if let Some(Ok(callee)) = self.parties.get_mut(&party(to)) {
+                if let Some(Some(Ok(callee))) = self.parties.get_mut(app).map(|it| it.get_mut(literal(to))) {
                     callee.incoming.set_removable(from);
                 }
             }
-            None => {
-                let pair = checked.pair_key().and_then(|key| pairs.items.get_mut(&key));
-                if let Some(Some((_, is_removable))) = pair {
-                    *is_removable = true;
-                }
-            }
+            None => {}
         }
     }
 
     /// The rules that may decide the same calls. Suspended and blocked parties count as active, because that may end soon.
     /// `None` if an item or a rule among them is invalid: once it is repaired, the other rules decide these calls.
-    fn related<'a>(&'a self, checked: &'a CheckedRule, pairs: &Pairs<'a>) -> Option<Related<'a>> {
+    fn related<'a>(&'a self, checked: &'a CheckedRule, pairs: &'a Pairs) -> Option<Related<'a>> {
         let CheckedRule { app, from, to, door, rule: _, entry: _ } = checked;
         let (mut callers, mut destinations) = (Vec::new(), Vec::new());
         if let Some(app) = self.apps.get(app.as_str()) {
@@ -265,7 +340,7 @@ impl Items {
             if matches!(door, Some(Door::App | Door::Destination)) {
                 return Some(ItemRules::default());
             }
-            match self.parties.get(&(app.as_str().to_owned(), id.clone())) {
+            match self.parties.get(app.as_str()).and_then(|parties| parties.get(id.as_str())) {
                 None => Some(ItemRules::default()),
                 Some(Err(_)) => None,
                 Some(Ok(party)) => Some(ItemRules {
@@ -278,7 +353,7 @@ impl Items {
         };
         let pair = match checked.pair_key().and_then(|key| pairs.items.get(&key)) {
             Some(None) => return None,
-            Some(Some((rule, is_removable))) => Some(Candidate::new(to, Ok(rule)).removable(*is_removable)),
+            Some(Some(rule)) => Some(Candidate::new(to, Ok(rule))),
             None => None,
         };
         let app = ItemRules { rules: callers, ..ItemRules::default() };
@@ -291,8 +366,9 @@ impl Items {
 
     /// The fix that moves a rule between two parties from a list to its pair item. `None` if there is a pair item already,
     /// or calls may be decided differently.
-    fn move_to_pair(&self, checked: &CheckedRule, pairs: &Pairs<'_>, now: EpochSeconds) -> Option<Fix> {
-        let CheckedRule { app, from: Pattern::Exact(from), to: Pattern::Exact(to), door, rule, entry } = checked else {
+    fn move_to_pair(&self, checked: &CheckedRule, entry: &Attributes, pairs: &Pairs, now: EpochSeconds) -> Option<Fix> {
+        let CheckedRule { app, from: Pattern::Exact(from), to: Pattern::Exact(to), door, rule, entry: _ } = checked
+        else {
             return None;
         };
         if from == to || pairs.items.contains_key(&checked.pair_key()?) {
@@ -315,29 +391,34 @@ impl Items {
         if !is_same_decision(app, (&caller, &callee), [&before, &after], now) {
             return None;
         }
-        let entry = AttributeValue::M(entry.as_deref()?.clone());
+        let entry = AttributeValue::M(entry.clone());
         Some(Fix(Action::Move(Move { app: app.clone(), caller, callee, is_outgoing, entry })))
     }
+}
 
-    /// A suspended party that has rules, given its app and id.
-    fn suspended(&self, key: &(String, String), rules: u64) -> Option<Finding> {
-        self.parties.get(key)?.as_ref().ok().filter(|party| party.status == Status::Suspended)?;
-        let (app, id) = key;
-        let kind = ItemKind::Party(app.clone(), id.clone());
-        Some(
-            Finding::new(
-                FindingKind::Suspended,
-                &Location::party(app, id),
-                format!("it is suspended and has {}", count(rules, "rule")),
-                "its rules have no effect until it is resumed",
-            )
-            .with_advice(format!(
-                "{}; if its rules should decide again: {}",
-                item_command("show", &kind),
-                item_command("resume", &kind)
-            )),
-        )
+/// A suspended app or party that has rules and no note.
+fn suspended_finding((app, id): &(String, Option<String>), rules: u64) -> Option<Finding> {
+    if rules == 0 {
+        return None;
     }
+    let kind = match id {
+        Some(id) => ItemKind::Party(app.clone(), id.clone()),
+        None => ItemKind::App(app.clone()),
+    };
+    let note = item_command("suspend --note 'WHY'", &kind);
+    Some(
+        Finding::new(
+            FindingKind::Suspended,
+            &Location::item(&kind),
+            format!("it is suspended and has {}", count(rules, "rule")),
+            "its rules have no effect until it is resumed; one that is suspended on purpose has a note and is no finding",
+        )
+        .with_advice(format!(
+            "{}; if its rules should decide again: {}; if it is suspended on purpose: {note}",
+            item_command("show", &kind),
+            item_command("resume", &kind)
+        )),
+    )
 }
 
 /// A rule that cannot change any decision.
@@ -367,13 +448,25 @@ fn misplaced_finding(table: &str, checked: &CheckedRule, redundancy: Option<Redu
     }
 }
 
+/// A group without parties, given the groups of the app that a party is in.
+fn empty_group(checked: &CheckedRule, side: &Pattern, groups: Option<&HashSet<String>>) -> Option<Finding> {
+    let Pattern::Group(name) = side else { return None };
+    if groups.is_some_and(|groups| groups.contains(name)) {
+        return None;
+    }
+    let (what, why) = (format!("no party is in group `{side}`"), "it matches no call until the group has a party");
+    let add = format!("callgatectl group add --app {} {side} PARTY", quote(checked.app.as_str()));
+    let advice = format!("{}; if the group should have parties: {add}", checked.show_command());
+    Some(Finding::new(FindingKind::EmptyGroup, &checked.location(), what, why).with_advice(advice))
+}
+
 /// A prefix that matches most of the known parties of the app, given their sorted ids.
-fn short_prefix(checked: &CheckedRule, side: &Pattern, ids: &[&String]) -> Option<Finding> {
+fn short_prefix(checked: &CheckedRule, side: &Pattern, ids: &[Box<str>]) -> Option<Finding> {
     let Pattern::Prefix(prefix) = side else { return None };
     if ids.len() < MIN_PARTIES {
         return None;
     }
-    let from = ids.get(ids.partition_point(|id| *id < prefix)..)?;
+    let from = ids.get(ids.partition_point(|id| **id < **prefix)..)?;
     let matching = from.partition_point(|id| id.starts_with(prefix.as_str()));
     if matching * 2 <= ids.len() {
         return None;

@@ -1,5 +1,7 @@
 //! Finds the rules of a list that overlap with a pattern, without reading all of them.
 
+use std::sync::Arc;
+
 use callgate_core::{ParseError, Pattern, Rule, Rules};
 
 use super::MAX_RELATED;
@@ -10,27 +12,58 @@ use super::related::Candidate;
 /// them. A group overlaps with every pattern.
 #[derive(Debug, Default)]
 pub(crate) struct RuleIndex {
-    groups: Vec<IndexedRule>,
-    others: Vec<IndexedRule>,
+    groups: Box<[IndexedRule]>,
+    others: Box<[IndexedRule]>,
+}
+
+/// Conditions that several rules have, each of them once in memory: most rules of a table have the same few.
+#[derive(Debug, Default)]
+pub(crate) struct SharedRules(Vec<Arc<Rule>>);
+
+/// With more different conditions than this, others are not shared.
+const MAX_SHARED: usize = 64;
+
+impl SharedRules {
+    /// The rule without what does not decide: its note, its list and its author.
+    fn share(&mut self, rule: &Rule) -> Arc<Rule> {
+        let Rule { effect, media, hours, expires_at, disabled, list: _, note: _, updated_at: _, updated_by: _ } = rule;
+        let is_same = |it: &&Arc<Rule>| {
+            (&it.effect, &it.media, &it.hours, &it.expires_at, &it.disabled)
+                == (effect, media, hours, expires_at, disabled)
+        };
+        if let Some(shared) = self.0.iter().find(is_same) {
+            return Arc::clone(shared);
+        }
+        let (media, hours, expires_at, disabled) = (*media, hours.clone(), *expires_at, *disabled);
+        let rule = Arc::new(Rule { media, hours, expires_at, disabled, ..Rule::new(*effect) });
+        if self.0.len() < MAX_SHARED {
+            self.0.push(Arc::clone(&rule));
+        }
+        rule
+    }
 }
 
 #[derive(Debug, Clone)]
 struct IndexedRule {
     pattern: Pattern,
-    rule: Result<Rule, ParseError>,
+    rule: Result<Arc<Rule>, ParseError>,
     is_removable: bool,
 }
 
 impl RuleIndex {
-    pub(crate) fn new(rules: &Rules) -> Self {
+    pub(crate) fn new(rules: &Rules, shared: &mut SharedRules) -> Self {
         let rules = rules.iter().map(|(pattern, rule)| IndexedRule {
             pattern: pattern.clone(),
-            rule: rule.cloned().map_err(Clone::clone),
+            rule: rule.map(|rule| shared.share(rule)).map_err(Clone::clone),
             is_removable: false,
         });
         let (groups, mut others): (Vec<_>, Vec<_>) = rules.partition(|it| matches!(it.pattern, Pattern::Group(_)));
         others.sort_by(|one, other| literal(&one.pattern).cmp(literal(&other.pattern)));
-        Self { groups, others }
+        Self { groups: groups.into(), others: others.into() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.others.is_empty()
     }
 
     /// Marks a rule as one that may be removed.
@@ -57,7 +90,7 @@ impl RuleIndex {
         let overlapping = self.groups.iter().chain(others).take(MAX_RELATED + 1);
         overlapping
             .map(|IndexedRule { pattern, rule, is_removable }| {
-                Candidate::new(pattern, rule.as_ref()).removable(*is_removable)
+                Candidate::new(pattern, rule.as_ref().map(Arc::as_ref)).removable(*is_removable)
             })
             .collect()
     }
@@ -86,7 +119,7 @@ mod tests {
         ];
         let patterns = texts.map(Pattern::from_stored);
         let rules = || patterns.iter().map(|pattern| (pattern.clone(), Ok(Rule::new(Effect::Allow))));
-        let index = RuleIndex::new(&rules().collect());
+        let index = RuleIndex::new(&rules().collect(), &mut SharedRules::default());
         let texts_of = |patterns: &mut dyn Iterator<Item = &Pattern>| -> BTreeSet<String> {
             patterns.map(ToString::to_string).collect()
         };

@@ -181,7 +181,9 @@ impl Table {
         let mut expression = Expression::default();
         let condition = expression.unchanged(item);
         let note = item.and_then(|item| item.get("note"));
-        attributes.extend(note.map(|note| ("note".to_owned(), note.clone())));
+        if let Some(note) = note {
+            attributes.entry("note".to_owned()).or_insert_with(|| note.clone());
+        }
         self.replace(key, attributes, condition, expression).await
     }
 
@@ -259,6 +261,9 @@ pub(crate) struct Update<'a> {
     pub(crate) expression: Expression,
 }
 
+/// The most bytes of an expression (Amazon DynamoDB Developer Guide, "Service, account, and table quotas").
+const MAX_EXPRESSION_BYTES: usize = 4 * 1024;
+
 /// The placeholders of an expression, for names and values.
 #[derive(Debug, Default)]
 pub(crate) struct Expression {
@@ -282,14 +287,25 @@ impl Expression {
     }
 
     /// The condition that an item is still as it was read, `None` if it did not exist. Of the attributes that it did not
-    /// have, those that mean something must still be absent.
+    /// have, those that mean something must still be absent. Of those that mean nothing, only as many are compared as fit
+    /// into an expression.
     pub(crate) fn unchanged(&mut self, item: Option<&Attributes>) -> String {
         let pk = self.name(PK);
         let Some(item) = item else { return format!("attribute_not_exists({pk})") };
-        let stored = item.keys().map(String::as_str).filter(|name| *name != PK && *name != SK);
-        let absent = KNOWN_ATTRIBUTES.into_iter().filter(|name| !item.contains_key(*name));
-        let same = stored.chain(absent).map(|name| self.same(item, name));
-        [format!("attribute_exists({pk})")].into_iter().chain(same).collect::<Vec<_>>().join(" AND ")
+        let is_other = |name: &&str| *name != PK && *name != SK && !KNOWN_ATTRIBUTES.contains(name);
+        let others = item.keys().map(String::as_str).filter(is_other);
+        let mut condition = format!("attribute_exists({pk})");
+        for name in KNOWN_ATTRIBUTES {
+            condition += &format!(" AND {}", self.same(item, name));
+        }
+        // Of more attributes than an expression can name, the function reads none.
+        for name in others {
+            if condition.len() > MAX_EXPRESSION_BYTES - " AND #n999 = :v999".len() {
+                break;
+            }
+            condition += &format!(" AND {}", self.same(item, name));
+        }
+        condition
     }
 
     /// The condition that an attribute still has the value that was read, or is still absent.

@@ -5,11 +5,11 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{Span, Timestamp};
 
-use super::{END, NotAMoment, in_range, parse_absolute};
+use super::{NotAMoment, in_range, parse_absolute};
 use crate::error::{Error, Result};
 
 /// The time zone of this machine: that of the variable `TZ`, or the system's. UTC if there is none.
-pub(super) fn zone() -> TimeZone {
+fn zone() -> TimeZone {
     system_zone().unwrap_or(TimeZone::UTC)
 }
 
@@ -180,9 +180,15 @@ fn from_now(zone: &TimeZone, text: &str, now: EpochSeconds) -> std::result::Resu
     }
 }
 
-/// Formats a moment in a zone, to the second: `2026-12-31 18:00 MSK (+03)`, `2026-12-31 18:00:05 UTC`.
-pub(super) fn format(moment: EpochSeconds, zone: &TimeZone) -> String {
-    let Ok(timestamp) = Timestamp::from_second(moment.min(END)) else { return moment.to_string() };
+/// Formats a moment in the time zone of this machine, to the second: `2026-12-31 18:00 MSK (+03)`. [`parse`] parses this
+/// form. A number beyond the calendar is printed as it is stored.
+#[must_use]
+pub fn format_local(moment: EpochSeconds) -> String {
+    format(moment, &zone())
+}
+
+fn format(moment: EpochSeconds, zone: &TimeZone) -> String {
+    let Ok(timestamp) = Timestamp::from_second(moment) else { return moment.to_string() };
     let info = zone.to_offset_info(timestamp);
     let shown = info.offset().to_datetime(timestamp);
     let seconds = if shown.second() == 0 { String::new() } else { format!(":{:02}", shown.second()) };
@@ -198,6 +204,7 @@ pub(super) fn format(moment: EpochSeconds, zone: &TimeZone) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::END;
     use super::*;
     use crate::time;
 

@@ -14,7 +14,7 @@ use crate::args::{APP, ConditionArgs, app_name, parse_written_party, rule_comman
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_line};
-use crate::prompt::confirm_change;
+use crate::prompt::{confirm_app, confirm_change};
 use crate::time::now;
 use crate::write_rule::party_expiry_notice;
 
@@ -82,6 +82,9 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
                 Some(sent) => report(&connection, (&app, &caller), &sent, true),
                 None => report(&connection, (&app, &caller), &change, false),
             };
+        }
+        if sent.is_none() && change.previous().is_none() {
+            confirm_app(table, &app, args.yes).await?;
         }
         let is_same = sent.as_ref().map(|sent| sent.has_same_previous(&change));
         let before = previous_text(&caller, change.previous()).map(|text| format!("\n{text}")).unwrap_or_default();

@@ -3,8 +3,9 @@
 use std::fmt::{self, Write as _};
 
 use anstyle::AnsiColor;
+use callgate_admin::reversal::Reversal;
 use callgate_admin::time;
-use callgate_admin::wording::{conditions_text, escape, media_text};
+use callgate_admin::wording::{conditions_text, count, escape, media_text};
 use callgate_core::{
     Applicability, Call, Decision, Door, Effect, EpochSeconds, EvaluatedRule, InvalidRecord, MediaSet, ParsedItem,
     Party, PartyId, Pattern, Permissions, RecordLocation, RuleKey, Status, Trace, has_expired, trace,
@@ -69,9 +70,10 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let lookup = table.look_up(&call).await?;
     let trace = trace(&call, lookup.permissions(), at);
     let state = |door| ItemState::at(door, lookup.permissions(), at);
+    let reversal = table.reversal(&call, lookup.permissions(), at, now());
     match output {
-        Output::Text => print_line(text(&call, &trace, state, at))?,
-        Output::Json => print_line(as_json(&call, &trace, state, at))?,
+        Output::Text => print_line(text(&call, &trace, state, at).then(reversal_text(&trace, &reversal)))?,
+        Output::Json => print_line(as_json(&call, &trace, state, at, &reversal))?,
     }
     Ok(match trace.decision.effect() {
         Effect::Allow => Outcome::Done,
@@ -133,15 +135,40 @@ fn text(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: E
         if deciding.is_none() {
             out.push_str("\n  no rule applies");
         }
-        let width = rules.iter().map(|rule| escape(&rule.key.to_string()).chars().count()).max().unwrap_or_default();
-        for rule in rules {
+        let others = rules.iter().filter(|rule| is_other(rule)).count();
+        let is_shown = |rule: &&EvaluatedRule<'_>| others <= MAX_OTHERS || !is_other(rule);
+        let width = rules.iter().filter(is_shown).map(|rule| escape(&rule.key.to_string()).chars().count());
+        let width = width.max().unwrap_or_default();
+        for rule in rules.iter().filter(is_shown) {
             let mark = if rule.decides { '>' } else { ' ' };
             let key = escape(&rule.key.to_string());
             let effect = rule.rule.map_or("?", |rule| rule.effect.as_str());
             let _ = write!(out, "\n{mark} {key:width$}  {effect:5}  {}", escape(&why(rule, deciding)));
         }
+        if others > MAX_OTHERS {
+            let _ = write!(out, "\n  and {} that do not match", count(others as u64, "rule"));
+        }
     }
     Line::styled(colour, word).then(out)
+}
+
+/// With more rules that do not match than this at a door, only their number is printed.
+const MAX_OTHERS: usize = 10;
+
+fn is_other(rule: &EvaluatedRule<'_>) -> bool {
+    matches!(rule.applicability, Applicability::DoesNotMatch)
+}
+
+/// The commands that turn the decision around, on one line.
+fn reversal_text(trace: &Trace<'_>, reversal: &Reversal) -> String {
+    let aim = match trace.decision.effect() {
+        Effect::Allow => "refuse",
+        Effect::Deny => "permit",
+    };
+    match reversal {
+        Reversal::Commands(commands) => format!("\nto {aim} it: {}", escape(&commands.join(" && "))),
+        Reversal::Show(command) => format!("\nlook at it: {}", escape(command)),
+    }
 }
 
 fn heading(door: Door, call: &Call) -> String {
@@ -216,7 +243,17 @@ fn why(rule: &EvaluatedRule<'_>, deciding: Option<&EvaluatedRule<'_>>) -> String
     format!("{kind}{why}{conditions}")
 }
 
-fn as_json(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: EpochSeconds) -> Value {
+fn as_json(
+    call: &Call,
+    trace: &Trace<'_>,
+    state: impl Fn(Door) -> ItemState,
+    at: EpochSeconds,
+    reversal: &Reversal,
+) -> Value {
+    let (command, advice) = match reversal {
+        Reversal::Commands(commands) => (Some(commands.join(" && ")), None),
+        Reversal::Show(command) => (None, Some(command)),
+    };
     let (door, rule) = match trace.decision {
         Decision::Rule { door, key, .. } => (Some(door.as_str()), Some(key.to_string())),
         _ => (None, None),
@@ -239,6 +276,7 @@ fn as_json(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at
         "decision": trace.decision.effect().as_str(), "reason": trace.decision.reason(), "door": door, "rule": rule,
         "because": because(&trace.decision), "app": call.app.as_str(), "caller": call.caller.as_str(),
         "callee": call.callee.as_str(), "video": call.media.video, "at": time::format(at), "doors": doors,
+        "command": command, "advice": advice,
     })
 }
 

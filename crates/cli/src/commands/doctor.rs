@@ -21,7 +21,7 @@ use crate::time::now;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", kinds_help()))]
 pub(crate) struct Args {
-    /// Remove expired rules and parties, and move rules between two parties to where allow and deny write them
+    /// Remove expired rules, blocks and parties, and move rules between two parties to where allow and deny write them
     #[arg(long)]
     fix: bool,
 }

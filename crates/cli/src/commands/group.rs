@@ -12,6 +12,7 @@ use crate::args::{APP, app_name, parse_party, parse_written_party};
 use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
+use crate::prompt::confirm_app;
 use crate::time::now;
 use crate::write_rule::party_expiry_notice;
 
@@ -68,6 +69,9 @@ struct MembersArgs {
     /// Show what would change, and write nothing
     #[arg(long)]
     dry_run: bool,
+    /// Do not ask before writing for an app that has nothing stored
+    #[arg(long, short)]
+    yes: bool,
 }
 
 /// Adds the parties to the group, or removes them, one after the other.
@@ -77,6 +81,9 @@ async fn change_members(is_added: bool, args: &MembersArgs, global: &GlobalArgs)
     let app = table.parse_app(&args.app)?;
     let group = GroupName::parse(&args.group)?;
     let parties = parse_parties(args, table, is_added)?;
+    if is_added && !args.dry_run {
+        confirm_app(table, &app, args.yes).await?;
+    }
     let (mut changes, mut failure) = (Vec::new(), None);
     for party in parties {
         match change_member(table, &app, &party, &group, is_added, args.dry_run).await {

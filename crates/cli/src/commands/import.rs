@@ -15,6 +15,7 @@ use crate::args::{FormatArg, SpeedArgs};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_error, print_line, print_note};
+use crate::prompt::confirm_app;
 use crate::time::now;
 use crate::write_import::{Options, print_kinds, write_import};
 
@@ -73,6 +74,9 @@ pub(crate) struct Args {
     speed: SpeedArgs,
 }
 
+/// How many apps of a file are asked about if nothing is stored for them.
+const MAX_APPS: usize = 3;
+
 /// Checks the whole file, then writes it.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
@@ -91,6 +95,11 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let author = connection.author().await;
     let removed = args.replace.then_some("not in the file");
     let (dry_run, yes, output) = (args.dry_run, args.yes, *output);
+    if !dry_run {
+        for app in import.apps(MAX_APPS)? {
+            confirm_app(table, &app, yes).await?;
+        }
+    }
     let options = Options { removed, dry_run, yes, speed: &args.speed, output };
     match write_import(&mut import, &author, options).await? {
         Some(applied) => finish(&mut import, args, &author, applied, output).await,

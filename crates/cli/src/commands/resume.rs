@@ -20,5 +20,5 @@ pub(crate) struct Args {
 
 /// Writes the status.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
-    write_status(Status::Active, &args.party, args.yes, global).await
+    write_status(Status::Active, &args.party, None, args.yes, global).await
 }

@@ -178,7 +178,7 @@ fn expired(rule: &Rule) -> &'static str {
 
 fn author(rule: &Rule) -> String {
     match (&rule.updated_by, rule.updated_at) {
-        (Some(by), Some(at)) => format!(" [{}, {}]", escape(by), time::describe(at)),
+        (Some(by), Some(at)) => format!(" [{}, {}]", escape(by), time::format_local(at)),
         _ => String::new(),
     }
 }

@@ -31,6 +31,7 @@ door callee: who may call PPP005
   PPP00*  allow  applies, but `PPP009` is more specific, Mon-Fri 09:00-18:00 Europe/Moscow
   PPP*    allow  applies, but `PPP009` is more specific, audio only
   *       deny   applies, but `PPP009` is more specific
+to refuse it: callgatectl deny --app shop --from PPP009 --to PPP005
 "
     );
     let later =

@@ -7,7 +7,8 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use callgate_admin::{Author, Table};
 use serde_json::{Value, json};
 
-use crate::support::{TABLE, TestServer, csv};
+use crate::proxy::{Treatment, start_proxy};
+use crate::support::{Run, TABLE, TestServer, csv, tool_at};
 
 /// Runs `doctor` and returns its findings as `kind: where`.
 fn findings(server: &TestServer, arguments: &str) -> Vec<String> {
@@ -371,4 +372,110 @@ fn a_fix_is_not_applied_to_what_changed_since_it_was_read() {
         assert!(!runtime.block_on(table.fix(fix, &author)).unwrap(), "{fix:?}");
     }
     assert_eq!(server.items(), before);
+}
+
+#[test]
+fn what_is_suspended_on_purpose_has_a_note_and_is_no_finding() {
+    let server = TestServer::with_table();
+    server.run("allow --app shop --from a --to b").succeeds();
+    server.run("suspend --app shop b").succeeds();
+    server.run("suspend --app shop").succeeds();
+    assert_eq!(findings(&server, ""), ["suspended: app `shop`", "suspended: party `b` of app `shop`"]);
+    let run =
+        server.run("doctor").exits_with(4).prints("one that is suspended on purpose has a note and is no finding");
+    run.prints("if it is suspended on purpose: callgatectl suspend --note 'WHY' --app shop b");
+    server.run("suspend --note 'left the company' --app shop b").succeeds().prints("written: party `b`");
+    server.run("suspend --note 'left the company' --app shop b").succeeds().prints("unchanged");
+    // Another suspension does not lose the note.
+    server.run("suspend --app shop b").succeeds().prints("unchanged");
+    server.run("suspend --note closed --app shop --yes").succeeds();
+    server.run("doctor").succeeds().prints("0 findings");
+    server.run("show --app shop b").succeeds().prints("note: left the company");
+    // The note explained the suspension, so it ends with it.
+    server.run("resume --app shop b").succeeds().prints("its note is removed: left the company");
+    server.run("resume --app shop").succeeds().prints("its note is removed: closed");
+    assert_eq!(server.items().len(), 1, "only the rule is left");
+    server.run("suspend --note x --app shop b").succeeds();
+    server.run("suspend --note '' --app shop b").succeeds().prints("written");
+    assert_eq!(findings(&server, ""), ["suspended: party `b` of app `shop`"]);
+}
+
+#[test]
+fn blocks_groups_and_destinations_are_checked() {
+    let server = TestServer::with_table();
+    let with = |id: &str, attributes: &Value| {
+        let mut item = attributes.clone();
+        item["pk"] = json!({"S": format!("PARTY#shop#{id}")});
+        item["sk"] = json!({"S": "PARTY"});
+        server.put(&item);
+    };
+    with("over", &json!({"blocked": {"M": {"expires_at": {"N": "1000000000"}, "note": {"S": "x"}}}}));
+    with("over2", &json!({"blocked": {"M": {"expires_at": {"N": "1000000000"}}}, "groups": {"SS": ["vip"]}}));
+    with("ms", &json!({"blocked": {"M": {"expires_at": {"N": "4102358400000"}}}}));
+    with("invalid", &json!({"blocked": {"M": {"until": {"S": "x"}}}}));
+    with("invalid2", &json!({"groups": {"S": "vip"}}));
+    with("shut", &json!({"blocked": {"M": {}}}));
+    let rule = |effect: &str| json!({"M": {"effect": {"S": effect}}});
+    server.put(&json!({"pk": {"S": "APP#shop"}, "sk": {"S": "APP"}, "callers": {"M": {"@vip": rule("allow"), "@none": rule("deny")}},
+        "destinations": {"M": {"+882*": rule("deny"), "+8821*": rule("deny"), "+883*": rule("allow"),
+            "+7*": {"M": {"effect": {"S": "allow"}, "disabled": {"BOOL": true}}}, "+9*": {"M": {"effect": {"S": "alow"}}}}}}));
+    let all = [
+        "empty_group: rule from `@none` to `*` of app `shop`",
+        "expired: block of party `over2` of app `shop`",
+        "expired: block of party `over` of app `shop`",
+        "invalid_record: party `invalid2` of app `shop`",
+        "invalid_record: party `invalid` of app `shop`",
+        "invalid_record: rule from `*` to `+9*` of app `shop`",
+        "milliseconds: block of party `ms` of app `shop`",
+        "shadowed: rule from `*` to `+8821*` of app `shop`",
+    ];
+    let mut found = findings(&server, "");
+    found.sort();
+    assert_eq!(found, all);
+    let run = server.run("doctor --fix").exits_with(4).prints("fixed: expired: block of party `over` of app `shop`");
+    run.prints("6 findings");
+    // The item of one says nothing any more, and the other one keeps its group.
+    let items = server.items();
+    let has = |id: &str| items.iter().find(|item| item["pk"]["S"] == format!("PARTY#shop#{id}"));
+    assert!(has("over").is_none(), "{items:?}");
+    assert_eq!(has("over2").unwrap()["groups"], json!({"SS": ["vip"]}));
+    assert!(has("over2").unwrap()["blocked"].is_null());
+}
+
+#[test]
+fn a_big_item_is_explained_by_its_largest_list() {
+    let server = TestServer::with_table();
+    let rules: serde_json::Map<_, _> =
+        (0..200).map(|number| (format!("+88{number:03}*"), json!({"M": {"effect": {"S": "deny"}}}))).collect();
+    server.put(&json!({"pk": {"S": "APP#shop"}, "sk": {"S": "APP"}, "destinations": {"M": rules},
+        "callers": {"M": {"*": {"M": {"effect": {"S": "allow"}}}}}}));
+    let run = server.run("doctor").exits_with(4).prints("too_big: app `shop`");
+    run.prints("most of it in `destinations` with 200 rules");
+}
+
+/// `DynamoDB` refuses an expression of more than 4 KB.
+#[test]
+fn an_item_with_many_attributes_is_fixed() {
+    let server = TestServer::with_table();
+    let mut item = json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "expires_at": {"N": "1000000000"}});
+    for number in 0..1_000 {
+        item[format!("unknown{number}")] = json!({"N": number.to_string()});
+    }
+    server.put(&item);
+    let url = start_proxy(server.address, |request| {
+        if request.is_write() {
+            let longest = ["ConditionExpression", "UpdateExpression"]
+                .map(|name| request.json()[name].as_str().map_or(0, str::len));
+            if longest.iter().any(|&bytes| bytes > 4_096) {
+                return Treatment::refuse_with(
+                    "ValidationException",
+                    "Expression size has exceeded the maximum allowed size",
+                );
+            }
+        }
+        Treatment::Forward
+    });
+    let run = Run::of(tool_at(&url).args(["doctor", "--fix"]));
+    run.prints("fixed: expired: party `b` of app `shop`");
+    assert!(server.items().is_empty());
 }

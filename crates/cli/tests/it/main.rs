@@ -42,6 +42,7 @@ mod random;
 mod random_operations;
 mod random_tables;
 mod reference;
+mod reversal;
 mod rules;
 mod serve;
 mod spellings;
@@ -49,6 +50,7 @@ mod support;
 mod table;
 #[cfg(unix)]
 mod terminal;
+mod unknown_app;
 mod walkthrough;
 mod wcs_simulator;
 mod who;

@@ -218,7 +218,7 @@ fn show_prints_invalid_rules_and_items() {
     let lists = json!({"M": {"+7*": invalid, "*": valid}});
     server.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "incoming": lists, "outgoing": lists}));
     let run = server.run("show --app shop b").succeeds().prints("party b of app shop: active");
-    run.prints("+7* to b: invalid: `effect` is `alow`").prints("allow * to b [op, 1970-01-01T00:16:40Z]");
+    run.prints("+7* to b: invalid: `effect` is `alow`").prints("allow * to b [op, 1970-01-01 00:16:40 UTC]");
     server.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "status": {"S": "on"}, "incoming": lists}));
     let run =
         server.run("show --app shop b").exits_with(1).prints("invalid, so all its calls are refused: `status` is `on`");

@@ -1,0 +1,249 @@
+//! Finds the commands that turn a decision around: those that permit a refused call, or refuse a permitted one.
+
+use callgate_core::{
+    App, Call, Decision, Door, Effect, EpochSeconds, InvalidRecord, ParsedItem, Party, PartyId, Pattern, Permissions,
+    RecordLocation, Rule, RuleKey, Rules, Status, decide, has_expired,
+};
+
+use crate::doctor::commands::{item_command, revoke_command, rule_command};
+use crate::item_kind::ItemKind;
+use crate::table::Table;
+
+/// With more commands than this, something else is wrong.
+const MAX_COMMANDS: usize = 8;
+
+/// How to turn a decision around.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reversal {
+    /// These commands, one after the other, turn it around.
+    Commands(Vec<String>),
+    /// An item or a rule is invalid, or its name cannot be typed. This command shows it.
+    Show(String),
+}
+
+impl Table {
+    /// Finds the commands that turn the decision of a call at a moment around. Each command is applied to a copy of the
+    /// permissions, so that together they do it.
+    #[must_use]
+    pub fn reversal(&self, call: &Call, permissions: Permissions<'_>, at: EpochSeconds, now: EpochSeconds) -> Reversal {
+        let Permissions { app, caller, callee, pair } = permissions;
+        let before = decide(call, permissions, at).effect();
+        let wanted = match before {
+            Effect::Allow => Effect::Deny,
+            Effect::Deny => Effect::Allow,
+        };
+        let mut copy = Copy {
+            table: self,
+            call,
+            moments: (at, now),
+            app: app.clone(),
+            caller: caller.clone(),
+            callee: callee.clone(),
+            pair: pair.clone(),
+        };
+        let mut commands = Vec::new();
+        while commands.len() < MAX_COMMANDS {
+            match copy.next_step(wanted) {
+                Step::Done => return Reversal::Commands(commands),
+                Step::Commands(more) if !more.is_empty() => commands.extend(more),
+                Step::Commands(_) => break,
+                Step::Show(command) => return Reversal::Show(command),
+            }
+        }
+        Reversal::Show(copy.show(Door::Callee))
+    }
+}
+
+enum Step {
+    Done,
+    Commands(Vec<String>),
+    Show(String),
+}
+
+/// A place where a rule for exactly these two parties can be written.
+#[derive(Clone, Copy)]
+enum Place {
+    Pair,
+    /// The app's exception for the caller.
+    App,
+    /// The app's exception for the callee.
+    Destination,
+}
+
+/// The permissions of a call, to which the commands are applied.
+struct Copy<'a> {
+    table: &'a Table,
+    call: &'a Call,
+    /// The moment of the call, and the current time.
+    moments: (EpochSeconds, EpochSeconds),
+    app: ParsedItem<App>,
+    caller: ParsedItem<Party>,
+    callee: ParsedItem<Party>,
+    pair: ParsedItem<Rule>,
+}
+
+impl Copy<'_> {
+    /// The next commands on the way to the effect.
+    fn next_step(&mut self, wanted: Effect) -> Step {
+        /// What has to change, without a borrow of the permissions.
+        enum Obstacle {
+            Suspended(Door),
+            Blocked,
+            Entry(Door),
+            Rule(Place),
+            Invalid(Door),
+        }
+        let Self { app, caller, callee, pair, .. } = &*self;
+        let decision = decide(self.call, Permissions { app, caller, callee, pair }, self.moments.0);
+        if decision.effect() == wanted {
+            return Step::Done;
+        }
+        let obstacle = match &decision {
+            _ if wanted == Effect::Deny => Obstacle::Rule(Place::Pair),
+            Decision::Suspended(door) => Obstacle::Suspended(*door),
+            Decision::Blocked(_) => Obstacle::Blocked,
+            Decision::InvalidRecord(InvalidRecord { location, .. }) => Obstacle::Invalid(match location {
+                RecordLocation::Item(door) | RecordLocation::Entry(door, _) => *door,
+                RecordLocation::Pair => Door::Callee,
+            }),
+            Decision::Rule { door: Door::App, .. } => Obstacle::Rule(Place::App),
+            Decision::Rule { door: Door::Destination, .. } => Obstacle::Rule(Place::Destination),
+            Decision::Rule { door, key: RuleKey::Entry(Pattern::Exact(_)), .. } => Obstacle::Entry(*door),
+            Decision::Rule { .. } | Decision::NoRule => Obstacle::Rule(Place::Pair),
+        };
+        match obstacle {
+            Obstacle::Suspended(door) => self.resume(door),
+            Obstacle::Blocked => self.unblock(),
+            Obstacle::Entry(door) => self.revoke_entry(door),
+            Obstacle::Rule(place) => self.write(place, wanted),
+            Obstacle::Invalid(door) => Step::Show(self.show(door)),
+        }
+    }
+
+    fn show(&self, door: Door) -> String {
+        item_command("show", &self.owner(door))
+    }
+
+    fn owner(&self, door: Door) -> ItemKind {
+        let Call { app, caller, callee, media: _ } = self.call;
+        let party = |id: &PartyId| ItemKind::Party(app.as_str().to_owned(), id.as_str().to_owned());
+        match door {
+            Door::App | Door::Destination => ItemKind::App(app.as_str().to_owned()),
+            Door::Caller => party(caller),
+            Door::Callee => party(callee),
+        }
+    }
+
+    /// The party's item at a door, and the same item at the other one if a party calls itself.
+    fn parties(&mut self, door: Door) -> impl Iterator<Item = &mut Party> {
+        let is_same = self.call.caller == self.call.callee;
+        let caller = (door == Door::Caller || is_same).then_some(&mut self.caller);
+        let callee = (door == Door::Callee || is_same).then_some(&mut self.callee);
+        [caller, callee].into_iter().flatten().filter_map(|item| item.as_mut().ok()?.as_mut())
+    }
+
+    fn resume(&mut self, door: Door) -> Step {
+        match door {
+            Door::App | Door::Destination => {
+                if let Ok(Some(app)) = &mut self.app {
+                    app.status = Status::Active;
+                }
+            }
+            Door::Caller | Door::Callee => self.parties(door).for_each(|party| party.status = Status::Active),
+        }
+        Step::Commands(vec![item_command("resume", &self.owner(door))])
+    }
+
+    fn unblock(&mut self) -> Step {
+        self.parties(Door::Caller).for_each(|party| party.blocked = None);
+        Step::Commands(vec![item_command("unblock", &self.owner(Door::Caller))])
+    }
+
+    /// Revokes a rule for exactly the other party that is stored in a list. A rule between the two cannot overrule it.
+    fn revoke_entry(&mut self, door: Door) -> Step {
+        let Call { app, caller, callee, media: _ } = self.call;
+        let pattern = Pattern::Exact(if door == Door::Caller { callee } else { caller }.as_str().to_owned());
+        self.parties(door).for_each(|party| {
+            let list = if door == Door::Caller { &mut party.outgoing } else { &mut party.incoming };
+            *list = without(list, &pattern);
+        });
+        let (caller, callee) = (caller.as_str(), callee.as_str());
+        Step::Commands(vec![revoke_command(self.table.name(), app.as_str(), caller, callee, Some(door))])
+    }
+
+    /// Writes a rule as `allow` or `deny` does, which keeps the conditions of the rule that is stored.
+    fn write(&mut self, place: Place, effect: Effect) -> Step {
+        let Call { app, caller, callee, media } = self.call;
+        let (at, now) = self.moments;
+        let exact = |id: &PartyId| Pattern::Exact(id.as_str().to_owned());
+        let (from, to, door) = match place {
+            Place::Pair => (exact(caller), exact(callee), ""),
+            Place::App => (exact(caller), Pattern::Everyone, " --door app"),
+            Place::Destination => (Pattern::Everyone, exact(callee), " --door destination"),
+        };
+        let region = self.table.phone_region();
+        let can_be_typed = |side: &Pattern| Pattern::new(&side.to_string(), region).is_ok_and(|it| it == *side);
+        if ![&from, &to].into_iter().all(can_be_typed) {
+            return Step::Show(self.show(if matches!(place, Place::App) { Door::App } else { Door::Callee }));
+        }
+        let stored = match place {
+            Place::Pair => self.pair.as_ref().ok().and_then(Option::as_ref),
+            Place::App => self.app_rule(|app| &app.callers, &from),
+            Place::Destination => self.app_rule(|app| &app.destinations, &to),
+        };
+        // What has expired is replaced as a whole.
+        let stored = stored.filter(|rule| !has_expired(rule.expires_at, now)).cloned();
+        let mut rule = stored.clone().unwrap_or_else(|| Rule::new(effect));
+        rule.effect = effect;
+        let mut options = door.to_owned();
+        let fits = |set| if effect == Effect::Allow { media.is_subset_of(set) } else { media.intersects(set) };
+        if rule.media.is_some_and(|set| !fits(set)) {
+            (rule.media, options) = (None, options + " --no-media");
+        }
+        if rule.hours.as_ref().is_some_and(|hours| !hours.contains(at)) {
+            (rule.hours, options) = (None, options + " --no-hours");
+        }
+        if has_expired(rule.expires_at, at) {
+            (rule.expires_at, options) = (None, options + " --no-until");
+        }
+        let (app, from_text, to_text) = (app.as_str(), from.to_string(), to.to_string());
+        let mut commands = Vec::new();
+        if stored.as_ref() != Some(&rule) {
+            let mut command = rule_command(effect.as_str(), app, &from_text, &to_text) + &options;
+            // The tool refuses to write these otherwise.
+            if [&from_text, &to_text].into_iter().any(|text| self.table.check_written(text).is_err()) {
+                command += " --exactly";
+            }
+            commands.push(command);
+        }
+        if rule.disabled {
+            rule.disabled = false;
+            commands.push(rule_command("enable", app, &from_text, &to_text) + door);
+        }
+        match place {
+            Place::Pair => self.pair = Ok(Some(rule)),
+            Place::App => self.set_app_rule(|app| &mut app.callers, from, rule),
+            Place::Destination => self.set_app_rule(|app| &mut app.destinations, to, rule),
+        }
+        Step::Commands(commands)
+    }
+
+    fn app_rule(&self, list: impl Fn(&App) -> &Rules, pattern: &Pattern) -> Option<&Rule> {
+        let rules = self.app.as_ref().ok()?.as_ref().map(list)?;
+        rules.iter().find(|(it, _)| *it == pattern)?.1.ok()
+    }
+
+    fn set_app_rule(&mut self, list: impl Fn(&mut App) -> &mut Rules, pattern: Pattern, rule: Rule) {
+        if let Ok(app) = &mut self.app {
+            let rules = list(app.get_or_insert_default());
+            let others = without(rules, &pattern);
+            let others = others.iter().map(|(it, rule)| (it.clone(), rule.cloned().map_err(Clone::clone)));
+            *rules = others.chain([(pattern, Ok(rule))]).collect();
+        }
+    }
+}
+
+fn without(rules: &Rules, pattern: &Pattern) -> Rules {
+    let others = rules.iter().filter(|(it, _)| *it != pattern);
+    others.map(|(it, rule)| (it.clone(), rule.cloned().map_err(Clone::clone))).collect()
+}

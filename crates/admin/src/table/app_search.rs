@@ -1,0 +1,121 @@
+//! Finds out whether anything is stored for an app, without reading the whole table.
+
+use callgate::store::item::{Key, PK, SK};
+use callgate_core::AppKey;
+
+use super::Table;
+use crate::error::{Error, Result};
+use crate::item_kind::ItemKind;
+
+/// How many pages are read at most: 4 MB, which is all of a small table.
+const MAX_PAGES: usize = 4;
+
+/// What was found about an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppSearch {
+    /// Something is stored for it, or nothing is stored at all, or it could not be found out.
+    Usual,
+    /// Nothing is stored for it, but for others. With the apps whose names are similar.
+    Unknown(Vec<AppKey>),
+}
+
+impl Table {
+    /// Finds out whether an app is probably mistyped: nothing is stored for it, and something for others. Of a table that is
+    /// too large to be read, only the beginning is; then an app without rules there is only unknown if another one has a
+    /// similar name. Without the right to scan the table, no app is unknown.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn search_app(&self, app: &AppKey) -> Result<AppSearch> {
+        if self.get(&Key::app(app)).await?.is_some() {
+            return Ok(AppSearch::Usual);
+        }
+        let mut apps: Vec<AppKey> = Vec::new();
+        let mut start = None;
+        for _ in 0..MAX_PAGES {
+            let request = self.client.scan().table_name(&self.name).projection_expression("#pk, #sk");
+            let request = request.expression_attribute_names("#pk", PK).expression_attribute_names("#sk", SK);
+            let page = match request.consistent_read(true).set_exclusive_start_key(start).send().await {
+                Ok(page) => page,
+                Err(error) => match self.request_error("cannot read the table", &error) {
+                    Error::Request { code: Some(code), .. } if code == "AccessDeniedException" => {
+                        return Ok(AppSearch::Usual);
+                    }
+                    error => return Err(error),
+                },
+            };
+            for item in page.items() {
+                let Some(ItemKind::App(name) | ItemKind::Party(name, _) | ItemKind::Pair(name, ..)) =
+                    ItemKind::of(item)
+                else {
+                    continue;
+                };
+                if name == app.as_str() {
+                    return Ok(AppSearch::Usual);
+                }
+                if apps.last().is_none_or(|last| last.as_str() != name)
+                    && let Ok(other) = AppKey::new(&name)
+                    && !apps.contains(&other)
+                {
+                    apps.push(other);
+                }
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
+        let is_complete = start.is_none();
+        let has_others = !apps.is_empty();
+        apps.retain(|other| is_similar(app.as_str(), other.as_str()));
+        apps.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        Ok(if has_others && (is_complete || !apps.is_empty()) { AppSearch::Unknown(apps) } else { AppSearch::Usual })
+    }
+}
+
+/// Whether one name may be a mistyped other one: with at most two letters of it added, left out, changed or swapped, apart
+/// from case.
+fn is_similar(one: &str, other: &str) -> bool {
+    let [one, other] = [one, other].map(|name| name.to_lowercase().chars().collect::<Vec<_>>());
+    let most = if one.len().max(other.len()) < 4 { 1 } else { 2 };
+    distance(&one, &other) <= most
+}
+
+/// The number of letters to add, leave out, change, or swap with the next one (optimal string alignment).
+fn distance(one: &[char], other: &[char]) -> usize {
+    // The rows of the last letter, and of the one before.
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (i, letter) in one.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, target) in other.iter().enumerate() {
+            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX - 1);
+            let changed = at(&last, j) + usize::from(letter != target);
+            let mut least = changed.min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
+            let is_swapped = i > 0 && j > 0 && one.get(i - 1) == Some(target) && other.get(j - 1) == Some(letter);
+            if is_swapped {
+                least = least.min(at(&before, j - 1) + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn similar_names_are_mistyped_ones() {
+        for (one, other) in
+            [("shpo", "shop"), ("Shop", "shop"), ("shop1", "shop"), ("defaultAp", "defaultApp"), ("ab", "a")]
+        {
+            assert!(is_similar(one, other) && is_similar(other, one), "{one} {other}");
+        }
+        for (one, other) in [("shop", "office"), ("a", "xyz"), ("sales", "shop"), ("", "shop")] {
+            assert!(!is_similar(one, other) && !is_similar(other, one), "{one} {other}");
+        }
+    }
+}
