@@ -220,6 +220,7 @@ fn edit<T>(value: Option<T>, is_cleared: bool) -> Edit<T> {
 
 /// A rule to write. Conditions of the stored rule that are not named stay as they are.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct RuleArgs {
     #[command(flatten)]
     pub(crate) target: TargetArgs,

@@ -132,10 +132,10 @@ fn consequence(change: &RuleChange) -> String {
         (false, Effect::Deny) => "this refuses calls",
     };
     let text = rule_text(&target.from, &target.to, rule);
-    let exceptions = exceptions_notices(change).into_iter();
-    let before = previous_text(change, change.previous()).into_iter();
-    let details: String = exceptions.chain(before).map(|text| format!("\n{text}")).collect();
-    format!("{text} in app `{}`\n{effect}: {}{details}", target.app, target_text(target))
+    let mut lines = vec![format!("{text} in app `{}`", target.app), format!("{effect}: {}", target_text(target))];
+    lines.extend(exceptions_notices(change));
+    lines.extend(previous_text(change, change.previous()));
+    lines.join("\n")
 }
 
 fn previous_text(

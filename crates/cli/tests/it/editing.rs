@@ -267,7 +267,9 @@ fn what_does_not_fit_into_its_item_is_refused_before_it_is_written() {
     };
     let items = [full("APP#shop", "APP", "destinations"), full("PARTY#shop#b", "PARTY", "incoming")];
     let server = TestServer::with_table();
-    items.iter().for_each(|item| server.put(item));
+    for item in &items {
+        server.put(item);
+    }
     let long = "y".repeat(9_000);
     for command in [
         format!("deny --app shop --from '*' --to '+9*' --note {long} --yes"),
