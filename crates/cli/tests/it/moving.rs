@@ -168,7 +168,9 @@ fn run_watched(server: &TestServer, arguments: &str, refused_from: Option<usize>
 
 fn table_of(items: &[Value]) -> TestServer {
     let server = TestServer::with_table();
-    items.iter().for_each(|item| server.put(item));
+    for item in items {
+        server.put(item);
+    }
     server
 }
 
