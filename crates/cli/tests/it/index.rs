@@ -40,7 +40,7 @@ fn show_prints_the_rules_of_a_party_in_both_directions() {
     let shown = server.json("show --app shop PPP009");
     assert_eq!(shown["outgoing"].as_array().unwrap().len(), 1);
     assert_eq!(shown["outgoing_pairs"][0]["to"], "PPP001");
-    assert_eq!(shown["outgoing_pairs"][1]["updated_by"].is_string(), true);
+    assert!(shown["outgoing_pairs"][1]["updated_by"].is_string());
     // A party that is only a caller.
     server.run("show --app shop PPP0090").succeeds().prints("allow PPP0090 to PPP005").prints("active");
 }
