@@ -145,7 +145,7 @@ impl Table {
                 for rule in rules.filter(is_listed) {
                     has_rules = true;
                     if !is_invalid {
-                        export.add(rule, format, self.phone_region(), now)?;
+                        export.add(&rule, format, self.phone_region(), now)?;
                     }
                 }
                 export.add_members(&kind, &item, now);
@@ -207,12 +207,12 @@ impl Export {
 
     fn add(
         &mut self,
-        exported: ExportedRule,
+        exported: &ExportedRule,
         format: Format,
         region: Option<PhoneRegion>,
         now: EpochSeconds,
     ) -> Result<()> {
-        let ExportedRule { row, rule, location, place } = &exported;
+        let ExportedRule { row, rule, location, place } = exported;
         let reason = match exported.check(format, region) {
             Ok(()) if rule.as_ref().is_ok_and(|rule| has_expired(rule.expires_at, now)) => {
                 self.expired += 1;

@@ -168,11 +168,11 @@ impl Restore {
         &self,
         mut take: impl FnMut(ItemChange, &ItemKind, &[String; 2]) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut after = Default::default();
+        let mut after = <[String; 2]>::default();
         loop {
             let page = self.items.differences(&after, MAX_ITEMS)?;
             let Some(last) = page.last() else { return Ok(()) };
-            after = last.key.clone();
+            after.clone_from(&last.key);
             for item in &page {
                 let DifferentItem { key, new, old } = item;
                 let change = match (new, old) {

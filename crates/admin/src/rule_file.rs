@@ -94,7 +94,7 @@ enum FormatReader<R> {
     Start(Option<Lines<R>>, Option<Format>),
     Csv(csv::Reader<R>),
     Ndjson(ndjson::Reader<R>),
-    Numbers(numbers::Reader<R>),
+    Numbers(Box<numbers::Reader<R>>),
 }
 
 impl<R: Read> Reader<R> {
@@ -105,7 +105,7 @@ impl<R: Read> Reader<R> {
 
     /// Reads a file with a number or another id on each line, for each of which the template has a rule.
     pub fn of_numbers(source: R, template: Template, region: Option<PhoneRegion>) -> Self {
-        Self::with(FormatReader::Numbers(numbers::Reader::new(lines(source), template)), region)
+        Self::with(FormatReader::Numbers(Box::new(numbers::Reader::new(lines(source), template))), region)
     }
 
     fn with(format: FormatReader<BufReader<DecodeReaderBytes<R, Vec<u8>>>>, region: Option<PhoneRegion>) -> Self {
@@ -192,15 +192,14 @@ fn lines<R: Read>(source: R) -> Lines<BufReader<DecodeReaderBytes<R, Vec<u8>>>> 
 
 /// Chooses the format by the first line, if none is given.
 fn start<R: BufRead>(mut lines: Lines<R>, format: Option<Format>, has_app: bool) -> Result<FormatReader<R>> {
-    let detected = match format {
-        Some(format) => format,
-        None => {
-            let has_line = lines.advance_to_content()?;
-            lines.back();
-            match lines::without_mark(lines.parts().0).trim_ascii_start().first() {
-                Some(b'{' | b'[') if has_line => Format::Ndjson,
-                _ => Format::Csv,
-            }
+    let detected = if let Some(format) = format {
+        format
+    } else {
+        let has_line = lines.advance_to_content()?;
+        lines.back();
+        match lines::without_mark(lines.parts().0).trim_ascii_start().first() {
+            Some(b'{' | b'[') if has_line => Format::Ndjson,
+            _ => Format::Csv,
         }
     };
     Ok(match detected {

@@ -149,13 +149,9 @@ pub(crate) fn rows_of(item: &Attributes) -> Vec<StoredRow<'_>> {
     let block = match (ItemKind::of(item), block_of(item)) {
         (Some(ItemKind::Party(app, id)), Some(block)) => {
             let value = item.get(BLOCKED);
-            let row = match &block {
-                Ok(block) => RuleRow::of_block(&app, &id, block),
-                Err(_) => {
-                    let list = value.and_then(|block| block.as_m().ok()).and_then(list_of);
-                    RuleRow { list, ..RuleRow::invalid(&app, &id, "*") }
-                }
-            };
+            let list = || value.and_then(|block| block.as_m().ok()).and_then(list_of);
+            let invalid = |_| RuleRow { list: list(), ..RuleRow::invalid(&app, &id, "*") };
+            let row = block.as_ref().map_or_else(invalid, |block| RuleRow::of_block(&app, &id, block));
             Some(StoredRow {
                 list: BLOCKED,
                 entry: String::new(),

@@ -98,7 +98,7 @@ fn print_difference(import: &Import, output: Output) -> anyhow::Result<()> {
             Output::Json => {
                 let (change, rule, previous) = match &difference {
                     Difference::Added(rule) => ("added", rule, None),
-                    Difference::Changed { rule, previous } => ("changed", rule, Some(previous)),
+                    Difference::Changed { rule, previous } => ("changed", rule, Some(&**previous)),
                     Difference::Removed(rule) => ("removed", rule, None),
                 };
                 print_line(json!({"change": change, "rule": rule, "previous": previous}))?;

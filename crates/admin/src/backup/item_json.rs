@@ -56,9 +56,6 @@ fn value_from_json(name: &str, value: &Value) -> Result<AttributeValue, String> 
     let (Some((kind, value)), None) = (members.next(), members.next()) else { return Err(invalid()) };
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let blob = |value: &Value| Some(Blob::new(STANDARD.decode(value.as_str()?).ok()?));
-    fn all<T>(value: &Value, one: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
-        value.as_array()?.iter().map(one).collect::<Option<Vec<_>>>().filter(|values| !values.is_empty())
-    }
     let parsed = match kind.as_str() {
         "S" => text(value).map(AttributeValue::S),
         "N" => text(value).map(AttributeValue::N),
@@ -76,6 +73,11 @@ fn value_from_json(name: &str, value: &Value) -> Result<AttributeValue, String> 
         _ => None,
     };
     parsed.ok_or_else(invalid)
+}
+
+/// The elements of a set, which is never empty.
+fn all<T>(value: &Value, one: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
+    value.as_array()?.iter().map(one).collect::<Option<Vec<_>>>().filter(|values| !values.is_empty())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub enum Difference {
         /// The rule of the file.
         rule: RuleRow,
         /// The rule of the table.
-        previous: RuleRow,
+        previous: Box<RuleRow>,
     },
     /// The rule is not in the file, and the file replaces the rules of its apps.
     Removed(RuleRow),

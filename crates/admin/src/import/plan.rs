@@ -320,7 +320,9 @@ impl Change {
         match (&self.new, self.kind) {
             (_, Kind::Keep | Kind::Unchanged) => None,
             (Some((rule, _)), _) => Some(match old() {
-                Some(previous) if !self.is_over => Difference::Changed { rule: rule.row.clone(), previous },
+                Some(previous) if !self.is_over => {
+                    Difference::Changed { rule: rule.row.clone(), previous: Box::new(previous) }
+                }
                 _ => Difference::Added(rule.row.clone()),
             }),
             (None, _) => old().map(Difference::Removed),

@@ -358,7 +358,9 @@ mod tests {
     fn a_longer_pattern_overrides_a_shorter_one_that_it_starts_with() {
         let check = |entry: &str, others: &[&str]| {
             let mut denies = Denies::default();
-            others.iter().for_each(|text| denies.add(text));
+            for text in others {
+                denies.add(text);
+            }
             denies.are_overridden_by(entry)
         };
         assert!(check("+7495*", &["*"]) && check("+7495*", &["+7*"]) && check("+7495", &["+7495*"]));

@@ -208,12 +208,12 @@ async fn remove_block<'a>(
         let stored = rows_of(&item).into_iter().find(|stored| stored.list == BLOCKED);
         match stored {
             Some(StoredRow { row, .. }) if row != rule.row => return Ok(vec![row]),
-            Some(StoredRow { value: Some(value), .. }) => {
-                if !table.remove_block(key, value).await.map_err(|error| (Some(rule), error))? {
-                    continue;
-                }
+            Some(StoredRow { value: Some(value), .. })
+                if !table.remove_block(key, value).await.map_err(|error| (Some(rule), error))? =>
+            {
+                continue;
             }
-            // Another writer has removed it.
+            // It is removed, by this or by another writer.
             _ => {}
         }
         control.add([rule]);

@@ -225,7 +225,7 @@ fn parse_header(line: u64, names: Vec<Vec<u8>>, has_app: bool) -> Result<Vec<&'s
     }
     if problems.is_empty() {
         let reason = format!("is missing; the first line names the columns: {}", all.join(","));
-        let missing = REQUIRED.iter().filter(|name| !columns.contains(name) && !(has_app && **name == "app"));
+        let missing = REQUIRED.iter().filter(|name| !(columns.contains(name) || (has_app && **name == "app")));
         problems.extend(missing.map(|name| Problem::new(line, name, "", reason.clone())));
     }
     if problems.is_empty() { Ok(columns) } else { Err(problems) }

@@ -50,7 +50,7 @@ impl Template {
             _ => return Err(invalid(format!("has no {{}}; {EXAMPLES}"))),
         };
         let [effect, from, to, note] = [effect, from, to, note].map(str::to_owned);
-        let mut fields = Fields { effect, from, to, note, ..Fields::default() };
+        let mut fields = Fields { from, to, effect, note, ..Fields::default() };
         for condition in parts {
             fields
                 .add(condition.trim(), now)
@@ -67,7 +67,8 @@ impl Template {
     /// The values of the rule for a number.
     pub(super) fn fields(&self, number: &str) -> Fields {
         let mut fields = self.fields.clone();
-        *(if self.is_from { &mut fields.from } else { &mut fields.to }) = number.to_owned();
+        let field = if self.is_from { &mut fields.from } else { &mut fields.to };
+        number.clone_into(field);
         fields
     }
 

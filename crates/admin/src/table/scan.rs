@@ -10,6 +10,10 @@ use super::index::parties_prefix;
 use super::items::Expression;
 use crate::error::Result;
 
+/// The most items of a page. As parsed attributes, the 1 MB that DynamoDB returns at most takes ten times as much memory,
+/// and several pages are in memory at once.
+const PAGE: i32 = 2_000;
+
 /// Which items a scan returns. It reads all of them, whatever the filter is.
 #[derive(Debug)]
 pub(crate) struct Filter {
@@ -57,6 +61,7 @@ impl Table {
             .scan()
             .table_name(&self.name)
             .consistent_read(true)
+            .limit(PAGE)
             .total_segments(i32::from(segments))
             .set_filter_expression(condition)
             .set_expression_attribute_names(names)

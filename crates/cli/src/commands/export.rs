@@ -20,6 +20,7 @@ use crate::time::now;
 /// In a CSV file, an app, a list, a note or an id with which a spreadsheet would begin a formula has an apostrophe before it,
 /// which import removes.
 #[derive(Debug, Clone, clap::Args)]
+#[expect(clippy::doc_markdown, reason = "this comment is the help text")]
 #[command(after_help = "\
 Examples:
   callgatectl export > rules.csv

@@ -15,7 +15,7 @@ fn items() -> Vec<Value> {
     let rule = |effect: &str| {
         json!({"M": {"effect": {"S": effect}, "media": {"SS": ["video", "audio"]}, "hours": {"L": [{"S": "Mon 09:00-18:00 UTC"}]},
             "expires_at": {"N": "4070908800"}, "disabled": {"BOOL": true}, "list": {"S": "spam"}, "note": {"S": "=1, \"a\"\n\u{1b}"},
-            "updated_at": {"N": "1700000000"}, "updated_by": {"S": "somebody"}}})
+            "updated_at": {"N": "1700000000"}, "updated_by": {"S": "another user"}}})
     };
     vec![
         json!({"pk": {"S": "APP#shop"}, "sk": {"S": "APP"}, "status": {"S": "suspended"}, "note": {"S": "closed"},

@@ -227,7 +227,7 @@ fn unchanged_rules_keep_who_wrote_them_and_when() {
         let line = file.lines().find(|line| line.starts_with(&format!("shop,{from},"))).unwrap();
         let [start, _] = [line.rsplit_once(',').unwrap().0, ""];
         let file = file.replace(line, &format!("{start},note {changed}"));
-        import_as(&server, "somebody", "", &file).succeeds().prints("1 rule written, 3 unchanged");
+        import_as(&server, "another user", "", &file).succeeds().prints("1 rule written, 3 unchanged");
         let stored = serde_json::to_string(&server.stored()).unwrap();
         assert_eq!(stored.matches("another program").count(), 3, "{stored}");
         assert!(stored.contains(&format!("note {changed}")));

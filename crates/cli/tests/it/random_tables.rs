@@ -185,7 +185,8 @@ impl Tables {
                         item[list] = self.list();
                     }
                 }
-                if self.random.percent(40) {
+                // Of some tables, a file has everything.
+                if self.odd > 0 && self.random.percent(40) {
                     let groups = [vec!["sales"], vec!["night"], vec!["sales", "night"]];
                     item["groups"] = json!({"SS": self.random.one(&groups)});
                 } else if self.random.percent(self.odd / 4) {
