@@ -1,4 +1,4 @@
-//! Measures the time and memory to import and export a million rules, compared with a bare loop over the same server.
+//! Measures the time and memory to import, export and inspect a million rules, compared with a bare loop over the same server.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -15,6 +15,9 @@ use crate::support::{TABLE, TestServer};
 
 /// The import's rate must be at least this share of the bare loop's rate.
 const MIN_SHARE: f64 = 0.8;
+
+/// The most megabytes that `doctor` may take.
+const MAX_DOCTOR_MB: u64 = 300;
 
 /// How often each size is measured.
 const ROUNDS: usize = 3;
@@ -121,6 +124,7 @@ struct Round {
     bare: f64,
     import: Measurement,
     export: Measurement,
+    doctor: Measurement,
 }
 
 /// Measures the bare loop and the tool in turns, so that other load on the machine affects both.
@@ -136,7 +140,8 @@ fn rounds(rules: usize, folder: &Path) -> Vec<Round> {
         let export = measure(&server, &["export"], File::create(&exported).unwrap().into());
         let lines = std::io::BufRead::lines(std::io::BufReader::new(File::open(&exported).unwrap())).count();
         assert_eq!(lines, rules + 1);
-        Round { bare, import, export }
+        let doctor = measure(&server, &["doctor"], Stdio::null());
+        Round { bare, import, export, doctor }
     };
     (0..ROUNDS).map(|_| round()).collect()
 }
@@ -156,19 +161,26 @@ fn megabytes(rounds: &[Round], of: impl Fn(&Round) -> &Measurement) -> u64 {
 fn a_million_rules_are_imported_and_exported() {
     let folder = std::env::temp_dir().join(format!("callgatectl-million-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    println!("|     rules | bare loop, s | import, s | share | import, MB | export, s | export, MB |");
-    println!("|----------:|-------------:|----------:|------:|-----------:|----------:|-----------:|");
+    println!(
+        "|     rules | bare loop, s | import, s | share | import, MB | export, s | export, MB | doctor, s | doctor, MB |"
+    );
+    println!(
+        "|----------:|-------------:|----------:|------:|-----------:|----------:|-----------:|----------:|-----------:|"
+    );
     let mut peaks = Vec::new();
     for rules in [rules() / 10, rules()] {
         let rounds = rounds(rules, &folder);
         let share = median(&rounds, |round| round.bare / round.import.seconds);
         let (import_mb, export_mb) = (megabytes(&rounds, |it| &it.import), megabytes(&rounds, |it| &it.export));
+        let doctor_mb = megabytes(&rounds, |it| &it.doctor);
         println!(
-            "| {rules:9} | {:12.1} | {:9.1} | {share:5.2} | {import_mb:10} | {:9.1} | {export_mb:10} |",
+            "| {rules:9} | {:12.1} | {:9.1} | {share:5.2} | {import_mb:10} | {:9.1} | {export_mb:10} | {:9.1} | {doctor_mb:10} |",
             median(&rounds, |round| round.bare),
             median(&rounds, |round| round.import.seconds),
             median(&rounds, |round| round.export.seconds),
+            median(&rounds, |round| round.doctor.seconds),
         );
+        assert!(doctor_mb < MAX_DOCTOR_MB, "doctor took {doctor_mb} MB");
         assert!(share >= MIN_SHARE, "{share:.2} is less than {MIN_SHARE}");
         peaks.push([import_mb, export_mb]);
     }
