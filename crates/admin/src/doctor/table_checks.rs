@@ -46,8 +46,11 @@ struct Items {
     /// By app.
     apps: HashMap<String, std::result::Result<AppRules, ParseError>>,
     /// By app and id. A party that is not there has no rules in lists, no group and no expiry.
-    parties: HashMap<String, HashMap<Box<str>, std::result::Result<Box<PartyRules>, ParseError>>>,
+    parties: HashMap<String, Parties>,
 }
+
+/// The parties of an app, by id.
+type Parties = HashMap<Box<str>, std::result::Result<Box<PartyRules>, ParseError>>;
 
 /// The rules of an app's item.
 struct AppRules {
