@@ -37,8 +37,8 @@ mod rule_store;
 mod table_checks;
 mod time_checks;
 
-/// How many scans read the table at once.
-const SEGMENTS: u16 = 4;
+/// How many scans read the table at once. Each of them keeps some pages in memory.
+const SEGMENTS: u16 = 2;
 
 /// The result of an inspection.
 #[derive(Debug, Clone)]

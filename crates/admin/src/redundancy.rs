@@ -234,64 +234,56 @@ mod tests {
 
     use super::*;
 
+    /// Whether a rule to PPP005 is redundant, beside other rules to it.
+    #[track_caller]
+    fn check_redundancy(from: &str, rule: &Rule, others: &[(&str, &Rule)], now: EpochSeconds, is_redundant: bool) {
+        let target = RuleTarget {
+            app: AppKey::new("shop").unwrap(),
+            from: Pattern::from_stored(from),
+            to: Pattern::from_stored("PPP005"),
+        };
+        let incoming = others.iter().map(|(text, rule)| (Pattern::from_stored(*text), Ok((*rule).clone()))).collect();
+        let callee = Ok(Some(Party { incoming, ..Party::default() }));
+        let context = Context { app: Ok(None), caller: Ok(None), callee, pair: Ok(None) };
+        let redundancy = why_redundant(&target, &target.owner().unwrap(), rule, &context, now);
+        assert_eq!(redundancy.is_some(), is_redundant, "{from} {rule:?}: {redundancy:?}");
+    }
+
     /// A rule for a date far away is only redundant if the rules that decide then decide the same.
     #[test]
     fn rules_for_dates_are_checked_at_these_dates() {
         let now = 1_795_435_200; // 2026-11-23T12:00:00Z
         let with_hours = |effect, hours: &str| Rule { hours: Hours::parse(hours).ok(), ..Rule::new(effect) };
-        #[track_caller]
-        fn check(rule: &Rule, others: &[(&str, Rule)], now: EpochSeconds, is_redundant: bool) {
-            let target = RuleTarget {
-                app: AppKey::new("shop").unwrap(),
-                from: Pattern::from_stored("+7*"),
-                to: Pattern::from_stored("PPP005"),
-            };
-            let incoming = others.iter().map(|(text, rule)| (Pattern::from_stored(*text), Ok(rule.clone()))).collect();
-            let callee = Ok(Some(Party { incoming, ..Party::default() }));
-            let context = Context { app: Ok(None), caller: Ok(None), callee, pair: Ok(None) };
-            let redundancy = why_redundant(&target, &target.owner().unwrap(), rule, &context, now);
-            assert_eq!(redundancy.is_some(), is_redundant, "{rule:?}: {redundancy:?}");
-        }
+        let check = |rule: &Rule, of_everyone: &Rule, now, is_redundant| {
+            check_redundancy("+7*", rule, &[("*", of_everyone)], now, is_redundant);
+        };
         let holiday = with_hours(Effect::Deny, "2027-05-01 00:00-24:00 Europe/Moscow");
-        let everyone = |rule| [("*", rule)];
-        check(&holiday, &everyone(Rule::new(Effect::Allow)), now, false);
-        check(&holiday, &everyone(Rule::new(Effect::Deny)), now, true);
+        check(&holiday, &Rule::new(Effect::Allow), now, false);
+        check(&holiday, &Rule::new(Effect::Deny), now, true);
         // The date has passed.
-        check(&holiday, &everyone(Rule::new(Effect::Allow)), now + 365 * 24 * 60 * 60, true);
+        check(&holiday, &Rule::new(Effect::Allow), now + 365 * 24 * 60 * 60, true);
         let always_but = with_hours(Effect::Allow, "Mon-Sun 00:00-24:00 Europe/Moscow except 2027-05-01");
-        check(&always_but, &everyone(Rule::new(Effect::Allow)), now, true);
-        check(&Rule::new(Effect::Allow), &everyone(always_but.clone()), now, false);
-        check(&with_hours(Effect::Deny, "2027-05-02 00:00-24:00 UTC"), &everyone(always_but), now, false);
+        check(&always_but, &Rule::new(Effect::Allow), now, true);
+        check(&Rule::new(Effect::Allow), &always_but, now, false);
+        check(&with_hours(Effect::Deny, "2027-05-02 00:00-24:00 UTC"), &always_but, now, false);
     }
 
     #[test]
     fn groups_are_checked_in_every_combination() {
-        let now = 0;
         let [allow, deny] = [Effect::Allow, Effect::Deny].map(Rule::new);
-        #[track_caller]
-        fn check(from: &str, rule: &Rule, others: &[(&str, &Rule)], now: EpochSeconds, is_redundant: bool) {
-            let target = RuleTarget {
-                app: AppKey::new("shop").unwrap(),
-                from: Pattern::from_stored(from),
-                to: Pattern::from_stored("PPP005"),
-            };
-            let incoming =
-                others.iter().map(|(text, rule)| (Pattern::from_stored(*text), Ok((*rule).clone()))).collect();
-            let callee = Ok(Some(Party { incoming, ..Party::default() }));
-            let context = Context { app: Ok(None), caller: Ok(None), callee, pair: Ok(None) };
-            let redundancy = why_redundant(&target, &target.owner().unwrap(), rule, &context, now);
-            assert_eq!(redundancy.is_some(), is_redundant, "{from} {rule:?}: {redundancy:?}");
-        }
-        check("@a", &allow, &[("*", &allow)], now, true);
-        check("@a", &allow, &[("*", &deny)], now, false);
+        let check = |from: &str, rule: &Rule, others: &[(&str, &Rule)], is_redundant| {
+            check_redundancy(from, rule, others, 0, is_redundant);
+        };
+        check("@a", &allow, &[("*", &allow)], true);
+        check("@a", &allow, &[("*", &deny)], false);
         // A party may be in both groups. Then the deny decides.
-        check("@a", &allow, &[("*", &allow), ("@b", &deny)], now, true);
-        check("@a", &deny, &[("*", &allow), ("@b", &deny)], now, false);
-        check("+7*", &allow, &[("*", &allow), ("@a", &deny)], now, true);
-        check("+7*", &allow, &[("*", &deny), ("@a", &allow)], now, false);
+        check("@a", &allow, &[("*", &allow), ("@b", &deny)], true);
+        check("@a", &deny, &[("*", &allow), ("@b", &deny)], false);
+        check("+7*", &allow, &[("*", &allow), ("@a", &deny)], true);
+        check("+7*", &allow, &[("*", &deny), ("@a", &allow)], false);
         // Only a party that is in both groups is decided by the deny of one of them.
-        check("@a", &deny, &[("*", &deny), ("@b", &allow)], now, false);
-        check("@a", &deny, &[("*", &deny)], now, true);
+        check("@a", &deny, &[("*", &deny), ("@b", &allow)], false);
+        check("@a", &deny, &[("*", &deny)], true);
     }
 
     #[test]

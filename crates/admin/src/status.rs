@@ -89,12 +89,12 @@ impl Table {
         let mut expression = Expression::default();
         let mut action = format!("SET {} = {}", expression.name("status"), expression.value(word));
         match note.as_deref() {
-            Some("") => action += &format!(" REMOVE {}", expression.name("note")),
+            Some("") => action = format!("{action} REMOVE {}", expression.name("note")),
             Some(note) => {
                 let note = expression.value(AttributeValue::S(note.to_owned()));
-                action += &format!(", {} = {note}", expression.name("note"));
+                action = format!("{action}, {} = {note}", expression.name("note"));
             }
-            None if removed_note.is_some() => action += &format!(" REMOVE {}", expression.name("note")),
+            None if removed_note.is_some() => action = format!("{action} REMOVE {}", expression.name("note")),
             None => {}
         }
         let condition = is_party.then(|| expression.not_expired(*planned_at));

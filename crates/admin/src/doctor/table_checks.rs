@@ -46,8 +46,11 @@ struct Items {
     /// By app.
     apps: HashMap<String, std::result::Result<AppRules, ParseError>>,
     /// By app and id. A party that is not there has no rules in lists, no group and no expiry.
-    parties: HashMap<String, HashMap<Box<str>, std::result::Result<Box<PartyRules>, ParseError>>>,
+    parties: HashMap<String, Parties>,
 }
+
+/// The parties of an app, by id.
+type Parties = HashMap<Box<str>, std::result::Result<Box<PartyRules>, ParseError>>;
 
 /// The rules of an app's item.
 struct AppRules {
@@ -145,7 +148,7 @@ impl Contents {
             let (incoming, outgoing) = (self.index(&incoming), self.index(&outgoing));
             Box::new(PartyRules { groups, expires_at, incoming, outgoing })
         });
-        if parsed.as_ref().is_ok_and(|it| it.says_nothing()) {
+        if parsed.as_ref().is_ok_and(|it| it.is_empty()) {
             return;
         }
         self.items.parties.entry(app.to_owned()).or_default().insert(id.into(), parsed);
@@ -248,7 +251,7 @@ fn is_unexplained(status: Status, note: Option<&str>) -> bool {
 
 impl PartyRules {
     /// Whether an absent party is decided the same.
-    fn says_nothing(&self) -> bool {
+    fn is_empty(&self) -> bool {
         let Self { groups, expires_at, incoming, outgoing } = self;
         groups.is_empty() && expires_at.is_none() && incoming.is_empty() && outgoing.is_empty()
     }
@@ -411,7 +414,7 @@ fn suspended_finding((app, id): &(String, Option<String>), rules: u64) -> Option
             FindingKind::Suspended,
             &Location::item(&kind),
             format!("it is suspended and has {}", count(rules, "rule")),
-            "its rules have no effect until it is resumed; one that is suspended on purpose has a note and is no finding",
+            "its rules have no effect until it is resumed; what is suspended with a note is not reported",
         )
         .with_advice(format!(
             "{}; if its rules should decide again: {}; if it is suspended on purpose: {note}",

@@ -296,14 +296,14 @@ impl Expression {
         let others = item.keys().map(String::as_str).filter(is_other);
         let mut condition = format!("attribute_exists({pk})");
         for name in KNOWN_ATTRIBUTES {
-            condition += &format!(" AND {}", self.same(item, name));
+            condition = format!("{condition} AND {}", self.same(item, name));
         }
         // Of more attributes than an expression can name, the function reads none.
         for name in others {
             if condition.len() > MAX_EXPRESSION_BYTES - " AND #n999 = :v999".len() {
                 break;
             }
-            condition += &format!(" AND {}", self.same(item, name));
+            condition = format!("{condition} AND {}", self.same(item, name));
         }
         condition
     }

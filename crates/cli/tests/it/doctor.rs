@@ -375,14 +375,13 @@ fn a_fix_is_not_applied_to_what_changed_since_it_was_read() {
 }
 
 #[test]
-fn what_is_suspended_on_purpose_has_a_note_and_is_no_finding() {
+fn what_is_suspended_with_a_note_is_not_reported() {
     let server = TestServer::with_table();
     server.run("allow --app shop --from a --to b").succeeds();
     server.run("suspend --app shop b").succeeds();
     server.run("suspend --app shop").succeeds();
     assert_eq!(findings(&server, ""), ["suspended: app `shop`", "suspended: party `b` of app `shop`"]);
-    let run =
-        server.run("doctor").exits_with(4).prints("one that is suspended on purpose has a note and is no finding");
+    let run = server.run("doctor").exits_with(4).prints("what is suspended with a note is not reported");
     run.prints("if it is suspended on purpose: callgatectl suspend --note 'WHY' --app shop b");
     server.run("suspend --note 'left the company' --app shop b").succeeds().prints("written: party `b`");
     server.run("suspend --note 'left the company' --app shop b").succeeds().prints("unchanged");
@@ -434,7 +433,7 @@ fn blocks_groups_and_destinations_are_checked() {
     assert_eq!(found, all);
     let run = server.run("doctor --fix").exits_with(4).prints("fixed: expired: block of party `over` of app `shop`");
     run.prints("6 findings");
-    // The item of one says nothing any more, and the other one keeps its group.
+    // The item of one is empty then, and the other one keeps its group.
     let items = server.items();
     let has = |id: &str| items.iter().find(|item| item["pk"]["S"] == format!("PARTY#shop#{id}"));
     assert!(has("over").is_none(), "{items:?}");

@@ -110,7 +110,13 @@ fn shell(folder: &Path, commands: &str) -> (String, bool) {
     let path = std::env::join_paths([tool, Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
     let script = format!("exec 2>&1\n{commands}");
     let mut command = Command::new("sh");
-    command.args(["-c", &script]).current_dir(folder).env_clear().env("PATH", path).env("APP_CACHE_SECONDS", "0").env("TZ", "UTC");
+    command
+        .args(["-c", &script])
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", path)
+        .env("APP_CACHE_SECONDS", "0")
+        .env("TZ", "UTC");
     let output = command.output().unwrap();
     (String::from_utf8(output.stdout).unwrap(), output.status.success())
 }
