@@ -45,6 +45,7 @@ fn full_table() -> TestServer {
     put("PARTY#shop#d", "CALLER#a", &expired);
     put("PARTY#shop#e", "PARTY", &json!({"expires_at": {"N": "1000000000"}}));
     put("PARTY#shop#g", "PARTY", &json!({"blocked": {"M": {}}, "groups": {"SS": ["vip"]}}));
+    put("PARTY#shop#j", "PARTY", &json!({"blocked": {"M": {}}}));
     put("PARTY#shop#h", "PARTY", &json!({"groups": {"SS": ["vip"]}}));
     let listed = json!({"effect": {"S": "allow"}, "list": {"S": "spam"}});
     put("PARTY#shop#i", "PARTY", &list("incoming", "+1*", &listed));
@@ -105,7 +106,7 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
         ("enable", switch("enable")),
         ("disable", switch("disable")),
         ("block", own(&["block --app shop a --yes", "block --app shop e --yes", "block --app shop n --yes"])),
-        ("unblock", own(&["unblock --app shop g"])),
+        ("unblock", own(&["unblock --app shop g", "unblock --app shop j"])),
         ("group add", own(&["group add --app shop @sales a b e n"])),
         ("group remove", own(&["group remove --app shop @vip g h n"])),
         ("group show", own(&["group show --app shop @vip"])),
@@ -119,7 +120,7 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
         (
             "move",
             own(&[
-                "move --app shop a --to-party z --yes",
+                "move --app shop a --to-party moved --yes",
                 "move --app shop --to-app store --yes",
                 "move --app shop --to-app store --dry-run",
             ]),
