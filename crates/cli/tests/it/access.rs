@@ -44,9 +44,9 @@ fn full_table() -> TestServer {
     put("PARTY#shop#d", "PARTY", &list("incoming", "+1*", &expired));
     put("PARTY#shop#d", "CALLER#a", &expired);
     put("PARTY#shop#e", "PARTY", &json!({"expires_at": {"N": "1000000000"}}));
-    put("PARTY#shop#g", "PARTY", &json!({"blocked": {"M": {}}}));
-    put("PARTY#shop#h", "PARTY", &json!({"groups": {"SS": ["vip"]}}));
+    put("PARTY#shop#g", "PARTY", &json!({"blocked": {"M": {}}, "groups": {"SS": ["vip"]}}));
     put("PARTY#shop#j", "PARTY", &json!({"blocked": {"M": {}}}));
+    put("PARTY#shop#h", "PARTY", &json!({"groups": {"SS": ["vip"]}}));
     let listed = json!({"effect": {"S": "allow"}, "list": {"S": "spam"}});
     put("PARTY#shop#i", "PARTY", &list("incoming", "+1*", &listed));
     put("PARTY#shop#i", "CALLER#+1", &listed);
