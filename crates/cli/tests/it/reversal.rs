@@ -107,10 +107,12 @@ fn expired_rules_and_misplaced_ones_are_no_obstacle() {
     server.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#a"}, "effect": {"S": "allow"}, "expires_at": {"N": "1000000000"}}));
     turns_around(&server, CALL, "no_rule");
     // A deny for exactly this caller in the list wins against a rule between the two.
+    server.run("allow --app shop --from a --to b").succeeds();
     server.put(&json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "PARTY"}, "incoming": {"M": {"a": entry("deny")}}}));
     turns_around(&server, CALL, "callee_rule");
     server.put(&json!({"pk": {"S": "PARTY#shop#a"}, "sk": {"S": "PARTY"}, "outgoing": {"M": {"b": entry("deny")}}}));
-    turns_around(&server, "check --app shop --from a --to b", "caller_rule");
+    server.run("allow --app shop --from a --to b").succeeds();
+    turns_around(&server, CALL, "caller_rule");
     turns_around(&server, "check --app shop --from anonymous --to b", "no_rule");
     turns_around(&server, "check --app shop --from c --to c", "no_rule");
     turns_around(&server, "check --app shop --from *98 --to b", "no_rule");
