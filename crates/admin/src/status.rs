@@ -19,8 +19,8 @@ pub struct StatusChange {
     pub expires_at: Option<EpochSeconds>,
     /// The moment at which the party expired, if it has. It counts as absent then.
     pub expired_at: Option<EpochSeconds>,
-    /// The stored note that the change removes: it explained the suspension that ends.
-    pub removed_note: Option<String>,
+    /// The note that stays although the suspension, which it may explain, ends.
+    pub remaining_note: Option<String>,
     /// The note to write. An empty one removes what is stored.
     note: Option<String>,
     planned_at: EpochSeconds,
@@ -30,8 +30,8 @@ pub struct StatusChange {
 }
 
 impl Table {
-    /// Compares the status of a party, or of the app itself, with what is stored now. A note explains a suspension: it stays
-    /// unless another one is given, and is removed with the end of the suspension. Writes nothing.
+    /// Compares the status of a party, or of the app itself, with what is stored now. The note stays unless
+    /// another one is given; an empty one removes it. Writes nothing.
     ///
     /// # Errors
     /// Why the table cannot be read.
@@ -63,7 +63,7 @@ impl Table {
             is_unchanged: is_same_status && is_same_note,
             expires_at,
             expired_at,
-            removed_note: stored_note.filter(|_| is_resumed),
+            remaining_note: stored_note.filter(|_| is_resumed && note.is_none()),
             note: note.map(str::to_owned),
             planned_at: now,
             is_party: party.is_some(),
@@ -79,7 +79,7 @@ impl Table {
     /// # Errors
     /// Why the table cannot be written to.
     pub async fn write_status(&self, change: &StatusChange) -> Result<bool> {
-        let StatusChange { status, expired_at, removed_note, note, planned_at, is_party, key, item, .. } = change;
+        let StatusChange { status, expired_at, note, planned_at, is_party, key, item, .. } = change;
         let word = AttributeValue::S(status.as_str().to_owned());
         if expired_at.is_some() {
             let note = note.as_ref().map(|note| ("note".to_owned(), AttributeValue::S(note.clone())));
@@ -94,7 +94,6 @@ impl Table {
                 let note = expression.value(AttributeValue::S(note.to_owned()));
                 action = format!("{action}, {} = {note}", expression.name("note"));
             }
-            None if removed_note.is_some() => action = format!("{action} REMOVE {}", expression.name("note")),
             None => {}
         }
         let condition = is_party.then(|| expression.not_expired(*planned_at));

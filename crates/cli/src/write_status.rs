@@ -82,8 +82,9 @@ pub(crate) async fn write_status(
         }
         (None, _) => None,
     };
-    let removed = change.removed_note.as_ref().map(|note| format!("its note is removed: {}", escape(note)));
-    let notice = notice.or(removed);
+    let note = change.remaining_note.as_ref();
+    let note = note.map(|note| format!("its note stays: {}; --no-note removes it", escape(note)));
+    let notice = notice.or(note);
     let result = if change.is_unchanged { "unchanged" } else { "written" };
     match connection.output {
         Output::Text => {

@@ -37,6 +37,7 @@ impl Template {
         let (effect, from, to) = match *words.as_slice() {
             [BLOCK, from] => (BLOCK, from, "*"),
             [effect @ ("allow" | "deny"), from, "to", to] => (effect, from, to),
+            [BLOCK] => return Err(invalid(format!("has no {{}}; {EXAMPLES}"))),
             [BLOCK, ..] => return Err(invalid("blocks more than one party; write `block {}`".to_owned())),
             _ => return Err(invalid(format!("cannot be read; {EXAMPLES}"))),
         };

@@ -13,6 +13,9 @@ use crate::write_status::write_status;
 pub(crate) struct Args {
     #[command(flatten)]
     party: PartyArgs,
+    /// Remove the note, such as the reason for the suspension
+    #[arg(long)]
+    no_note: bool,
     /// Do not ask before resuming a whole app
     #[arg(long, short)]
     yes: bool,
@@ -20,5 +23,5 @@ pub(crate) struct Args {
 
 /// Writes the status.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
-    write_status(Status::Active, &args.party, None, args.yes, global).await
+    write_status(Status::Active, &args.party, args.no_note.then_some(""), args.yes, global).await
 }
