@@ -1,7 +1,6 @@
 //! Any file of rules, CSV or NDJSON: rejected with a reason, or rules that can be written in both formats and read back.
 #![no_main]
 
-use callgate_admin::RuleRow;
 use callgate_admin::rule_file::{FileRule, Format, Reader, Writer};
 use libfuzzer_sys::fuzz_target;
 
@@ -19,7 +18,7 @@ fn write(rules: &[FileRule], format: Format) -> Vec<u8> {
     let mut text = Vec::new();
     let mut writer = Writer::new(format, &mut text).unwrap();
     for rule in rules {
-        writer.write(&RuleRow::new(&rule.target, &rule.rule)).unwrap();
+        writer.write(&rule.row()).unwrap();
     }
     writer.finish().unwrap();
     text

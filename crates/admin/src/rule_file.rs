@@ -55,7 +55,8 @@ pub struct FileRule {
 
 impl FileRule {
     /// The rule as a row, in canonical form.
-    pub(crate) fn row(&self) -> RuleRow {
+    #[must_use]
+    pub fn row(&self) -> RuleRow {
         let row = RuleRow::new(&self.target, &self.rule);
         if self.location.is_block() { RuleRow { effect: BLOCK.to_owned(), ..row } } else { row }
     }
