@@ -488,6 +488,24 @@ mod tests {
     }
 
     #[test]
+    fn dates_begin_and_end_at_midnight_of_their_zone() {
+        let hours =
+            "2026-12-31,2027-01-01..2027-01-08 09:00-18:00 Europe/Moscow; Mon 09:00-10:00 UTC except 2027-05-01";
+        let hours = Hours::parse(hours).unwrap();
+        let changes = hours.date_changes().map(|moment| timestamp(moment).to_string());
+        let expected = ["2026-12-30T21:00:00Z", "2027-01-08T21:00:00Z", "2027-05-01T00:00:00Z", "2027-05-02T00:00:00Z"];
+        assert_eq!(changes.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_size_of_the_lists_counts_windows_and_dates() {
+        let size = |hours: &str| Hours::parse(hours).unwrap().list_sizes().sum::<usize>();
+        let (window, dates) = (size_of::<Window>(), size_of::<DateRange>());
+        assert_eq!(size("Mon 09:00-10:00 UTC; Tue 09:00-10:00 UTC"), 2 * window);
+        assert_eq!(size("2026-12-31,2027-03-01 09:00-10:00 UTC except 2027-05-01"), window + 3 * dates);
+    }
+
+    #[test]
     fn a_window_does_not_start_on_an_excepted_date() {
         let office_hours = "Mon-Fri 09:00-18:00 UTC except 2026-12-31,2027-01-01..2027-01-08";
         check(office_hours, "2026-12-30T12:00:00Z", true);
