@@ -9,8 +9,9 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use crate::{EpochSeconds, excerpt};
 
-/// The names of the days, in the order of [`Window::days`].
-const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+mod days;
+
+use days::{DateRange, Days, dates_of, includes, write_dates};
 
 /// 24:00, in minutes.
 const MIDNIGHT: u16 = 24 * 60;
@@ -35,22 +36,6 @@ pub struct Window {
     /// Minutes since midnight; exclusive.
     end: u16,
     zone: TimeZone,
-}
-
-/// The days on which a window starts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Days {
-    /// Monday first.
-    OfTheWeek([bool; 7]),
-    /// Sorted, without overlaps.
-    Dates(Vec<DateRange>),
-}
-
-/// Dates of a calendar, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct DateRange {
-    first: Date,
-    last: Date,
 }
 
 /// Why a text is not a valid window.
@@ -105,13 +90,8 @@ impl Hours {
 
     /// The sizes of the lists that the hours hold, in bytes.
     pub fn list_sizes(&self) -> impl Iterator<Item = usize> {
-        let lists = self.0.iter().flat_map(|window| {
-            let dates = match &window.days {
-                Days::OfTheWeek(_) => &[][..],
-                Days::Dates(dates) => dates,
-            };
-            [size_of_val(dates), size_of_val(window.except.as_slice())]
-        });
+        let lists =
+            self.0.iter().flat_map(|window| [size_of_val(window.days.dates()), size_of_val(window.except.as_slice())]);
         lists.chain([size_of_val(self.0.as_slice())])
     }
 
@@ -139,12 +119,12 @@ impl Hours {
     /// The moments at which a range of dates begins or has ended, in no particular order.
     pub fn date_changes(&self) -> impl Iterator<Item = EpochSeconds> {
         self.0.iter().flat_map(|window| {
-            let dates = match &window.days {
-                Days::OfTheWeek(_) => &[][..],
-                Days::Dates(dates) => dates,
-            };
-            let days =
-                dates.iter().chain(&window.except).flat_map(|range| [Some(range.first), range.last.tomorrow().ok()]);
+            let days = window
+                .days
+                .dates()
+                .iter()
+                .chain(&window.except)
+                .flat_map(|range| [Some(range.first), range.last.tomorrow().ok()]);
             let starts = days.flatten().filter_map(|day| window.zone.to_timestamp(day.at(0, 0, 0, 0)).ok());
             starts.map(Timestamp::as_second)
         })
@@ -189,14 +169,7 @@ impl Window {
     }
 
     fn starts_on(&self, day: Date) -> bool {
-        let is_included = match &self.days {
-            Days::OfTheWeek(days) => {
-                let index = usize::try_from(day.weekday().to_monday_zero_offset());
-                index.is_ok_and(|index| days.get(index) == Some(&true))
-            }
-            Days::Dates(dates) => includes(dates, day),
-        };
-        is_included && !includes(&self.except, day)
+        self.days.include(day) && !includes(&self.except, day)
     }
 
     fn transitions(&self, from: EpochSeconds, to: EpochSeconds) -> impl Iterator<Item = EpochSeconds> + use<'_> {
@@ -235,7 +208,7 @@ impl FromStr for Window {
         };
         let (start, end) = times.split_once('-').ok_or_else(shape)?;
         let (start, end, zone) = (time_of(start)?, time_of(end)?, zone_of(zone)?);
-        let window = Self { days: days_of(days)?, except, start, end, zone };
+        let window = Self { days: days.parse()?, except, start, end, zone };
         if window.start == MIDNIGHT {
             return Err(HoursError::Time("24:00".to_owned()));
         }
@@ -250,10 +223,7 @@ impl FromStr for Window {
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { days, except, start, end, zone: _ } = self;
-        match days {
-            Days::OfTheWeek(days) => write_days(*days, f)?,
-            Days::Dates(dates) => write_dates(dates, f)?,
-        }
+        days.fmt(f)?;
         let [start, end] = [*start, *end];
         write!(f, " {:02}:{:02}-{:02}:{:02} ", hour(start), minute(start), hour(end), minute(end))?;
         f.write_str(self.zone())?;
@@ -263,78 +233,6 @@ impl fmt::Display for Window {
         }
         Ok(())
     }
-}
-
-/// Days of the week, or dates.
-fn days_of(text: &str) -> Result<Days, HoursError> {
-    if text.starts_with(|c: char| c.is_ascii_digit()) && text.matches('-').count() > 1 {
-        return dates_of(text).map(Days::Dates);
-    }
-    weekdays_of(text).map(Days::OfTheWeek)
-}
-
-/// `2026-12-31`, `2027-01-01..2027-01-08`, and lists of these.
-fn dates_of(text: &str) -> Result<Vec<DateRange>, HoursError> {
-    let date = |text: &str| {
-        // The parser accepts other forms of ISO 8601, too.
-        let date = text.parse::<Date>().ok().filter(|date| date.to_string() == text);
-        date.ok_or_else(|| HoursError::Date(excerpt(text)))
-    };
-    let range = |part: &str| {
-        let (first, last) = part.split_once("..").unwrap_or((part, part));
-        let range = DateRange { first: date(first)?, last: date(last)? };
-        if range.first <= range.last { Ok(range) } else { Err(HoursError::Date(excerpt(part))) }
-    };
-    let mut ranges = text.split(',').map(range).collect::<Result<Vec<_>, _>>()?;
-    ranges.sort_by_key(|range| range.first);
-    let mut merged: Vec<DateRange> = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        match merged.last_mut() {
-            // Overlapping, or the next day.
-            Some(before) if before.last.tomorrow().is_ok_and(|next| range.first <= next) => {
-                before.last = before.last.max(range.last);
-            }
-            _ => merged.push(range),
-        }
-    }
-    Ok(merged)
-}
-
-fn includes(ranges: &[DateRange], day: Date) -> bool {
-    ranges.iter().any(|range| (range.first..=range.last).contains(&day))
-}
-
-fn write_dates(ranges: &[DateRange], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let mut separator = "";
-    for DateRange { first, last } in ranges {
-        write!(f, "{separator}{first}")?;
-        if first < last {
-            write!(f, "..{last}")?;
-        }
-        separator = ",";
-    }
-    Ok(())
-}
-
-/// `Mon-Fri`, `Sat,Sun`, `Fri-Mon`, and lists of these.
-fn weekdays_of(text: &str) -> Result<[bool; 7], HoursError> {
-    let mut days = [false; 7];
-    for part in text.split(',') {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let (first, last) = (day_of(first)?, day_of(last)?);
-        let length = (last + 7 - first) % 7;
-        for day in first..=first + length {
-            if let Some(open) = days.get_mut(day % 7) {
-                *open = true;
-            }
-        }
-    }
-    Ok(days)
-}
-
-fn day_of(text: &str) -> Result<usize, HoursError> {
-    let index = DAYS.iter().position(|day| day.eq_ignore_ascii_case(text));
-    index.ok_or_else(|| HoursError::Day(excerpt(text)))
 }
 
 fn time_of(text: &str) -> Result<u16, HoursError> {
@@ -354,25 +252,6 @@ fn zone_of(name: &str) -> Result<TimeZone, HoursError> {
     // The unknown zone, `Etc/Unknown`, has no name.
     let zone = TimeZoneDatabase::bundled().get(name).ok().filter(|zone| zone.iana_name().is_some());
     zone.ok_or_else(|| HoursError::Zone(excerpt(name)))
-}
-
-fn write_days(days: [bool; 7], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let open = |day: usize| days.get(day % 7) == Some(&true);
-    let name = |day: usize| DAYS.get(day % 7).copied().unwrap_or_default();
-    if days == [true; 7] {
-        return f.write_str("Mon-Sun");
-    }
-    let mut separator = "";
-    for first in (0..7).filter(|&day| open(day) && !open(day + 6)) {
-        let length = (first..first + 7).take_while(|&day| open(day)).count();
-        match length {
-            1 => write!(f, "{separator}{}", name(first))?,
-            2 => write!(f, "{separator}{},{}", name(first), name(first + 1))?,
-            _ => write!(f, "{separator}{}-{}", name(first), name(first + length - 1))?,
-        }
-        separator = ",";
-    }
-    Ok(())
 }
 
 /// A moment beyond the calendar counts as the calendar's nearer end.
@@ -568,7 +447,7 @@ mod tests {
 
     #[test]
     fn times_outside_the_calendar_count_as_its_nearest_end() {
-        for day in DAYS {
+        for day in days::DAYS {
             let hours = Hours::parse(&format!("{day} 00:00-24:00 UTC")).unwrap();
             for (beyond, end) in [(EpochSeconds::MIN, Timestamp::MIN), (EpochSeconds::MAX, Timestamp::MAX)] {
                 assert_eq!(hours.contains(beyond), hours.contains(end.as_second()), "{day}, {beyond}");
