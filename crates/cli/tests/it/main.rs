@@ -23,6 +23,7 @@ mod expired_party;
 mod find;
 mod formulas;
 mod groups;
+mod import_beside_hook;
 mod import_export;
 mod import_failures;
 mod import_safety;
