@@ -38,7 +38,7 @@ pub(crate) fn read(
             let footer: Footer = serde_json::from_value(line)
                 .map_err(|_| lines.error("is neither an item nor the last line of a backup"))?;
             if footer.items != items {
-                return Err(lines.error(format!("says that there are {} items, but there are {items}", footer.items)));
+                return Err(lines.error(format!("counts {} items, but the file has {items}", footer.items)));
             }
             return match lines.next()? {
                 None => Ok((header, footer)),

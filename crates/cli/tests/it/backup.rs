@@ -191,7 +191,7 @@ fn a_file_that_is_not_a_whole_backup_is_refused_before_anything_is_written() {
         lines.remove(number);
         lines.join("\n") + "\n"
     };
-    check(&without(3), "line 7 says that there are 6 items, but there are 5");
+    check(&without(3), "line 7 counts 6 items, but the file has 5");
     check(&(whole.clone() + lines[1] + "\n"), "line 9 follows the last line");
     check(&(lines[..2].join("\n") + "\n" + rest), "line 3 has an item that is there already");
     check(&whole.replacen("{\"S\":\"APP\"}", "{\"S\":\"APPS\"}", 1), "has an item whose key is not one of callgate's");
