@@ -6,7 +6,7 @@ use callgate_admin::edit::{BlockEdit, Edit, RuleEdit};
 use callgate_admin::rule_file::Format;
 use callgate_admin::wording::quote;
 use callgate_admin::{RuleLocation, RuleTarget, Table, wording};
-use callgate_core::{Door, Effect, EpochSeconds, Hours, PartyId, Pattern, Window};
+use callgate_core::{AppKey, Door, Effect, EpochSeconds, Hours, PartyId, Pattern, Window};
 use clap::{Args, ValueEnum};
 
 use crate::exit::usage;
@@ -15,22 +15,35 @@ use crate::time;
 
 /// The variable that names the app for commands that need one. Where `--app` only narrows a command down, as for
 /// `export`, the variable has no effect: it must not leave anything out unseen.
-pub(crate) const APP: &str = "CALLGATE_APP";
+const APP: &str = "CALLGATE_APP";
 
 /// Parses `--app`. An empty value counts as not given, as it does for every variable.
-pub(crate) fn app_name(text: &str) -> Result<String, String> {
+fn app_name(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err(format!("no app is given; name one with --app or {APP}"));
     }
     Ok(text.to_owned())
 }
 
+/// An app.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AppArgs {
+    /// The app (WCS's appKey)
+    #[arg(long = "app", value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
+    key: String,
+}
+
+impl AppArgs {
+    pub(crate) fn parse(&self, table: &Table) -> anyhow::Result<AppKey> {
+        Ok(table.parse_app(&self.key)?)
+    }
+}
+
 /// An app, or one of its parties.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PartyArgs {
-    /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
-    pub(crate) app: String,
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
     /// The party, in any spelling; without it, the app itself
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]
     pub(crate) party: Option<String>,
@@ -120,9 +133,8 @@ pub(crate) fn print_understood(typed: &str, canonical: &str) {
 /// The callers and callees of a rule.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TargetArgs {
-    /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
-    pub(crate) app: String,
+    #[command(flatten)]
+    pub(crate) app: AppArgs,
     /// The callers: an id or number in any spelling, a group such as @sales, a prefix such as '+7495*', or '*' for everyone
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
     pub(crate) from: String,
@@ -139,7 +151,7 @@ impl TargetArgs {
             print_understood(text, &pattern.to_string());
             Ok(pattern)
         };
-        Ok(RuleTarget { app: table.parse_app(app)?, from: pattern(from)?, to: pattern(to)? })
+        Ok(RuleTarget { app: app.parse(table)?, from: pattern(from)?, to: pattern(to)? })
     }
 
     /// Parses the callers and callees of a stored rule, and where it is stored. With `exactly`, takes them literally.
@@ -156,7 +168,7 @@ impl TargetArgs {
             return Ok((target, location));
         }
         let Self { app, from, to } = self;
-        let app = table.parse_app(app)?;
+        let app = app.parse(table)?;
         let location = RuleLocation::literal(&app, from, to, door);
         Ok((RuleTarget { app, from: Pattern::from_stored(from), to: Pattern::from_stored(to) }, location))
     }

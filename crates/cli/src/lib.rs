@@ -14,6 +14,7 @@ mod connection;
 mod exit;
 mod interrupts;
 mod output;
+mod progress;
 mod prompt;
 mod serve;
 mod time;

@@ -1,7 +1,6 @@
 //! Writes planned imports: the difference, the question, the progress, and the end.
 
 use std::io::{self, IsTerminal as _};
-use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -11,16 +10,13 @@ use callgate_admin::import::{
 use callgate_admin::rule_file::Problems;
 use callgate_admin::wording::count;
 use callgate_admin::{Author, Error, RuleRow};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::args::SpeedArgs;
 use crate::interrupts::Interrupts;
 use crate::output::{Output, print_line, print_note};
+use crate::progress::{print_wait, progress_bar, show_progress};
 use crate::prompt::confirm;
-
-/// How often the progress bar is updated.
-pub(crate) const REFRESH: Duration = Duration::from_millis(200);
 
 /// How an import is written.
 #[derive(Debug, Clone, Copy)]
@@ -156,19 +152,8 @@ async fn apply(import: &Import, speed: &SpeedArgs, output: Output) -> anyhow::Re
     let bar = progress_bar(import.counts().written() + import.counts().removed, "rules", output)?;
     let control = ImportControl::default();
     let announce = |time: Duration| print_wait(&bar, time);
-    let result = {
-        let mut applying = pin!(import.apply(speed.concurrency, speed.app_cache.app_cache_seconds, &control, announce));
-        let mut refresh = tokio::time::interval(REFRESH);
-        loop {
-            tokio::select! {
-                result = &mut applying => break result,
-                () = interrupts.recv() => control.stop(),
-                _ = refresh.tick() => bar.set_position(control.done()),
-            }
-        }
-    };
-    bar.finish_and_clear();
-    Ok(result)
+    let applying = import.apply(speed.concurrency, speed.app_cache.app_cache_seconds, &control, announce);
+    Ok(show_progress(applying, &control, &bar, &mut interrupts).await)
 }
 
 /// Prints how far an import came. Returns why it ended.
@@ -188,21 +173,4 @@ fn report(error: ApplyError) -> anyhow::Error {
     }
     print_note(format!("the first rule that is not confirmed: {line}{}", rule.text()));
     error.into()
-}
-
-/// Prints that a command waits before it permits more.
-pub(crate) fn print_wait(bar: &ProgressBar, time: Duration) {
-    let seconds = count(time.as_millis().div_ceil(1_000).try_into().unwrap_or(u64::MAX), "second");
-    bar.suspend(|| print_note(format!("waiting {seconds}, until no function uses the app's earlier rules any more")));
-}
-
-/// A bar that counts rules or items. It is hidden if standard error is not a terminal.
-pub(crate) fn progress_bar(total: u64, counted: &str, output: Output) -> anyhow::Result<ProgressBar> {
-    if output == Output::Json || !io::stderr().is_terminal() {
-        return Ok(ProgressBar::hidden());
-    }
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    let template = format!("{{wide_bar}} {{pos}}/{{len}} {counted}, {{per_sec}}, {{eta}} left");
-    bar.set_style(ProgressStyle::with_template(&template)?);
-    Ok(bar)
 }

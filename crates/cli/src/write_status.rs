@@ -24,7 +24,7 @@ pub(crate) async fn write_status(
 ) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let table = &connection.table;
-    let app = table.parse_app(&args.app)?;
+    let app = args.app.parse(table)?;
     let instead = |pattern: &Pattern| match (status, pattern) {
         (_, Pattern::Everyone) => {
             let command = if status == Status::Active { "resume" } else { "suspend" };

@@ -10,7 +10,7 @@ use callgate_core::{AppKey, Block, ParseError, PartyId, Pattern};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::args::{APP, ConditionArgs, app_name, parse_written_party, rule_command};
+use crate::args::{AppArgs, ConditionArgs, parse_written_party, rule_command};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_line};
@@ -29,9 +29,8 @@ Examples:
 
 A block is for one caller and all callees. For a pattern, a group, single callees, media or hours, write a deny.")]
 pub(crate) struct Args {
-    /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
-    app: String,
+    #[command(flatten)]
+    app: AppArgs,
     /// The caller, in any spelling; 'anonymous' for callers that withhold their number
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]
     party: String,
@@ -55,7 +54,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let table = &connection.table;
-    let app = table.parse_app(&args.app)?;
+    let app = args.app.parse(table)?;
     let deny = |from: &Pattern, to: &Pattern| {
         let deny = rule_command("deny", app.as_str(), from, to);
         deny.strip_suffix('`').map_or_else(String::new, |it| format!("{it}{}`", args.rule_options()))

@@ -12,7 +12,7 @@ use callgate_core::{
 };
 use serde_json::{Value, json};
 
-use crate::args::{APP, app_name, check_one_party, parse_party, print_understood};
+use crate::args::{AppArgs, check_one_party, parse_party, print_understood};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Line, Output, print_line};
@@ -27,9 +27,8 @@ Examples:
 
 The exit code is 0 if the call goes through, and 3 if it is refused.")]
 pub(crate) struct Args {
-    /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
-    app: String,
+    #[command(flatten)]
+    app: AppArgs,
     /// The caller, in any spelling; 'anonymous' for a withheld number
     #[arg(long, value_name = "PARTY", allow_hyphen_values = true)]
     from: String,
@@ -58,7 +57,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     };
     check_one_party(&table, &args.from, args.exactly, one)?;
     let call = Call {
-        app: table.parse_app(&args.app)?,
+        app: args.app.parse(&table)?,
         // As the hook takes it: an event without a caller has a withheld number.
         caller: PartyId::new(&args.from, table.phone_region())
             .map_err(|error| usage(format!("the party `{}` {error}", args.from)))?,

@@ -8,7 +8,7 @@ use callgate_admin::forget::Forgetting;
 use callgate_admin::wording::count;
 use serde_json::json;
 
-use crate::args::{APP, AppCacheArgs, app_name, parse_party};
+use crate::args::{AppArgs, AppCacheArgs, parse_party};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line, print_note};
@@ -37,9 +37,8 @@ const TRACES: [&str; 6] = [
     after_help = "Examples:\n  callgatectl forget --app shop PPP009 --dry-run\n  callgatectl forget --app shop PPP009"
 )]
 pub(crate) struct Args {
-    /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
-    app: String,
+    #[command(flatten)]
+    app: AppArgs,
     /// The party, in any spelling
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]
     party: String,
@@ -59,7 +58,7 @@ pub(crate) struct Args {
 /// Deletes what is found.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
-    let app = table.parse_app(&args.app)?;
+    let app = args.app.parse(&table)?;
     let party = parse_party(&table, &args.party, args.exactly, |_| "name one party".to_owned())?;
     print_note("reading the whole table");
     let plan = table.plan_forgetting(&app, &party).await?;

@@ -8,7 +8,7 @@ use callgate_core::{AppKey, PartyId, Pattern};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::args::{APP, app_name, parse_party, parse_written_party};
+use crate::args::{AppArgs, parse_party, parse_written_party};
 use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
@@ -54,9 +54,8 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
 /// A group and some of its parties.
 #[derive(Debug, Clone, clap::Args)]
 struct MembersArgs {
-    /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
-    app: String,
+    #[command(flatten)]
+    app: AppArgs,
     /// The group, with or without the @: 1 to 64 of the characters a-z, 0-9, _ and -
     #[arg(value_name = "@NAME")]
     group: String,
@@ -78,7 +77,7 @@ struct MembersArgs {
 async fn change_members(is_added: bool, args: &MembersArgs, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let table = &connection.table;
-    let app = table.parse_app(&args.app)?;
+    let app = args.app.parse(table)?;
     let group = GroupName::parse(&args.group)?;
     let parties = parse_parties(args, table, is_added)?;
     if is_added && !args.dry_run {

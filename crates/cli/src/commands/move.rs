@@ -9,7 +9,7 @@ use callgate_core::AppKey;
 use serde_json::json;
 
 use super::forget::{MAX_LISTED, list};
-use crate::args::{APP, AppCacheArgs, app_name, parse_party};
+use crate::args::{AppArgs, AppCacheArgs, parse_party};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_error, print_line, print_note};
@@ -27,9 +27,8 @@ Examples:
   callgatectl move --app shop PPP009 --to-party PPP109")]
 #[command(group(clap::ArgGroup::new("target").required(true).args(["to_app", "to_party"])))]
 pub(crate) struct Args {
-    /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
-    app: String,
+    #[command(flatten)]
+    app: AppArgs,
     /// The party to move, in any spelling
     #[arg(value_name = "PARTY", allow_hyphen_values = true, requires = "to_party")]
     party: Option<String>,
@@ -57,7 +56,7 @@ const AGAIN: &str = "the move is not complete; run the same command again, which
 /// Moves an app or a party.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
-    let app = connection.table.parse_app(&args.app)?;
+    let app = args.app.parse(&connection.table)?;
     match (&args.to_app, &args.party, &args.to_party) {
         (Some(to), ..) => move_app(args, &connection, &app, to).await,
         (None, Some(from), Some(to)) => move_party(args, &connection, &app, (from, to)).await,

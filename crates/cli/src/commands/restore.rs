@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read};
 use std::path::PathBuf;
-use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -19,8 +18,8 @@ use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::interrupts::Interrupts;
 use crate::output::{Output, print_error, print_line, print_note};
+use crate::progress::{print_wait, progress_bar, show_progress};
 use crate::prompt::confirm;
-use crate::write_import::{REFRESH, print_wait, progress_bar};
 
 /// Write everything in a backup to the table
 ///
@@ -169,19 +168,8 @@ async fn write(restore: &mut Restore, args: &Args, output: Output) -> anyhow::Re
     let control = ImportControl::default();
     let announce = |time: Duration| print_wait(&bar, time);
     let SpeedArgs { concurrency, app_cache } = args.speed;
-    let result = {
-        let mut applying = pin!(restore.apply(concurrency, app_cache.app_cache_seconds, &control, announce));
-        let mut refresh = tokio::time::interval(REFRESH);
-        loop {
-            tokio::select! {
-                result = &mut applying => break result,
-                () = interrupts.recv() => control.stop(),
-                _ = refresh.tick() => bar.set_position(control.done()),
-            }
-        }
-    };
-    bar.finish_and_clear();
-    let Err(error) = result else { return Ok(()) };
+    let applying = restore.apply(concurrency, app_cache.app_cache_seconds, &control, announce);
+    let Err(error) = show_progress(applying, &control, &bar, &mut interrupts).await else { return Ok(()) };
     let done = control.done();
     let progress = format!(
         "{done} of {total} items are restored; until you run the same command again, calls may be refused that both permit"

@@ -8,7 +8,7 @@ use callgate_admin::{Revocation, RuleLocation, RuleRow, RuleTarget, Table};
 use callgate_core::{Door, ParseError, Rule};
 use serde_json::json;
 
-use crate::args::{APP, DoorArg, SpeedArgs, TargetArgs, app_name};
+use crate::args::{AppArgs, DoorArg, SpeedArgs, TargetArgs};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_line};
@@ -24,9 +24,8 @@ Examples:
   callgatectl revoke --app shop --from PPP009 --to '*' --door app         the app's exception for this caller
   callgatectl revoke --app shop --list spam --dry-run                     what of the list would be removed")]
 pub(crate) struct Args {
-    /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
-    app: String,
+    #[command(flatten)]
+    app: AppArgs,
     /// The callers: an id or number in any spelling, a group such as @sales, a prefix such as '+7495*', or '*' for everyone
     #[arg(long, value_name = "PATTERN", allow_hyphen_values = true, required_unless_present = "list", requires = "to")]
     from: Option<String>,
@@ -61,7 +60,7 @@ pub(crate) struct Args {
 /// Deletes all rules and blocks of a list, as an import of an empty list would.
 async fn revoke_list(args: &Args, list: &str, connection: &Connection) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = connection;
-    let app = table.parse_app(&args.app)?;
+    let app = args.app.parse(table)?;
     table.check_keys().await?;
     let mut import = Import::of_empty_list(table, &app, list)?;
     let author = connection.author().await;

@@ -34,7 +34,7 @@ pub(crate) struct Args {
 /// Shows an app or a party.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
-    let app = table.parse_app(&args.party.app)?;
+    let app = args.party.app.parse(&table)?;
     if let Some(list) = &args.list {
         return show_list(&app, list, &table.stored_list(&app, list).await?, output);
     }

@@ -8,7 +8,7 @@ use callgate_core::{AppKey, PartyId, Pattern};
 use serde_json::json;
 
 use super::block::block_text;
-use crate::args::{APP, app_name, parse_party, rule_command};
+use crate::args::{AppArgs, parse_party, rule_command};
 use crate::connection::GlobalArgs;
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
@@ -18,9 +18,8 @@ use crate::prompt::confirm_change;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Example:\n  callgatectl unblock --app shop +15550100199")]
 pub(crate) struct Args {
-    /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
-    app: String,
+    #[command(flatten)]
+    app: AppArgs,
     /// The caller, in any spelling
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]
     party: String,
@@ -33,7 +32,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let table = &connection.table;
-    let app = table.parse_app(&args.app)?;
+    let app = args.app.parse(table)?;
     let caller = parse_party(table, &args.party, args.exactly, |pattern| {
         format!("a deny is ended so: {}", rule_command("revoke", app.as_str(), pattern, &Pattern::Everyone))
     })?;

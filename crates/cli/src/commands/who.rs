@@ -7,7 +7,7 @@ use callgate_admin::wording::{count, escape};
 use callgate_core::{AppKey, Door, Effect, EpochSeconds, MediaSet, PartyId};
 use serde_json::{Value, json};
 
-use crate::args::{APP, app_name, parse_party};
+use crate::args::{AppArgs, parse_party};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Line, Output, print_line};
@@ -24,9 +24,8 @@ Examples:
   callgatectl who --app shop --from PPP009 --video --at 2026-12-31T18:00:00+03:00")]
 #[command(group(clap::ArgGroup::new("side").required(true).args(["to", "from"])))]
 pub(crate) struct Args {
-    /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
-    app: String,
+    #[command(flatten)]
+    app: AppArgs,
     /// List who may call this party
     #[arg(long, value_name = "PARTY", allow_hyphen_values = true)]
     to: Option<String>,
@@ -62,7 +61,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         (None, from) => (Side::Callees, from.as_deref().unwrap_or_default()),
     };
     let question = Question {
-        app: table.parse_app(&args.app)?,
+        app: args.app.parse(&table)?,
         party: parse_party(&table, text, args.exactly, |_| {
             "name one party; `show` and `group show` list rules of patterns and groups".to_owned()
         })?,

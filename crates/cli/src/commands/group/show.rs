@@ -7,7 +7,7 @@ use callgate_admin::wording::{escape, rule_text};
 use callgate_core::ParseError;
 use serde_json::json;
 
-use crate::args::{APP, app_name};
+use crate::args::AppArgs;
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line, print_note};
@@ -17,9 +17,8 @@ use crate::time::now;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Example:\n  callgatectl group show --app shop @sales")]
 pub(crate) struct Args {
-    /// The app (WCS's appKey)
-    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
-    app: String,
+    #[command(flatten)]
+    app: AppArgs,
     /// The group, with or without the @
     #[arg(value_name = "@NAME")]
     group: String,
@@ -28,7 +27,7 @@ pub(crate) struct Args {
 /// Prints the group.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
-    let app = table.parse_app(&args.app)?;
+    let app = args.app.parse(&table)?;
     let group = GroupName::parse(&args.group)?;
     let name = group.pattern();
     print_note("reading the whole table, because groups are stored with their parties");
