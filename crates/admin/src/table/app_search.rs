@@ -76,31 +76,9 @@ impl Table {
 /// Whether one name may be a mistyped other one: with at most two letters of it added, left out, changed or swapped, apart
 /// from case.
 fn is_similar(one: &str, other: &str) -> bool {
-    let [one, other] = [one, other].map(|name| name.to_lowercase().chars().collect::<Vec<_>>());
-    let most = if one.len().max(other.len()) < 4 { 1 } else { 2 };
-    distance(&one, &other) <= most
-}
-
-/// The number of letters to add, leave out, change, or swap with the next one (optimal string alignment).
-fn distance(one: &[char], other: &[char]) -> usize {
-    // The rows of the last letter, and of the one before.
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=other.len()).collect();
-    for (i, letter) in one.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, target) in other.iter().enumerate() {
-            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX - 1);
-            let changed = at(&last, j) + usize::from(letter != target);
-            let mut least = changed.min(at(&last, j + 1) + 1).min(at(&row, j) + 1);
-            let is_swapped = i > 0 && j > 0 && one.get(i - 1) == Some(target) && other.get(j - 1) == Some(letter);
-            if is_swapped {
-                least = least.min(at(&before, j - 1) + 1);
-            }
-            row.push(least);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last.last().copied().unwrap_or_default()
+    let [one, other] = [one, other].map(str::to_lowercase);
+    let most = if one.chars().count().max(other.chars().count()) < 4 { 1 } else { 2 };
+    strsim::osa_distance(&one, &other) <= most
 }
 
 #[cfg(test)]
