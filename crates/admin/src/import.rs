@@ -23,8 +23,8 @@ mod write;
 use plan::Plan;
 pub(crate) use steps::{covers, union};
 
+pub(crate) use apply::wait;
 pub use apply::{Applied, ApplyError, ImportControl, UnconfirmedRule};
-pub(crate) use apply::{DECISION, wait};
 pub use difference::{Difference, DifferenceCounts, OtherRules};
 
 /// A valid file of rules, sorted and ready to be written to the table. Its rules are in a temporary file.

@@ -8,6 +8,7 @@ use callgate::store::item::{Attributes, Key};
 use callgate_core::{AppKey, Effect, ParseError, PartyId, Pattern, PhoneRegion, Rule};
 use tokio::task::JoinSet;
 
+use crate::app_cache::max_age;
 use crate::error::{Error, Result};
 use crate::item_kind::{ItemKind, keys};
 use crate::rule_row::RuleRow;
@@ -21,9 +22,6 @@ use crate::table::size::size_of_item;
 /// The simultaneous scans, and the simultaneous requests that change items.
 const SEGMENTS: u16 = 4;
 const CONCURRENCY: usize = 16;
-
-/// How long a decision that is under way may still use an app's item that is older than the function keeps it.
-const DECISION: Duration = Duration::from_secs(2);
 
 /// A rule that names a party: a pair item, or an entry of a list in another item.
 #[derive(Debug, Clone, PartialEq)]
@@ -194,8 +192,7 @@ where
 
 /// Waits until no function uses an app's item that is older than `since`. `announce` is called with the length of the wait.
 pub(crate) async fn wait_for_caches(since: Instant, app_cache: Duration, announce: &impl Fn(Duration)) {
-    let delay = if app_cache.is_zero() { app_cache } else { app_cache + DECISION };
-    let rest = delay.saturating_sub(since.elapsed());
+    let rest = max_age(app_cache).saturating_sub(since.elapsed());
     if !rest.is_zero() {
         announce(rest);
         tokio::time::sleep(rest).await;

@@ -7,9 +7,10 @@ use aws_sdk_dynamodb::types::WriteRequest;
 use callgate::store::item::{Attributes, Key};
 use tokio::task::JoinSet;
 
+use crate::app_cache::max_age;
 use crate::backup::{Footer, Header, reader};
 use crate::error::{Error, Result};
-use crate::import::{DECISION, ImportControl, wait};
+use crate::import::{ImportControl, wait};
 use crate::item_kind::{ItemKind, keys};
 use crate::table::Table;
 use crate::table::batch::{MAX_ITEMS, Unconfirmed, put_request};
@@ -202,7 +203,7 @@ impl Restore {
         control: &ImportControl,
         announce: impl Fn(Duration),
     ) -> Result<()> {
-        let delay = if app_cache.is_zero() { app_cache } else { app_cache + DECISION };
+        let delay = max_age(app_cache);
         let (tightened, mut changed) = self.run(Step::Tighten, concurrency, control).await?;
         if self.has_app {
             // A restore that was ended a moment ago may have written what this one did not have to write.

@@ -12,12 +12,10 @@ use super::batches::{PlannedRule, feed};
 use super::plan::Plan;
 use super::steps::Phase;
 use super::write::{Failure, write_batches};
+use crate::app_cache::max_age;
 use crate::error::{Error, Result};
 use crate::rule_row::RuleRow;
 use crate::table::batch::unix_time;
-
-/// How long a decision that is under way may still use an app's item that is older than the function keeps it.
-pub(crate) const DECISION: Duration = Duration::from_secs(2);
 
 /// How long a wait may go on after the import is stopped.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -128,7 +126,7 @@ impl Import {
             Ok(plan) => plan,
             Err(error) => return Err(failed(None, Vec::new(), error)),
         };
-        let delay = if app_cache.is_zero() { app_cache } else { app_cache + DECISION };
+        let delay = max_age(app_cache);
         // An import that was ended a moment ago may have written these denies.
         let is_recent = plan.app_denied_at.is_some_and(|at| unix_time().saturating_sub(at) <= seconds(delay));
         let mut refused_at = is_recent.then_some(plan.read_at);
