@@ -70,16 +70,9 @@ impl Table {
             Some(ItemKind::Pair(_, callee, _)) => overlap(&Pattern::Exact(callee), pattern),
             _ => false,
         });
-        let mut items = Vec::new();
-        for keys in keys.chunks(MAX_KEYS) {
-            items.extend(self.get_many(keys).await?);
-        }
-        Ok(items)
+        self.get_many(&keys).await
     }
 }
-
-/// The most keys of one `BatchGetItem`.
-const MAX_KEYS: usize = 100;
 
 /// The side of a rule that the patterns of a list are matched against.
 fn other_side(stored: &StoredRule, list: &str) -> Pattern {

@@ -298,7 +298,7 @@ impl Table {
             .collect();
         let others: Vec<_> = keyed.iter().map(|(other, ..)| other.clone()).collect();
         let mut others: std::collections::HashMap<_, _> =
-            self.get_all(&others).await?.into_iter().filter_map(|item| Some((key_of(&item)?, item))).collect();
+            self.get_many(&others).await?.into_iter().filter_map(|item| Some((key_of(&item)?, item))).collect();
         Ok(keyed.into_iter().map(|(other, key, item)| (key, item, others.remove(&other))).collect())
     }
 }

@@ -87,7 +87,7 @@ impl Table {
     pub async fn stored_party(&self, app: &AppKey, id: PartyId) -> Result<Option<StoredItem>> {
         let key = Key::party(app, &id);
         let called = self.pairs_of_caller(app, &id).await?;
-        let (items, called) = tokio::try_join!(self.query(&key), self.get_all(&called))?;
+        let (items, called) = tokio::try_join!(self.query(&key), self.get_many(&called))?;
         if items.is_empty() && called.is_empty() {
             return Ok(None);
         }

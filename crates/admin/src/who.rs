@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use callgate::store::item::{self, Attributes, Key};
+use callgate::store::item::{self, Key};
 use callgate_core::{
     App, AppKey, Applicability, Call, Decision, Door, Effect, EpochSeconds, Groups, Hours, InvalidRecord, MediaSet,
     ParsedItem, Party, PartyId, Pattern, Permissions, RecordLocation, Rule, RuleKey, Rules, Trace, decide, has_expired,
@@ -111,7 +111,7 @@ impl Table {
                 }
                 Side::Callees => {
                     let keys = self.pairs_of_caller(app, party).await?;
-                    tokio::try_join!(self.get(&own_key), self.get_all(&keys))?
+                    tokio::try_join!(self.get(&own_key), self.get_many(&keys))?
                 }
             })
         })?;
@@ -165,7 +165,7 @@ impl Table {
     /// The items of these parties, parsed, by id.
     async fn party_items(&self, app: &AppKey, ids: &[PartyId]) -> Result<HashMap<String, ParsedItem<Party>>> {
         let keys: Vec<_> = ids.iter().map(|id| Key::party(app, id)).collect();
-        let items = self.get_all(&keys).await?.into_iter().filter_map(|item| match ItemKind::of(&item)? {
+        let items = self.get_many(&keys).await?.into_iter().filter_map(|item| match ItemKind::of(&item)? {
             ItemKind::Party(_, id) => Some((id, item::read_party(item).map(Some))),
             _ => None,
         });
@@ -179,7 +179,7 @@ impl Table {
             return Ok(None);
         }
         let mut members = BTreeMap::<String, Vec<Member>>::new();
-        for item in self.get_all(&keys).await? {
+        for item in self.get_many(&keys).await? {
             let Some(ItemKind::Party(_, id)) = ItemKind::of(&item) else { continue };
             let (Some(id), Ok(party)) = (canonical_id(&id, self.phone_region()), item::read_party(item)) else {
                 continue;
@@ -189,15 +189,6 @@ impl Table {
             }
         }
         Ok(Some(members))
-    }
-
-    /// Reads the items that exist with these keys, however many they are.
-    pub(crate) async fn get_all(&self, keys: &[Key]) -> Result<Vec<Attributes>> {
-        let mut items = Vec::new();
-        for keys in keys.chunks(100) {
-            items.extend(self.get_many(keys).await?);
-        }
-        Ok(items)
     }
 }
 

@@ -36,6 +36,9 @@ pub(crate) const KNOWN_ATTRIBUTES: [&str; 16] = [
     "updated_by",
 ];
 
+/// The most keys that `BatchGetItem` takes.
+const MAX_KEYS: usize = 100;
+
 impl Table {
     /// Reads one item with a strongly consistent read.
     pub(crate) async fn get(&self, key: &Key) -> Result<Option<Attributes>> {
@@ -45,8 +48,16 @@ impl Table {
         Ok(output.item)
     }
 
-    /// Reads the items that exist with these keys. The limit of `BatchGetItem` is 100 keys.
+    /// Reads the items that exist with these keys, however many they are.
     pub(crate) async fn get_many(&self, keys: &[Key]) -> Result<Vec<Attributes>> {
+        let mut items = Vec::new();
+        for keys in keys.chunks(MAX_KEYS) {
+            items.extend(self.get_batch(keys).await?);
+        }
+        Ok(items)
+    }
+
+    async fn get_batch(&self, keys: &[Key]) -> Result<Vec<Attributes>> {
         let mut items = Vec::new();
         let mut keys: Vec<_> = keys.iter().map(Key::attributes).collect();
         while !keys.is_empty() {
