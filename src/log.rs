@@ -1,7 +1,9 @@
 //! The decision log: one JSON line per call on stdout, with CloudWatch embedded metrics in the same line.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
@@ -22,8 +24,8 @@ pub enum Level {
     Debug,
 }
 
-/// Which lines are logged, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which lines are logged, how and where.
+#[derive(Debug, Clone)]
 pub struct LogSettings {
     /// Lines of a less urgent level are left out, and their metrics with them, except those that alarms count.
     pub level: Level,
@@ -31,6 +33,8 @@ pub struct LogSettings {
     pub mask_parties: bool,
     /// The function's name, a dimension of the metrics.
     pub function: String,
+    /// The file that lines are appended to instead of stdout. Only the operator's tool has one.
+    pub file: Option<Arc<File>>,
 }
 
 /// The facts of a call when it is answered, for its log line.
@@ -112,7 +116,7 @@ impl LogSettings {
     /// every level.
     pub fn decision(&self, record: &DecisionRecord<'_>) {
         if record.level <= self.level.max(Level::Warn) {
-            write_line(&self.decision_line(record, SystemTime::now()));
+            self.write(&self.decision_line(record, SystemTime::now()));
         }
     }
 
@@ -151,7 +155,7 @@ impl LogSettings {
     /// Writes the line of a request that is not a valid call of a hook.
     pub fn rejected(&self, status: u16, error: &str, request_id: &str) {
         if self.level >= Level::Warn {
-            write_line(&RejectedLine::new(status, error, request_id));
+            self.write(&RejectedLine::new(status, error, request_id));
         }
     }
 
@@ -170,12 +174,24 @@ impl LogSettings {
     /// Writes a line about the function itself, if its level is logged.
     pub fn message(&self, level: Level, text: &str) {
         if level <= self.level {
-            message(level, text);
+            self.write(&MessageLine::new(level, text));
+        }
+    }
+
+    /// Writes a whole line to the file, or to stdout without one. A file that cannot be written to cannot be reported.
+    fn write(&self, line: &impl Serialize) {
+        match &self.file {
+            None => write_line(line),
+            Some(file) => {
+                if let Some(text) = text_of(line) {
+                    let _ = file.as_ref().write_all(text.as_bytes());
+                }
+            }
         }
     }
 }
 
-/// Writes a line about the function itself, whatever level is configured.
+/// Writes a line about the function itself to stdout, whatever level is configured.
 pub fn message(level: Level, text: &str) {
     write_line(&MessageLine::new(level, text));
 }
@@ -384,7 +400,7 @@ mod tests {
             numbers: (u64, f64),
         ) {
             let [rule, app, caller, callee, call_id, request_id, error, function] = texts.as_slice() else { panic!() };
-            let settings = LogSettings { level: Level::Debug, mask_parties, function: function.clone() };
+            let settings = LogSettings { level: Level::Debug, mask_parties, function: function.clone(), file: None };
             let record = DecisionRecord {
                 reason: "source_not_allowed",
                 door: Some("callee"),
@@ -414,7 +430,7 @@ mod tests {
     #[test]
     fn the_longest_line_is_nearly_as_long_as_documented() {
         let longest = "\0".repeat(400_000);
-        let settings = LogSettings { level: Level::Debug, mask_parties: false, function: longest.clone() };
+        let settings = LogSettings { level: Level::Debug, mask_parties: false, function: longest.clone(), file: None };
         let record = DecisionRecord {
             rule: Some(longest.clone()),
             app: Some(&longest),
