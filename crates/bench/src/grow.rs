@@ -220,17 +220,19 @@ pub(crate) async fn concurrency(tool: &Program, calls: u32) -> anyhow::Result<Ve
         .args(["serve", "--listen", "127.0.0.1:0"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;
-    let mut lines = BufReader::new(server.stdout.take().context("`serve` has no standard output")?).lines();
+    let mut greeting = BufReader::new(server.stderr.take().context("`serve` has no standard error")?).lines();
     let address = loop {
-        let line = lines.next_line().await?.context("`serve` ended before it printed its address")?;
-        if let Some((_, rest)) = line.split_once("http://") {
+        let line = greeting.next_line().await?.context("`serve` ended before it printed its address")?;
+        if let Some((_, rest)) = line.split_once("curl -i http://") {
             break rest.split('/').next().unwrap_or_default().to_owned();
         }
     };
     // Read the log, because `serve` would block once the pipe is full.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let mut log = BufReader::new(server.stdout.take().context("`serve` has no standard output")?).lines();
+    tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
 
     let mut results = Vec::new();
     for clients in CLIENTS {

@@ -52,6 +52,30 @@ pub(crate) struct GlobalArgs {
     phone_region: Option<String>,
 }
 
+/// A value that was given, and the option or the variable that gave it.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) value: String,
+    pub(crate) name: &'static str,
+}
+
+impl Source {
+    fn of(value: &str, option: &'static str, variable: &'static str) -> Self {
+        let is_variable = std::env::var(variable).is_ok_and(|text| text.trim() == value);
+        Self { value: value.to_owned(), name: if is_variable { variable } else { option } }
+    }
+
+    /// The variable that gave it, in brackets after a space. Empty for an option.
+    pub(crate) fn variable(&self) -> String {
+        if self.is_option() { String::new() } else { format!(" ({})", self.name) }
+    }
+
+    /// Whether an option of the command line gave it.
+    pub(crate) fn is_option(&self) -> bool {
+        self.name.starts_with("--")
+    }
+}
+
 /// The permission table, and the format of the output.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
@@ -68,24 +92,18 @@ impl GlobalArgs {
         let name = self.table_name().ok_or_else(|| usage("no table is given; name one with --table or TABLE_NAME"))?;
         let phone_region = self.phone_region()?;
         let endpoint = self.endpoint()?;
-        let config = self.load(endpoint).await;
+        let config = self.load(endpoint).await?;
         let client = connect(&config, DEADLINE);
-        if client.config().region().is_none() {
-            let profile = self.profile.as_ref();
-            let profile = profile.map(|name| format!(": profile `{name}` does not exist or has no region"));
-            let profile = profile.unwrap_or_default();
-            return Err(usage(format!("no AWS region is given{profile}; give one with --region or AWS_REGION")));
-        }
-        self.check_profile().await?;
         let is_aws = endpoint.is_none() && !is_set("AWS_ENDPOINT_URL");
         let table = Table::new(client, name, phone_region, endpoint).on_scan(print_note);
         Ok(Connection { table, output: self.output, config, is_aws })
     }
 
-    /// A client with credentials, region and endpoint from options, environment and AWS configuration files.
-    pub(crate) async fn client(&self, deadline: Duration) -> anyhow::Result<Client> {
-        self.check_profile().await?;
-        Ok(connect(&self.load(self.endpoint()?).await, deadline))
+    /// A client for each deadline, with credentials, region and endpoint from options, environment and AWS configuration
+    /// files.
+    pub(crate) async fn clients<const N: usize>(&self, deadlines: [Duration; N]) -> anyhow::Result<[Client; N]> {
+        let config = self.load(self.endpoint()?).await?;
+        Ok(deadlines.map(|deadline| connect(&config, deadline)))
     }
 
     /// Checks that the profile exists. Without it, a container's or an instance's credentials must not be used instead.
@@ -119,6 +137,32 @@ impl GlobalArgs {
         }
     }
 
+    /// The table's name and the option or variable that gives it.
+    pub(crate) fn table_source(&self) -> Option<Source> {
+        self.table_name().map(|name| Source::of(name, "--table", "TABLE_NAME"))
+    }
+
+    /// The endpoint and the option or variable that gives it, including the variable for all services of AWS, which the SDK
+    /// reads.
+    pub(crate) fn endpoint_source(&self) -> anyhow::Result<Option<Source>> {
+        const FOR_ALL: &str = "AWS_ENDPOINT_URL";
+        if let Some(url) = self.endpoint()? {
+            return Ok(Some(Source::of(url, "--endpoint-url", "AWS_ENDPOINT_URL_DYNAMODB")));
+        }
+        let url = std::env::var(FOR_ALL).ok();
+        let Some(url) = given(url.as_deref()) else { return Ok(None) };
+        if !is_http_url(url) {
+            return Err(usage(format!("{FOR_ALL} is `{url}`, not a URL, such as `http://127.0.0.1:8000`")));
+        }
+        Ok(Some(Source { value: url.to_owned(), name: FOR_ALL }))
+    }
+
+    /// The options that only a connection to AWS or another server uses.
+    pub(crate) fn aws_options(&self) -> Vec<&'static str> {
+        let options = [("--region", self.region.is_some()), ("--profile", self.profile.is_some())];
+        options.into_iter().filter(|(_, is_given)| *is_given).map(|(option, _)| option).collect()
+    }
+
     /// The country whose dialling habits complete numbers, if one is given.
     pub(crate) fn phone_region(&self) -> anyhow::Result<Option<PhoneRegion>> {
         let Some(code) = given(self.phone_region.as_deref()) else { return Ok(None) };
@@ -132,7 +176,8 @@ impl GlobalArgs {
         given(self.phone_region.as_deref())
     }
 
-    async fn load(&self, endpoint: Option<&str>) -> SdkConfig {
+    /// The configuration of the SDK. Checks that it has a region, and that the profile exists.
+    async fn load(&self, endpoint: Option<&str>) -> anyhow::Result<SdkConfig> {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(client::https_client());
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
@@ -151,13 +196,20 @@ impl GlobalArgs {
             }
         }
         let config = loader.load().await;
-        match &self.profile {
+        if config.region().is_none() {
+            let profile = self.profile.as_ref();
+            let profile = profile.map(|name| format!(": profile `{name}` does not exist or has no region"));
+            let profile = profile.unwrap_or_default();
+            return Err(usage(format!("no AWS region is given{profile}; give one with --region or AWS_REGION")));
+        }
+        self.check_profile().await?;
+        Ok(match &self.profile {
             Some(profile) => {
                 let credentials = SharedCredentialsProvider::new(profile_credentials(profile, &config));
                 config.into_builder().credentials_provider(credentials).build()
             }
             None => config,
-        }
+        })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use tokio::sync::watch;
 
+pub(crate) mod backend;
 pub(crate) mod embedded;
+pub(crate) mod examples;
 pub(crate) mod http;
 pub(crate) mod samples;
 

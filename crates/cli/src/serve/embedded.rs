@@ -1,6 +1,6 @@
 //! The embedded DynamoDB-compatible store, with sample permissions.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
 use callgate::store::client::{self, Connection};
 use callgate_admin::Table;
+use callgate_core::PhoneRegion;
 use dynoxide::Database;
 use dynoxide::actions::list_tables::ListTablesRequest;
 use tokio::net::TcpListener;
@@ -34,7 +35,7 @@ impl EmbeddedStore {
     /// Starts the store in memory or in a file, and fills a new one with the samples.
     pub(crate) async fn start(
         data: Option<&Path>,
-        listen: SocketAddr,
+        listen: Option<SocketAddr>,
         deadline: Duration,
         stop: watch::Receiver<()>,
     ) -> anyhow::Result<Self> {
@@ -44,10 +45,16 @@ impl EmbeddedStore {
                 open(path, deadline).await.with_context(|| format!("cannot keep the store in `{}`", path.display()))?
             }
         };
+        let listen = listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let endpoint = format!("http://{}", listener.local_addr()?);
         let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, stopped(stop)));
         Ok(Self { client: connect(&endpoint, deadline), endpoint, server, data: data.map(Path::to_owned), is_new })
+    }
+
+    /// The table, for reads that a person waits for.
+    pub(crate) fn table(&self, phone_region: Option<PhoneRegion>, deadline: Duration) -> Table {
+        Table::new(connect(&self.endpoint, deadline), TABLE, phone_region, Some(&self.endpoint))
     }
 
     /// The permissions in the store, in words.

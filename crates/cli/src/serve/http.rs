@@ -7,26 +7,37 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use callgate::handler::HookHandler;
 use callgate::lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
 use callgate::lambda_http::request::RequestContext;
 use callgate::lambda_http::{self, Context, RequestExt as _};
 
-/// Larger than the hook's own limit, so that the hook can refuse the body. API Gateway's limit is the same 10 MB.
-const MAX_HTTP_BODY: usize = 10 * 1024 * 1024;
+use super::backend::{Backend, Route};
 
-/// The handler, and the number of requests so far, from which request ids are made.
+/// Larger than the hook's own limit, so that the hook can refuse the body. API Gateway's limit is the same 10 MB.
+pub(crate) const MAX_HTTP_BODY: usize = 10 * 1024 * 1024;
+
+/// The handler, the backend for the hooks that are not gated, and the number of requests so far, from which request ids are
+/// made.
 struct LocalHook {
     handler: HookHandler,
+    backend: Option<Backend>,
     requests: AtomicU64,
 }
 
-/// The routes of the hook: every path goes to the handler, as in API Gateway.
-pub(crate) fn routes(handler: HookHandler) -> Router {
-    let hook = Arc::new(LocalHook { handler, requests: AtomicU64::new(0) });
+/// The routes of the hook, as in API Gateway: without a backend, every path goes to the handler.
+pub(crate) fn routes(handler: HookHandler, backend: Option<Backend>) -> Router {
+    let hook = Arc::new(LocalHook { handler, backend, requests: AtomicU64::new(0) });
     Router::new().fallback(LocalHook::handle).layer(DefaultBodyLimit::max(MAX_HTTP_BODY)).with_state(hook)
+}
+
+/// The answer of API Gateway to a path without a route.
+fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, [(CONTENT_TYPE, "application/json")], r#"{"message":"Not Found"}"#).into_response()
 }
 
 impl LocalHook {
@@ -36,6 +47,13 @@ impl LocalHook {
         parts: Parts,
         body: Bytes,
     ) -> Response {
+        if let Some(backend) = &hook.backend {
+            match backend.route(&parts.uri, |name| name == "OnCallEvent") {
+                Route::Hook => {}
+                Route::Backend(uri) => return backend.forward(parts, body, uri).await,
+                Route::None => return not_found(),
+            }
+        }
         let request_id = format!("local-{}", hook.requests.fetch_add(1, Ordering::Relaxed) + 1);
         let response = hook.handler.handle(lambda_request(client, parts, &body, request_id)).await;
         response.map(|body| match body {

@@ -7,6 +7,12 @@ use dynoxide::actions::batch_write_item::BatchWriteItemRequest;
 /// The app of the samples.
 pub(crate) const APP: &str = "defaultApp";
 
+/// Caller and callee of a call that the samples permit.
+pub(crate) const PERMITTED: (&str, &str) = ("PPP009", "PPP005");
+
+/// Caller and callee of a call that the samples refuse.
+pub(crate) const REFUSED: (&str, &str) = ("PPP009", "PPP006");
+
 /// The items, in the form that `aws dynamodb batch-write-item --request-items` takes.
 const ITEMS: &str = include_str!("../../../../events/permissions.json");
 

@@ -105,10 +105,13 @@ fn every_answer_on_64_connections_is_correct() {
         .env("STORE_DEADLINE_MS", "10000")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(serve.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let address = lines.find_map(|line| Some(line.split_once("http://")?.1.split_once('/')?.0.to_owned())).unwrap();
+    let mut greeting = BufReader::new(serve.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let address =
+        greeting.find_map(|line| Some(line.split_once("curl -i http://")?.1.split_once('/')?.0.to_owned())).unwrap();
+    let lines = BufReader::new(serve.stdout.take().unwrap()).lines().map(Result::unwrap);
     let logged = std::thread::spawn(move || {
         let decisions = lines.filter(|line| line.contains(r#""message":"decision""#));
         decisions.fold(BTreeMap::new(), |mut counts, line| {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
 use crate::support::{Run, TABLE, TempFolder, TestServer, split_words, tool};
 
@@ -16,10 +16,12 @@ pub(crate) fn callgatectl(arguments: &[&str]) -> Command {
 /// A running `callgatectl serve`. Killed when dropped.
 pub(crate) struct ServeProcess {
     child: Child,
-    /// What it prints after the greeting, unless that is discarded.
+    /// The decision log, unless it is discarded.
     stdout: Option<BufReader<ChildStdout>>,
+    /// What it prints for people after the greeting.
+    stderr: BufReader<ChildStderr>,
     pub(crate) address: SocketAddr,
-    /// The output up to the examples, which are printed once it listens.
+    /// What it prints for people up to the examples, which are printed once it listens.
     pub(crate) greeting: String,
 }
 
@@ -27,16 +29,22 @@ impl ServeProcess {
     /// Starts the hook on a free port and waits until it listens.
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
-        let mut child =
-            callgatectl(&arguments).envs(environment.iter().copied()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut command = callgatectl(&arguments);
+        Self::spawn(command.envs(environment.iter().copied()))
+    }
+
+    /// Starts the tool with the arguments of `serve`, and waits until it listens.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut greeting = String::new();
         while !greeting.contains("\n    403  ") || !greeting.ends_with("\n\n") {
-            assert_ne!(stdout.read_line(&mut greeting).unwrap(), 0, "it exited: {greeting}");
+            assert_ne!(stderr.read_line(&mut greeting).unwrap(), 0, "it exited: {greeting}");
         }
-        let (_, address) = greeting.split_once("http://").unwrap();
+        let (_, address) = greeting.split_once("curl -i http://").unwrap();
         let address = address.split('/').next().unwrap().parse().unwrap();
-        Self { child, stdout: Some(stdout), address, greeting }
+        Self { child, stdout: Some(stdout), stderr, address, greeting }
     }
 
     /// Starts the hook over the table of a server. Its log is discarded.
@@ -53,11 +61,18 @@ impl ServeProcess {
         serve
     }
 
-    /// Reads the next line after the greeting.
+    /// Reads the next line for people after the greeting.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
-        assert_ne!(self.stdout.as_mut().unwrap().read_line(&mut line).unwrap(), 0, "it exited");
+        assert_ne!(self.stderr.read_line(&mut line).unwrap(), 0, "it exited");
         line.trim().to_owned()
+    }
+
+    /// Reads the next line of the log.
+    pub(crate) fn log_line(&mut self) -> serde_json::Value {
+        let mut line = String::new();
+        assert_ne!(self.stdout.as_mut().unwrap().read_line(&mut line).unwrap(), 0, "it exited");
+        serde_json::from_str(&line).unwrap()
     }
 
     /// The URL of the embedded store.
@@ -91,14 +106,15 @@ impl ServeProcess {
         ))
     }
 
-    /// Sends Ctrl-C, waits for the exit code 0 and returns the rest of the output.
-    fn interrupt(mut self) -> String {
+    /// Sends Ctrl-C, waits for the exit code 0 and returns the rest of standard output and of standard error.
+    pub(crate) fn interrupt(mut self) -> (String, String) {
         let interrupted = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
         assert!(interrupted.success());
-        let mut rest = String::new();
-        self.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
+        let (mut log, mut rest) = (String::new(), String::new());
+        self.stdout.take().unwrap().read_to_string(&mut log).unwrap();
+        self.stderr.read_to_string(&mut rest).unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(0), "{rest}");
-        rest
+        (log, rest)
     }
 }
 
@@ -146,8 +162,8 @@ fn refused_calls_and_rejected_requests_have_their_status_codes() {
 fn serve_logs_decisions_and_stops_cleanly() {
     let serve = ServeProcess::start(&[], &[]);
     serve.post("/OnCallEvent", &call("PPP009", "PPP005"));
-    let rest = serve.interrupt();
-    assert!(rest.contains(r#""decision":"allow","reason":"pair_rule""#), "{rest}");
+    let (log, rest) = serve.interrupt();
+    assert!(log.contains(r#""decision":"allow","reason":"pair_rule""#), "{log}");
     assert!(rest.ends_with("\nstopped\n"), "{rest}");
 }
 
@@ -158,7 +174,7 @@ fn an_unfinished_request_does_not_keep_serve_from_stopping() {
     stream.write_all(b"POST /OnCallEvent HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{").unwrap();
     // The answer on a second connection shows that the first one has been accepted.
     serve.post("/OnCallEvent", &call("PPP009", "PPP005"));
-    assert!(serve.interrupt().ends_with("\nstopped\n"));
+    assert!(serve.interrupt().1.ends_with("\nstopped\n"));
 }
 
 #[test]
@@ -227,9 +243,9 @@ fn a_new_store_that_is_cut_off_anywhere_gets_all_samples_at_the_next_start() {
         let mut limited = Command::new("sh");
         limited.args(["-c", &format!("ulimit -c 0; ulimit -f {limit}; exec \"$0\" serve --listen 127.0.0.1:0 \"$@\"")]);
         limited.arg(env!("CARGO_BIN_EXE_callgatectl")).args(arguments).env_clear().env("TMPDIR", folder.path());
-        let mut child = limited.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = limited.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
-        let is_started = BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap() > 0;
+        let is_started = BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap() > 0;
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().code(), None, "it ended without a signal");
         let mut serve = ServeProcess::start(&arguments, &[]);
