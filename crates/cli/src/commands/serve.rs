@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use callgate::authentication::is_allowed_source;
 use callgate::config::{Config, process_environment};
 use callgate::handler::HookHandler;
+use callgate::hook::OtherHooks;
 use callgate::store::Store;
 use callgate_admin::Table;
 use callgate_admin::wording::quote;
@@ -87,7 +88,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr()?;
     let backend = match &args.backend {
-        Some(url) => Some(Backend::new(url, &args.hook_path, address).await?),
+        Some(url) => Some(Backend::new(url, &args.hook_path, config.gated_hooks, address).await?),
         None => None,
     };
     let deadline = config.store.deadline;
@@ -116,7 +117,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let examples = Examples::find(&table).await.with_context(|| format!("cannot use {permissions}"))?;
     let url = hook_url(address, backend.as_ref());
     print_note(format!("Permissions: {permissions}\n"));
-    print_note(format!("The app's URL for WCS: {url}\n{}\n", routing(backend.as_ref())));
+    print_note(format!("The app's URL for WCS: {url}\n{}\n", routing(&config, backend.as_ref())));
     print_note(format!("{}\n", try_it(&url, address, examples, &config)));
     if let Some(EmbeddedStore { endpoint, .. }) = &embedded {
         print_note(format!(
@@ -200,16 +201,19 @@ fn reachable(ip: IpAddr) -> IpAddr {
 }
 
 /// Which hooks go where.
-fn routing(backend: Option<&Backend>) -> String {
-    let gated = "OnCallEvent";
-    match backend {
-        None => format!("    {gated}: decided here"),
-        Some(backend) => format!(
-            "    {gated}: decided here\n    all other hooks: {}\n    The backend's answer to connect must contain \
-             restOnError=FAIL for {gated}.",
-            backend.url()
-        ),
-    }
+fn routing(config: &Config, backend: Option<&Backend>) -> String {
+    let gated = config.gated_hooks.names().join(" and ");
+    let others = match (backend, config.other_hooks) {
+        (Some(backend), _) => {
+            format!(
+                "all others: {}\nThe backend's answer to connect must contain restOnError=FAIL for {gated}.",
+                backend.url()
+            )
+        }
+        (None, OtherHooks::Echo) => "connect: answered here with restOnError=FAIL\n    all others: echoed".to_owned(),
+        (None, OtherHooks::Refuse) => "connect: answered here with restOnError=FAIL\n    all others: 404".to_owned(),
+    };
+    format!("    {gated}: decided here\n    {others}")
 }
 
 /// Commands to try, with the status that each one gets now: a call that is permitted, and one that is refused.

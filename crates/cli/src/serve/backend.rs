@@ -14,6 +14,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version};
 use axum::response::{IntoResponse as _, Response};
 use callgate::config::is_http_url;
+use callgate::hook::GatedHooks;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -52,6 +53,7 @@ pub(crate) struct Backend {
     url: String,
     /// The path of the hooks, without a slash at its end.
     path: String,
+    gated: GatedHooks,
     client: Client<HttpsConnector<HttpConnector>, Body>,
     timeout: Duration,
 }
@@ -70,18 +72,18 @@ pub(crate) enum Route {
 impl Backend {
     /// Checks the URL of the backend, and the path of the hooks in front of it. Nothing is sent yet. `own` is the address
     /// that the hook listens on.
-    pub(crate) async fn new(url: &str, path: &str, own: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn new(url: &str, path: &str, gated: GatedHooks, own: SocketAddr) -> anyhow::Result<Self> {
         let uri = url.parse::<Uri>().ok().filter(|_| is_http_url(url));
         let uri =
             uri.ok_or_else(|| usage(format!("--backend `{url}` is not a URL, such as `http://127.0.0.1:9000/hooks`")))?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            // The URL is not shown, because it holds a password.
+            return Err(usage("--backend has a user name in its URL, which is not sent; leave it out"));
+        }
         if url.contains(['?', '#']) {
             return Err(usage(format!(
                 "--backend `{url}` has a query or a fragment; give only its beginning, to which the hook's name is added"
             )));
-        }
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            // The URL is not shown, because it holds a password.
-            return Err(usage("--backend has a user name in its URL, which is not sent; leave it out"));
         }
         let is_path = path.starts_with('/') && !path.contains(['?', '#']) && path.parse::<Uri>().is_ok();
         if !is_path || has_dots(path) {
@@ -94,7 +96,7 @@ impl Backend {
         }
         let client = client(uri.scheme_str() == Some("https")).context("cannot use https with --backend")?;
         let [url, path] = [url, path].map(|text| text.trim_end_matches('/').to_owned());
-        Ok(Self { url, path, client, timeout: TIMEOUT })
+        Ok(Self { url, path, gated, client, timeout: TIMEOUT })
     }
 
     /// The URL without a slash at its end.
@@ -108,7 +110,7 @@ impl Backend {
     }
 
     /// Where a request goes: a gated hook to this process, everything else below the path of the hooks to the backend.
-    pub(crate) fn route(&self, uri: &Uri, is_gated: impl Fn(&str) -> bool) -> Route {
+    pub(crate) fn route(&self, uri: &Uri) -> Route {
         let Some(rest) = uri.path().strip_prefix(&self.path).and_then(|rest| rest.strip_prefix('/')) else {
             return Route::None;
         };
@@ -116,7 +118,7 @@ impl Backend {
         if rest.is_empty() || has_dots(rest) {
             return Route::None;
         }
-        if is_gated(rest) {
+        if self.gated.contains(rest) {
             return Route::Hook;
         }
         let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -236,3 +238,44 @@ fn is_local(ip: IpAddr, own: IpAddr) -> bool {
     ip == own || own.is_unspecified() && TcpListener::bind((ip, 0)).is_ok()
 }
 
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a panic fails the test")]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    /// A backend that sends this text after the first bytes of a request, and nothing more.
+    async fn silent_backend(text: &'static str) -> Backend {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                std::thread::spawn(move || {
+                    stream.read_exact(&mut [0]).unwrap();
+                    stream.write_all(text.as_bytes()).unwrap();
+                    // Until the client closes the connection.
+                    std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+                });
+            }
+        });
+        let own = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let backend = Backend::new(&url, "/rest/my_api", GatedHooks::default(), own).await.unwrap();
+        Backend { timeout: Duration::from_millis(50), ..backend }
+    }
+
+    /// [`TIMEOUT`] limits the wait for a backend that sends nothing, or only a part of its answer.
+    #[tokio::test]
+    async fn a_backend_that_does_not_answer_in_time_is_502() {
+        for text in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"] {
+            let backend = silent_backend(text).await;
+            let (parts, ()) = Request::post("/rest/my_api/connect").body(()).unwrap().into_parts();
+            let Route::Backend(uri) = backend.route(&parts.uri) else { panic!("it is for the backend") };
+            let response = backend.forward(parts, Bytes::from_static(b"{}"), uri).await;
+            assert_eq!(response.status(), StatusCode::BAD_GATEWAY, "{text}");
+            let body = to_bytes(response.into_body(), MAX_HTTP_BODY).await.unwrap();
+            assert_eq!(body, r#"{"error":"the backend did not answer in time"}"#, "{text}");
+        }
+    }
+}

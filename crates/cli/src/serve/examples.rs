@@ -1,6 +1,6 @@
 //! Two calls to try the hook with: one that the served table permits now, and one that it refuses.
 
-use callgate::event::OnCallEvent;
+use callgate::event::CallEvent;
 use callgate::store::client::describe;
 use callgate::store::item::{self, Attributes};
 use callgate_admin::Table;
@@ -69,7 +69,10 @@ impl Examples {
             let of_effect = |stored: &&StoredRule| stored.rule.as_ref().is_ok_and(|rule| rule.effect == effect);
             let calls = rules.iter().filter(of_effect).filter_map(|stored| matching_call(stored, page.items()));
             // A call that no rule matches is refused, unless the app has a rule for everyone.
-            let other = rules.first().map(|stored| body(&stored.app, samples::REFUSED.0, samples::REFUSED.1, None));
+            let other = rules
+                .first()
+                .filter(|_| effect == Effect::Deny)
+                .map(|stored| body(&stored.app, samples::REFUSED.0, samples::REFUSED.1, None));
             for call in calls.take(MAX_TRIES).chain(other) {
                 let is_found = if effect == Effect::Allow { self.permitted.is_some() } else { self.refused.is_some() };
                 if is_found {
@@ -97,7 +100,7 @@ impl Examples {
 
     /// Decides a call as the hook does, and keeps the first of each effect. A call that is not valid is left out.
     async fn decide(&mut self, table: &Table, body: String) -> callgate_admin::Result<()> {
-        let Ok(OnCallEvent { call, .. }) = OnCallEvent::parse(&body, table.phone_region()) else { return Ok(()) };
+        let Ok(CallEvent { call, .. }) = CallEvent::parse(&body, table.phone_region()) else { return Ok(()) };
         let lookup = table.look_up(&call).await?;
         let example = match decide(&call, lookup.permissions(), now()).effect() {
             Effect::Allow => &mut self.permitted,

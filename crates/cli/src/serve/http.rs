@@ -48,7 +48,7 @@ impl LocalHook {
         body: Bytes,
     ) -> Response {
         if let Some(backend) = &hook.backend {
-            match backend.route(&parts.uri, |name| name == "OnCallEvent") {
+            match backend.route(&parts.uri) {
                 Route::Hook => {}
                 Route::Backend(uri) => return backend.forward(parts, body, uri).await,
                 Route::None => return not_found(),

@@ -46,6 +46,8 @@ mod reference;
 mod reversal;
 mod rules;
 mod serve;
+mod serve_backend;
+mod serve_store;
 mod spellings;
 mod support;
 mod table;

@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
+use serde_json::Value;
+
 use crate::support::{Run, TABLE, TempFolder, TestServer, split_words, tool};
 
 /// The built tool with an empty environment.
@@ -69,7 +71,7 @@ impl ServeProcess {
     }
 
     /// Reads the next line of the log.
-    pub(crate) fn log_line(&mut self) -> serde_json::Value {
+    pub(crate) fn log_line(&mut self) -> Value {
         let mut line = String::new();
         assert_ne!(self.stdout.as_mut().unwrap().read_line(&mut line).unwrap(), 0, "it exited");
         serde_json::from_str(&line).unwrap()
@@ -90,7 +92,7 @@ impl ServeProcess {
     }
 
     /// Sends a request as it is, and returns the whole response.
-    fn send(&self, request: &str) -> String {
+    pub(crate) fn send(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
@@ -150,7 +152,8 @@ fn refused_calls_and_rejected_requests_have_their_status_codes() {
     let refused = serve.post("/rest/my_api/OnCallEvent", &call("PPP009", "PPP006"));
     assert_eq!(status(&refused), "403");
     assert!(refused.contains("\r\ncontent-length: 0\r\n"), "{refused}");
-    assert_eq!(status(&serve.post("/x/CallStatusEvent", "{}")), "404");
+    assert_eq!(status(&serve.post("/x/CallStatusEvent", "{}")), "200");
+    assert_eq!(status(&serve.post("/x/", "{}")), "404");
     assert_eq!(status(&serve.post("/OnCallEvent", "{")), "400");
     assert_eq!(status(&serve.post("/OnCallEvent", &" ".repeat(256 * 1024 + 1))), "413");
     let get = serve.send("GET /OnCallEvent HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -165,6 +168,41 @@ fn serve_logs_decisions_and_stops_cleanly() {
     let (log, rest) = serve.interrupt();
     assert!(log.contains(r#""decision":"allow","reason":"pair_rule""#), "{log}");
     assert!(rest.ends_with("\nstopped\n"), "{rest}");
+}
+
+#[test]
+fn the_log_is_on_standard_output_and_everything_else_on_standard_error() {
+    let serve = ServeProcess::start(&[], &[]);
+    assert!(serve.greeting.contains("deny  +881* to *"), "{}", serve.greeting);
+    serve.post("/OnCallEvent", &call("PPP009", "PPP006"));
+    let (log, rest) = serve.interrupt();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
+    let [warning, "decision"] = messages[..] else { panic!("{log}") };
+    assert!(warning.starts_with("hooks are not authenticated"), "{warning}");
+    assert!(rest.contains("AWS_ENDPOINT_URL_DYNAMODB=") && rest.ends_with("\nstopped\n"), "{rest}");
+}
+
+#[test]
+fn log_appends_whole_lines_to_a_file() {
+    const THREADS: usize = 8;
+    const CALLS: usize = 16;
+    let folder = TempFolder::new();
+    let file = folder.path().join("decisions.log");
+    for run in 1..=2 {
+        let serve = ServeProcess::start(&["--log", file.to_str().unwrap()], &[("WCS_HOOK_SECRET", "key")]);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| (0..CALLS).for_each(|_| assert_eq!(status(&serve.post("/OnCallEvent", "{}")), "403")));
+            }
+        });
+        let (log, _) = serve.interrupt();
+        assert_eq!(log, "");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), run * THREADS * CALLS, "run {run}");
+        assert!(text.ends_with('\n') && lines.iter().all(|line| line["reason"] == "bad_signature"), "{text}");
+    }
 }
 
 #[test]
@@ -284,7 +322,7 @@ fn invalid_settings_are_reported_at_the_start() {
     let address = taken.address.to_string();
     for (arguments, environment, problem) in [
         (vec!["--listen", &*address], None, "cannot listen on"),
-        (vec!["--data", "x.db", "--table", "t-1"], None, "leave one of them out"),
+        (vec!["--log", "/nowhere/at/all.log"], None, "cannot open the log `/nowhere/at/all.log`"),
         (vec!["--data", "/nowhere/at/all.db"], None, "cannot keep the store in `/nowhere/at/all.db`"),
         (vec!["--table", "no table"], None, "TABLE_NAME is `no table`"),
         (vec![], Some(("LOG_LEVEL", "loud")), "LOG_LEVEL is `loud`"),
