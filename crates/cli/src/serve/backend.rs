@@ -183,9 +183,12 @@ struct Failure {
     cause: String,
 }
 
+/// The error with its causes. Each layer of the client may repeat the text of the one below it.
 fn causes(error: &(dyn StdError + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut causes: Vec<_> = causes.map(ToString::to_string).collect();
+    causes.dedup();
+    causes.join(": ")
 }
 
 /// The client, which keeps connections open. It does not follow redirects.

@@ -285,7 +285,11 @@ fn a_backend_that_fails_is_502_and_is_reported_without_body_and_signature() {
         (answering_backend(b"SSH-2.0-x\r\n\r\n"), "did not send an answer", "HTTP version"),
         (answering_backend(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), "did not send an answer", "101"),
         (answering_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), "is incomplete", "end of file"),
-        (answering_backend(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"), "is incomplete", "chunk"),
+        (
+            answering_backend(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{"),
+            "is incomplete",
+            "end of file",
+        ),
         (answering_backend(&too_long), "longer than 10 MB", "length limit"),
     ] {
         let serve = serve(&backend);
