@@ -102,13 +102,12 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     } else {
         None
     };
-    let (client, table) = match &embedded {
-        Some(embedded) => (embedded.client.clone(), embedded.table(config.phone_region, START_DEADLINE)),
-        None => {
-            let [client, at_start] = global.clients([deadline, START_DEADLINE]).await?;
-            let endpoint = endpoint_source.as_ref().map(|source| source.value.as_str());
-            (client, Table::new(at_start, table_name, config.phone_region, endpoint))
-        }
+    let (client, table) = if let Some(embedded) = &embedded {
+        (embedded.client.clone(), embedded.table(config.phone_region, START_DEADLINE))
+    } else {
+        let [client, at_start] = global.clients([deadline, START_DEADLINE]).await?;
+        let endpoint = endpoint_source.as_ref().map(|source| source.value.as_str());
+        (client, Table::new(at_start, table_name, config.phone_region, endpoint))
     };
     let permissions = match &embedded {
         Some(embedded) => embedded.description(),
