@@ -68,8 +68,8 @@ pub(crate) struct Args {
     /// WCS's rest_client_request_retry_count: how often a request that could not be sent is sent again
     #[arg(long, default_value_t = 3, value_name = "COUNT")]
     retries: u32,
-    /// Print how to connect WCS to the URL, and send nothing: the commands for WCS's own command line, and with --secret the
-    /// lines for flashphoner.properties
+    /// Print how to connect WCS to the URL, and send nothing: the commands for WCS's own command line, for the default app or
+    /// with --app for an app of your own, and with --secret the lines for flashphoner.properties
     #[arg(long, conflicts_with_all = [
         "call", "permitted", "refused", "video", "connect_answer", "no_connect", "timeout", "retries",
     ])]

@@ -104,8 +104,10 @@ impl HookConfig {
         }
         differing.extend(sent.keys().filter(|name| !answer.contains_key(*name)));
         if !differing.is_empty() {
-            let names: Vec<_> = differing.iter().map(|name| format!("`{name}`")).collect();
-            let names = names.join(", ");
+            let first: Vec<_> = differing.iter().take(3).map(|name| format!("`{name}`")).collect();
+            let more = differing.len() - first.len();
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            let names = first.join(", ") + &more;
             notes.push(format!("its body differs from what was sent in {names}, which WCS does not overwrite"));
         }
         (!notes.is_empty()).then(|| notes.join("; "))

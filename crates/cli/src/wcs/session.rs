@@ -142,8 +142,9 @@ impl Wcs {
                 request = request.header("Authorization", secret.authorization(&body));
             }
             let answer = request.send(&body).and_then(|mut answer| {
-                let text = answer.body_mut().read_to_string()?;
-                Ok((answer.status().as_u16(), text))
+                // The status counts, even if the body is not text.
+                let body = answer.body_mut().read_to_vec()?;
+                Ok((answer.status().as_u16(), String::from_utf8_lossy(&body).into_owned()))
             });
             match answer {
                 Err(_) if attempt < self.retries => attempt += 1,

@@ -46,6 +46,8 @@ enum Answer {
     Echo,
     /// This status and body.
     Status(u16, String),
+    /// This status, and a body that is not UTF-8.
+    NotText(u16),
     /// Closes the connection.
     Lost,
 }
@@ -137,16 +139,21 @@ fn serve_connection(
         reader.read_exact(&mut body).unwrap();
         let hook = head.split(' ').nth(1).unwrap().strip_prefix("/rest/my_api/").unwrap().to_owned();
         let answer = answer(&hook, &serde_json::from_slice(&body).unwrap());
-        let (status, text) = match answer {
-            Answer::Echo => (200, String::from_utf8(body.clone()).unwrap()),
-            Answer::Status(status, text) => (status, text),
-            Answer::Lost => (0, String::new()),
+        let (status, content) = match answer {
+            Answer::Echo => (200, body.clone()),
+            Answer::Status(status, text) => (status, text.into_bytes()),
+            Answer::NotText(status) => (status, b"refus\xe9".to_vec()),
+            Answer::Lost => (0, Vec::new()),
         };
         recorded.lock().unwrap().push(Recorded { hook, head, body, connection });
         if status == 0 {
             return;
         }
-        write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{text}", text.len()).unwrap();
+        let length = content.len();
+        let head =
+            format!("HTTP/1.1 {status} X\r\nLocation: /rest/my_api/elsewhere\r\nContent-Length: {length}\r\n\r\n");
+        // In one piece, because a second one would wait for the client's acknowledgement.
+        stream.write_all(&[head.into_bytes(), content].concat()).unwrap();
     }
 }
 
@@ -432,6 +439,22 @@ fn a_200_with_another_body_is_a_note() {
 }
 
 #[test]
+fn the_status_counts_if_the_body_is_not_text() {
+    for (answer, outcome) in [(200, "rings"), (403, "forbidden"), (302, "forbidden_by_failure")] {
+        let backend = Backend::start(both_fail(), move |hook| match hook {
+            "OnCallEvent" => Answer::NotText(answer),
+            _ => Answer::Echo,
+        });
+        let json = simulate_json(&backend.url, &[], 0);
+        let played = event(&json, "OnCallEvent");
+        assert_eq!((&played["status"], &played["outcome"]), (&json!(answer), &json!(outcome)), "{json:#}");
+        assert_eq!(played["note"].is_string(), answer == 200, "{played:#}");
+        assert_eq!(backend.hooks().iter().filter(|hook| *hook == "OnCallEvent").count(), 1);
+        assert!(!backend.hooks().contains(&"elsewhere".to_owned()));
+    }
+}
+
+#[test]
 fn an_answer_to_connect_without_what_was_sent_is_a_note() {
     let backend = Backend::start_with(|hook, _| match hook {
         "connect" => Answer::Status(200, json!({"appKey": "x", "restClientConfig": both_fail()}).to_string()),
@@ -530,7 +553,7 @@ fn a_hook_that_could_not_be_sent_is_sent_again() {
     });
     let json = simulate_json(&backend.url, &["--retries", "2"], 0);
     assert_eq!(event(&json, "OnCallEvent")["outcome"], "rings");
-    let json = simulate_json(&backend.url, &["--retries", "1", "--permitted", "a", "b"], 1);
+    let json = simulate_json(&backend.url, &["--retries", "1"], 0);
     assert_eq!(event(&json, "OnCallEvent")["outcome"], "forbidden_by_failure");
 }
 
