@@ -5,7 +5,7 @@
 A parameter matters if a condition reads it, or if its value changes the translation. Each of its values is tried alone, each
 pair of values of two such parameters together, and the two stacks of samconfig.toml. For each combination, the references
 between the resources that are created must have no cycle and must not name a resource that is not created. cfn-lint checks
-each translation once.
+each translation once. Values of the parameters that have a pattern of their own are compared with it, too.
 """
 
 import copy
@@ -38,6 +38,34 @@ LINT = ManualArgs(
         "W3011",  # template.yaml has the reason, but the transform does not pass it on to versions and alias
     ],
 )
+
+# Of each parameter, values that CloudFormation must take, and values that it must refuse.
+VALUES = {
+    "BackendUrl": (
+        ["", "https://backend.example.com", "http://203.0.113.10:8080", "https://b.example.com/rest/my_api", "https://b/%7Ea"],
+        [
+            "https://backend.example.com/",  # would become "//connect"
+            "https://backend.example.com/hooks/",
+            "https://backend.example.com/hooks//v1",
+            "https://backend.example.com/hooks?key=1",
+            "https://backend.example.com/hooks#top",
+            "https://user:password@backend.example.com",
+            "https://backend.example.com/{proxy}",
+            "https://${stageVariables.backend}",
+            "https://backend.example.com/ho oks",
+            "https://",
+            "https:///hooks",
+            "https://backend.example.com:port",
+            "ftp://backend.example.com",
+            "backend.example.com",
+            "/hooks",
+        ],
+    ),
+    "HookPath": (
+        ["/rest/my_api", "/hooks", "/a/b/c", "/v1.2/~wcs/my-api"],
+        ["", "/", "rest/my_api", "/rest/my_api/", "/rest//my_api", "/rest/{proxy+}", "/rest/my api", "/a?b", "/a%2Fb", "/..", "/a/./b"],
+    ),
+}
 
 
 def translate(source, values):
@@ -236,6 +264,13 @@ def check(source, tried, by_transform):
     return found, len(linted)
 
 
+def check_patterns(source):
+    for name, (right, wrong) in VALUES.items():
+        pattern = source["Parameters"][name]["AllowedPattern"]
+        unexpected = [it for it in right + wrong if bool(re.fullmatch(pattern, it)) != (it in right)]
+        assert not unexpected, f"{name}: {pattern} takes or refuses by mistake: {unexpected}"
+
+
 def check_the_check(source):
     """A template with a known fault must not pass."""
     shifted, table = {"DeploymentShift": "Canary10Percent5Minutes"}, {"ExistingTableName": OTHER}
@@ -257,6 +292,7 @@ def main(path=ROOT / "template.yaml"):
     source = yaml_parse(pathlib.Path(path).read_text())
     source["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://bucket/callgate.zip"
     check_the_check(source)
+    check_patterns(source)
     tried, by_transform = combinations(source)
     found, translations = check(source, tried, by_transform)
     for problem, where in found.items():
