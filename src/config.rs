@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use lambda_http::http::Uri;
 
 use crate::authentication::Secret;
+use crate::hook::{GatedHooks, OtherHooks};
 use crate::log::{Level, LogSettings};
 use crate::store;
 use crate::store::client::Connection;
@@ -38,6 +39,10 @@ pub struct Config {
     pub secrets: Vec<Secret>,
     /// The addresses that hooks may come from; `None` allows all.
     pub allowed_sources: Option<Vec<IpNet>>,
+    /// The hooks whose answer decides whether a call goes through.
+    pub gated_hooks: GatedHooks,
+    /// The answer to all hooks but these and `connect`.
+    pub other_hooks: OtherHooks,
     /// Whether a call goes through when permissions cannot be read.
     pub allow_on_store_failure: bool,
     /// The country whose dialling habits complete national numbers. `None` keeps numbers as they come.
@@ -89,6 +94,10 @@ impl Config {
                 "a list of CIDRs or addresses, separated by commas",
                 cidrs,
             ),
+            gated_hooks: env
+                .optional("GATED_HOOKS", "`OnCallEvent` or `OnCallEvent,call`", GatedHooks::parse)
+                .unwrap_or_default(),
+            other_hooks: env.word("OTHER_HOOKS", &[("echo", OtherHooks::Echo), ("refuse", OtherHooks::Refuse)]),
             allow_on_store_failure: env.word("ON_STORE_FAILURE", &[("deny", false), ("allow", true)]),
             phone_region: env.optional(
                 "PHONE_REGION",

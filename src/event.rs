@@ -3,15 +3,17 @@
 use callgate_core::{AppKey, Call, IdError, MediaSet, PartyId, PhoneRegion};
 use serde_json::error::Category;
 
+use crate::hook::GatedHooks;
 use crate::json::for_each_member;
 
 /// Makes WCS refuse a call that its backend refuses: without it, or with `restOnError` left at its default
 /// of `LOG`, a 403 lets the call through (WCS 5.2, "REST Hooks", `restClientConfig`).
-const REST_CLIENT_CONFIG: &str = r#""restClientConfig":{"OnCallEvent":{"clientExclude":"","restExclude":"","restOnError":"FAIL","restPolicy":"NOTIFY","restOverwrite":""}}"#;
+const METHOD_CONFIG: &str =
+    r#"{"clientExclude":"","restExclude":"","restOnError":"FAIL","restPolicy":"NOTIFY","restOverwrite":""}"#;
 
-/// An incoming SIP call that WCS asks its backend about (WCS 5.2, "REST Hooks", `OnCallEvent`).
+/// The event of a gated hook: a call that WCS asks its backend about (WCS 5.2, "REST Hooks", `OnCallEvent` and `call`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OnCallEvent {
+pub struct CallEvent {
     /// The fields that decide.
     pub call: Call,
     /// WCS's id of the call, for the log.
@@ -55,8 +57,8 @@ impl From<serde_json::Error> for EventError {
     }
 }
 
-impl OnCallEvent {
-    /// Parses the body of an `OnCallEvent` request.
+impl CallEvent {
+    /// Parses the body of a gated hook.
     ///
     /// # Errors
     /// When the body is not a JSON object; when `appKey` or `callee` is missing; when a field that decides has the wrong
@@ -97,11 +99,19 @@ impl OnCallEvent {
     }
 }
 
+/// Checks that a body is a JSON object, whatever its members are.
+///
+/// # Errors
+/// When it is not.
+pub fn check_object(body: &str) -> Result<(), EventError> {
+    for_each_member(body, |_| Ok(()))
+}
+
 /// The answer to `connect`: the received object, byte for byte, with our `restClientConfig` in place of any other.
 ///
 /// # Errors
 /// When the body is not a JSON object.
-pub fn with_rest_client_config(body: &str) -> Result<String, EventError> {
+pub fn with_rest_client_config(body: &str, gated: GatedHooks) -> Result<String, EventError> {
     let between = |start: usize, end: usize| body.get(start..end).unwrap_or_default();
     let end_of = |value: &str| value.as_ptr().addr() - body.as_ptr().addr() + value.len();
     let open = body.find('{').map_or(0, |brace| brace + 1);
@@ -124,7 +134,12 @@ pub fn with_rest_client_config(body: &str) -> Result<String, EventError> {
         kept.push(between(open, close));
     }
     let comma = if start == open || kept.is_empty() { "" } else { "," };
-    Ok([between(0, open), &kept.join(","), comma, REST_CLIENT_CONFIG, between(close, body.len())].concat())
+    Ok([between(0, open), &kept.join(","), comma, &rest_client_config(gated), between(close, body.len())].concat())
+}
+
+fn rest_client_config(gated: GatedHooks) -> String {
+    let methods: Vec<_> = gated.names().iter().map(|name| format!(r#""{name}":{METHOD_CONFIG}"#)).collect();
+    format!(r#""restClientConfig":{{{}}}"#, methods.join(","))
 }
 
 /// A field that decides, as it was received.
@@ -175,7 +190,7 @@ mod tests {
 
     #[track_caller]
     fn parses_as(body: &str, caller: &str, callee: &str, audio: bool, video: bool) {
-        let event = OnCallEvent::parse(body, None).unwrap();
+        let event = CallEvent::parse(body, None).unwrap();
         let Call { app, caller: from, callee: to, media } = event.call;
         assert_eq!((app.as_str(), from.as_str(), to.as_str()), ("a", caller, callee));
         assert_eq!(media, MediaSet { audio, video });
@@ -183,7 +198,7 @@ mod tests {
 
     #[track_caller]
     fn refuses(body: &str, error: &str) {
-        let refused = OnCallEvent::parse(body, None).unwrap_err();
+        let refused = CallEvent::parse(body, None).unwrap_err();
         assert_eq!(refused.to_string(), error);
     }
 
@@ -219,7 +234,7 @@ mod tests {
         parses_as(body, "anonymous", "b", true, false);
         let deep = format!(r#"{{"appKey":"a","callee":"b","x":{}1{}}}"#, "[".repeat(50_000), "]".repeat(50_000));
         parses_as(&deep, "anonymous", "b", true, false);
-        let event = OnCallEvent::parse(r#"{"appKey":"a","callee":"b","callId":"x@y"}"#, None);
+        let event = CallEvent::parse(r#"{"appKey":"a","callee":"b","callId":"x@y"}"#, None);
         assert_eq!(event.unwrap().call_id.as_deref(), Some("x@y"));
     }
 
@@ -255,7 +270,8 @@ mod tests {
 
     #[track_caller]
     fn connects(body: &str, kept: &str) {
-        assert_eq!(with_rest_client_config(body).unwrap(), kept.replace("OURS", REST_CLIENT_CONFIG));
+        let ours = rest_client_config(GatedHooks::Incoming);
+        assert_eq!(with_rest_client_config(body, GatedHooks::Incoming).unwrap(), kept.replace("OURS", &ours));
     }
 
     #[test]
@@ -272,8 +288,9 @@ mod tests {
         connects(r#"{"a":1,"restClientConfig":null, "b":2}"#, r#"{"a":1, "b":2,OURS}"#);
         connects(r#"{"restClientConfig":1,"a":1,"rest\u0043lientConfig":2}"#, r#"{"a":1,OURS}"#);
         connects(r#"{"custom":{"restClientConfig":1}}"#, r#"{"custom":{"restClientConfig":1},OURS}"#);
-        assert_eq!(with_rest_client_config("[]"), Err(EventError::NotAnObject));
-        assert!(with_rest_client_config("{\"a\":1,}").is_err());
+        let answer = |body| with_rest_client_config(body, GatedHooks::Incoming);
+        assert_eq!(answer("[]"), Err(EventError::NotAnObject));
+        assert!(answer("{\"a\":1,}").is_err());
     }
 
     /// JSON objects with all that JSON allows, in forms that serializers do not write.
@@ -305,6 +322,10 @@ mod tests {
         (space(), object(value.boxed()), space()).prop_map(|(before, object, after)| format!("{before}{object}{after}"))
     }
 
+    fn gated_hooks() -> impl Strategy<Value = GatedHooks> {
+        prop_oneof![Just(GatedHooks::Incoming), Just(GatedHooks::IncomingAndOutgoing)]
+    }
+
     fn members(body: &str) -> Vec<(String, String)> {
         let mut members = Vec::new();
         for_each_member::<EventError>(body, |member| {
@@ -319,17 +340,18 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(5_000))]
 
         #[test]
-        fn connect_adds_ours_to_any_object(body in json_object()) {
-            let answer = with_rest_client_config(&body).unwrap();
+        fn connect_adds_ours_to_any_object(body in json_object(), gated in gated_hooks()) {
+            let ours = rest_client_config(gated);
+            let answer = with_rest_client_config(&body, gated).unwrap();
             let mut expected = members(&body);
             let came_in = expected.len();
             expected.retain(|(name, _)| name != "restClientConfig");
             let nothing_replaced = expected.len() == came_in;
-            let ours = REST_CLIENT_CONFIG.split_once(':').unwrap().1;
-            expected.push(("restClientConfig".to_owned(), ours.to_owned()));
+            let block = ours.split_once(':').unwrap().1;
+            expected.push(("restClientConfig".to_owned(), block.to_owned()));
             prop_assert_eq!(members(&answer), expected);
             if nothing_replaced {
-                let (before, after) = answer.rsplit_once(REST_CLIENT_CONFIG).unwrap();
+                let (before, after) = answer.rsplit_once(&*ours).unwrap();
                 prop_assert_eq!(format!("{}{after}", before.strip_suffix(',').unwrap_or(before)), body);
             }
         }
@@ -339,8 +361,8 @@ mod tests {
             let ours = r#""appKey":"a","caller":"b","callee":"c""#;
             let inside = body.trim().strip_prefix('{').unwrap().strip_suffix('}').unwrap();
             let separator = if inside.trim().is_empty() { "" } else { "," };
-            let plain = OnCallEvent::parse(&format!("{{{ours}}}"), None);
-            let padded = OnCallEvent::parse(&format!("{{{inside}{separator}{ours}}}"), None);
+            let plain = CallEvent::parse(&format!("{{{ours}}}"), None);
+            let padded = CallEvent::parse(&format!("{{{inside}{separator}{ours}}}"), None);
             prop_assert_eq!(padded, plain);
         }
     }

@@ -9,9 +9,10 @@ use lambda_http::{Body, Request, RequestExt as _, Response};
 
 use crate::authentication::{is_allowed_source, is_signed};
 use crate::config::Config;
-use crate::event::{EventError, OnCallEvent, with_rest_client_config};
+use crate::event::{CallEvent, EventError, check_object, with_rest_client_config};
+use crate::hook::Hook;
 use crate::log::{DecisionRecord, Level};
-use crate::request::{Hook, Received, Rejection, authorization, decode_body, hook, into_text, source_address};
+use crate::request::{Received, Rejection, authorization, decode_body, into_text, source_address};
 use crate::response::Answer;
 use crate::store::{Lookup, Store};
 
@@ -70,10 +71,13 @@ impl HookHandler {
     }
 
     async fn answer(&self, parts: &Parts, body: Body, record: DecisionRecord<'_>) -> Result<Answer, Rejection> {
+        let Config { gated_hooks, other_hooks, .. } = self.config;
+        let hook = Hook::of(parts, gated_hooks, other_hooks);
+        let record = DecisionRecord { hook: hook.as_ref().ok().map(|hook| hook.name()), ..record };
         if !is_allowed_source(self.config.allowed_sources.as_deref(), source_address(parts)) {
             return Ok(self.not_authentic("source_not_allowed", record));
         }
-        let hook = hook(parts)?;
+        let hook = hook?;
         let authorization = authorization(parts);
         // A request without a signature gets no error about its body either.
         if !self.config.secrets.is_empty() && authorization.is_none() {
@@ -85,13 +89,19 @@ impl HookHandler {
         }
         let bad = |error: EventError| Rejection::BadRequest(error.to_string());
         let body = into_text(body)?;
-        match hook {
-            Hook::Connect => with_rest_client_config(&body).map(Answer::Echo).map_err(bad),
-            Hook::OnCallEvent => {
-                let event = OnCallEvent::parse(&body, self.config.phone_region).map_err(bad)?;
-                Ok(self.on_call(&event, body, record).await)
+        let echo = match hook {
+            Hook::Gated(_) => {
+                let event = CallEvent::parse(&body, self.config.phone_region).map_err(bad)?;
+                return Ok(self.on_call(&event, body, record).await);
             }
-        }
+            Hook::Connect => with_rest_client_config(&body, gated_hooks).map_err(bad)?,
+            Hook::Other(_) => {
+                check_object(&body).map_err(bad)?;
+                body
+            }
+        };
+        self.config.log.answered(hook.name(), record.request_id);
+        Ok(Answer::Echo(echo))
     }
 
     /// The request is not from our WCS. Nothing is looked up, and the answer is the same as a refusal.
@@ -99,8 +109,8 @@ impl HookHandler {
         self.log(DecisionRecord { level: Level::Warn, decision: "deny", reason, ..record }, Answer::Refused)
     }
 
-    async fn on_call(&self, event: &OnCallEvent, body: String, record: DecisionRecord<'_>) -> Answer {
-        let OnCallEvent { call, call_id } = event;
+    async fn on_call(&self, event: &CallEvent, body: String, record: DecisionRecord<'_>) -> Answer {
+        let CallEvent { call, call_id } = event;
         let now = SystemTime::now();
         let read_from = Instant::now();
         let lookup = self.store.look_up(call, now).await;
@@ -108,6 +118,7 @@ impl HookHandler {
             app: Some(call.app.as_str()),
             caller: Some(call.caller.as_str()),
             callee: Some(call.callee.as_str()),
+            media: Some(call.media),
             call_id: call_id.as_deref(),
             store: Some(read_from.elapsed()),
             ..record

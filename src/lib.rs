@@ -8,6 +8,7 @@ pub mod config;
 pub mod event;
 pub mod gateway;
 pub mod handler;
+pub mod hook;
 mod json;
 pub mod log;
 pub mod request;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime};
 
+use callgate_core::MediaSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -44,6 +45,8 @@ pub struct DecisionRecord<'a> {
     pub decision: &'static str,
     /// The stable word for the reason.
     pub reason: &'static str,
+    /// The hook, unless the path does not name one. At most 64 letters and digits.
+    pub hook: Option<&'a str>,
     /// The door that decided.
     pub door: Option<&'static str>,
     /// The pattern of the rule that decided.
@@ -54,6 +57,8 @@ pub struct DecisionRecord<'a> {
     pub caller: Option<&'a str>,
     /// The callee's canonical id.
     pub callee: Option<&'a str>,
+    /// The media of the call.
+    pub media: Option<MediaSet>,
     /// WCS's id of the call.
     pub call_id: Option<&'a str>,
     /// Lambda's id of the invocation.
@@ -79,11 +84,13 @@ impl<'a> DecisionRecord<'a> {
             level: Level::Info,
             decision: "error",
             reason: "store_unavailable",
+            hook: None,
             door: None,
             rule: None,
             app: None,
             caller: None,
             callee: None,
+            media: None,
             call_id: None,
             request_id,
             cold_start,
@@ -125,6 +132,7 @@ impl LogSettings {
             timestamp: timestamp(now),
             level: record.level,
             message: "decision",
+            hook: record.hook,
             decision: record.decision,
             reason: record.reason,
             door: record.door,
@@ -132,6 +140,7 @@ impl LogSettings {
             app: name(record.app),
             caller: party(record.caller),
             callee: party(record.callee),
+            media: record.media.map(words),
             call_id: name(record.call_id),
             request_id: cut(record.request_id, MAX_NAME),
             cold_start: record.cold_start,
@@ -145,6 +154,13 @@ impl LogSettings {
             decisions: 1,
             store_latency: store_ms,
             total_latency: total_ms,
+        }
+    }
+
+    /// Writes the line of a hook that was answered without a decision.
+    pub fn answered(&self, hook: &str, request_id: &str) {
+        if self.level >= Level::Debug {
+            write_line(&AnsweredLine::new(hook, request_id));
         }
     }
 
@@ -194,6 +210,29 @@ impl<'a> MessageLine<'a> {
 }
 
 #[derive(Serialize)]
+struct AnsweredLine<'a> {
+    timestamp: String,
+    level: Level,
+    message: &'static str,
+    hook: &'a str,
+    status: u16,
+    request_id: &'a str,
+}
+
+impl<'a> AnsweredLine<'a> {
+    fn new(hook: &'a str, request_id: &'a str) -> Self {
+        Self {
+            timestamp: timestamp(SystemTime::now()),
+            level: Level::Debug,
+            message: "answered",
+            hook,
+            status: 200,
+            request_id: cut(request_id, MAX_NAME),
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct RejectedLine<'a> {
     timestamp: String,
     level: Level,
@@ -221,6 +260,7 @@ struct DecisionLine<'a> {
     timestamp: String,
     level: Level,
     message: &'static str,
+    hook: Option<&'a str>,
     decision: &'static str,
     reason: &'static str,
     door: Option<&'static str>,
@@ -228,6 +268,7 @@ struct DecisionLine<'a> {
     app: Option<&'a str>,
     caller: Option<&'a str>,
     callee: Option<&'a str>,
+    media: Option<&'static [&'static str]>,
     call_id: Option<&'a str>,
     request_id: &'a str,
     cold_start: bool,
@@ -321,6 +362,16 @@ fn escaped(json: String) -> String {
     })
 }
 
+/// The media of a call, as rules name them.
+const fn words(media: MediaSet) -> &'static [&'static str] {
+    match (media.audio, media.video) {
+        (true, true) => &["audio", "video"],
+        (true, false) => &["audio"],
+        (false, true) => &["video"],
+        (false, false) => &[],
+    }
+}
+
 /// RFC 3339 in UTC, always to the microsecond, so that lines sort as text.
 fn timestamp(now: SystemTime) -> String {
     Timestamp::try_from(now).map(|now| format!("{now:.6}")).unwrap_or_default()
@@ -340,6 +391,9 @@ mod tests {
 
     /// The longest line, in bytes, for any text in any field (`docs/src/reference/log.md`).
     const MAX_LINE: usize = 40_000;
+
+    /// The longest name of a hook.
+    const HOOK: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ab";
 
     /// Texts up to the size of an item in the table, of characters that JSON or the log escapes in all their ways.
     fn any_text() -> impl Strategy<Value = String> {
@@ -387,11 +441,13 @@ mod tests {
             let settings = LogSettings { level: Level::Debug, mask_parties, function: function.clone() };
             let record = DecisionRecord {
                 reason: "source_not_allowed",
+                hook: Some(HOOK),
                 door: Some("callee"),
                 rule: Some(rule.clone()),
                 app: Some(app),
                 caller: Some(caller),
                 callee: Some(callee),
+                media: Some(MediaSet { audio: true, video: true }),
                 call_id: Some(call_id),
                 store: Some(Duration::from_millis(numbers.0)),
                 units: numbers.1,
@@ -399,13 +455,14 @@ mod tests {
                 ..DecisionRecord::new(Instant::now(), request_id, false)
             };
             let mut fields = vec![
-                ("app", app.as_str()), ("call_id", call_id), ("request_id", request_id), ("error", error),
+                ("hook", HOOK), ("app", app.as_str()), ("call_id", call_id), ("request_id", request_id), ("error", error),
                 ("function", function),
             ];
             if !mask_parties {
                 fields.extend([("rule", rule.as_str()), ("caller", caller), ("callee", callee)]);
             }
             check(&settings.decision_line(&record, SystemTime::now()), &fields);
+            check(&AnsweredLine::new(HOOK, request_id), &[("hook", HOOK), ("request_id", request_id)]);
             check(&RejectedLine::new(405, error, request_id), &[("error", error), ("request_id", request_id)]);
             check(&MessageLine::new(Level::Error, error), &[("message", error)]);
         }
@@ -416,10 +473,12 @@ mod tests {
         let longest = "\0".repeat(400_000);
         let settings = LogSettings { level: Level::Debug, mask_parties: false, function: longest.clone() };
         let record = DecisionRecord {
+            hook: Some(HOOK),
             rule: Some(longest.clone()),
             app: Some(&longest),
             caller: Some(&longest),
             callee: Some(&longest),
+            media: Some(MediaSet { audio: true, video: true }),
             call_id: Some(&longest),
             error: Some(longest.clone()),
             ..DecisionRecord::new(Instant::now(), &longest, false)

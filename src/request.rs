@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lambda_http::http::Method;
 use lambda_http::http::header::AUTHORIZATION;
 use lambda_http::http::request::Parts;
 use lambda_http::request::RequestContext;
@@ -22,40 +21,29 @@ pub(crate) struct Received(pub(crate) Instant);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Base64Body;
 
-/// A REST hook of WCS, by the last segment of the path (WCS 5.2, "REST Hooks").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hook {
-    /// A client connects. The answer sets how WCS calls the backend.
-    Connect,
-    /// An incoming SIP call. The answer decides whether it goes through.
-    OnCallEvent,
-}
-
 /// Why a request is not a valid call of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The body is not valid for this hook.
     #[error("{0}")]
     BadRequest(String),
-    /// The last segment of the path is not the name of a hook.
-    #[error("the path must end in `OnCallEvent` or `connect`")]
-    UnknownHook,
+    /// The last segment of the path cannot be the name of a hook.
+    #[error(
+        "the path must end in the name of a hook, such as `OnCallEvent`: 1 to 64 letters and digits, a letter first"
+    )]
+    NotAHook,
+    /// The last segment is the name of a known hook in other letters.
+    #[error("the path must end in `{0}`, in the same upper and lower case")]
+    OtherCase(&'static str),
+    /// The hook is neither `connect` nor gated, and the operator chose to refuse all others.
+    #[error("this hook is neither `connect` nor gated, and all others are refused (OTHER_HOOKS=refuse)")]
+    OtherHook,
     /// The method is not POST.
     #[error("a hook is called with POST")]
     NotPost,
     /// The body is too long.
     #[error("the body is longer than {MAX_BODY} bytes")]
     TooLarge,
-}
-
-/// Which hook is called.
-pub(crate) fn hook(parts: &Parts) -> Result<Hook, Rejection> {
-    let hook = match parts.raw_http_path().rsplit('/').next() {
-        Some("connect") => Hook::Connect,
-        Some("OnCallEvent") => Hook::OnCallEvent,
-        _ => return Err(Rejection::UnknownHook),
-    };
-    if parts.method == Method::POST { Ok(hook) } else { Err(Rejection::NotPost) }
 }
 
 /// The address the gateway received the request from, which no header can change. Some gateways add the port.

@@ -10,7 +10,8 @@ use crate::request::Rejection;
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// The call is permitted: the event is echoed. For `connect`, the received object with our `restClientConfig`.
+    /// The event as it was received: the call is permitted, or the hook decides nothing. For `connect`, with our
+    /// `restClientConfig`.
     Echo(String),
     /// The call is refused.
     Refused,
@@ -29,7 +30,9 @@ impl Answer {
             Self::Refused => StatusCode::FORBIDDEN,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Rejected(Rejection::BadRequest(_)) => StatusCode::BAD_REQUEST,
-            Self::Rejected(Rejection::UnknownHook) => StatusCode::NOT_FOUND,
+            Self::Rejected(Rejection::NotAHook | Rejection::OtherCase(_) | Rejection::OtherHook) => {
+                StatusCode::NOT_FOUND
+            }
             Self::Rejected(Rejection::NotPost) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Rejected(Rejection::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
         }

@@ -2,6 +2,7 @@
 that the Rust tests do not use."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import subprocess
@@ -36,9 +37,17 @@ def load_permissions(endpoint):
     client.batch_write_item(RequestItems=json.loads((EVENTS / "permissions.json").read_text()))
 
 
-def check(expected_file, port):
-    name = expected_file.name.removesuffix(".expected.json")
-    expected = json.loads(expected_file.read_text())
+def corpus():
+    """The names of the events with what is expected of them, for each environment of the function."""
+    events = {}
+    for file in sorted(EVENTS.glob("*.expected.json")):
+        expected = json.loads(file.read_text())
+        environment = tuple(expected.get("environment", {}).items())
+        events.setdefault(environment, {})[file.name.removesuffix(".expected.json")] = expected
+    return events
+
+
+def check(name, expected, port):
     command = ["cargo", "lambda", "invoke", "callgate", "--data-file", EVENTS / f"{name}.json", "--invoke-port", str(port)]
     done = subprocess.run(command, cwd=stand_ins.ROOT, text=True, capture_output=True, timeout=120)
     reply = json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr}
@@ -60,24 +69,34 @@ def call(port, number):
         return (error.code, error.read()) == (403, b"") and number % 2 == 0
 
 
+@contextlib.contextmanager
+def watch(endpoint, changes, log):
+    """Runs `cargo lambda watch`, and returns its port."""
+    port = stand_ins.free_port()
+    environment = os.environ | {"AWS_REGION": stand_ins.REGION, "AWS_ENDPOINT_URL": endpoint, "TABLE_NAME": "callgate"}
+    environment |= {"STORE_DEADLINE_MS": "10000"} | changes  # moto is slow
+    command = ["cargo", "lambda", "watch", "--ignore-changes", "--concurrency", "8", "--invoke-port", str(port)]
+    process = subprocess.Popen(command, cwd=stand_ins.ROOT, env=environment, stdout=log)
+    try:
+        stand_ins.wait_for(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
 def main():
     # A compilation takes longer than an invocation waits.
     subprocess.run(["cargo", "build", "--quiet", "--package", "callgate"], cwd=stand_ins.ROOT, check=True)
-    port = stand_ins.free_port()
+    same, right = [], 0
     with stand_ins.moto() as endpoint, tempfile.TemporaryFile("w+") as log:
         load_permissions(endpoint)
-        environment = os.environ | {"AWS_REGION": stand_ins.REGION, "AWS_ENDPOINT_URL": endpoint, "TABLE_NAME": "callgate"}
-        environment |= {"STORE_DEADLINE_MS": "10000"}  # moto is slow
-        watch = ["cargo", "lambda", "watch", "--ignore-changes", "--concurrency", "8", "--invoke-port", str(port)]
-        process = subprocess.Popen(watch, cwd=stand_ins.ROOT, env=environment, stdout=log)
-        try:
-            stand_ins.wait_for(port, process)
-            same = [check(it, port) for it in sorted(EVENTS.glob("*.expected.json"))]
-            with concurrent.futures.ThreadPoolExecutor(32) as pool:
-                right = sum(pool.map(lambda number: call(port, number), range(CALLS)))
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+        for environment, events in corpus().items():
+            with watch(endpoint, dict(environment), log) as port:
+                same += [check(name, expected, port) for name, expected in events.items()]
+                if not environment:
+                    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+                        right = sum(pool.map(lambda number: call(port, number), range(CALLS)))
         log.seek(0)
         lines = stand_ins.check_log(log.read())
     messages = [line["message"] for line in lines]

@@ -4,7 +4,8 @@ use crate::dynamodb::{Action, StandIn, Table};
 use crate::gateway::on_call;
 use crate::lambda::Sandbox;
 
-const OURS: &str = r#""restClientConfig":{"OnCallEvent":{"clientExclude":"","restExclude":"","restOnError":"FAIL","restPolicy":"NOTIFY","restOverwrite":""}}"#;
+const METHOD: &str =
+    r#"{"clientExclude":"","restExclude":"","restOnError":"FAIL","restPolicy":"NOTIFY","restOverwrite":""}"#;
 
 #[tokio::test]
 async fn connect_answers_without_asking_dynamodb() {
@@ -16,10 +17,22 @@ async fn connect_answers_without_asking_dynamodb() {
         let reply = sandbox.invoke(&event).await;
         assert_eq!(reply.status, 200);
         assert_eq!(reply.headers["content-type"], "application/json");
-        let expected = format!(r#"{{ "a" : 1.0 , "b":{{"restClientConfig":8}},{OURS}}}"#);
+        let ours = format!(r#""restClientConfig":{{"OnCallEvent":{METHOD}}}"#);
+        let expected = format!(r#"{{ "a" : 1.0 , "b":{{"restClientConfig":8}},{ours}}}"#);
         assert_eq!(reply.body.as_deref(), Some(expected.as_str()));
     }
     assert!(dynamodb.requests().is_empty());
+}
+
+#[tokio::test]
+async fn connect_makes_wcs_block_calls_for_each_gated_hook() {
+    let table = Table::with_samples().await;
+    let mut sandbox = Sandbox::start(&table.endpoint, &[("GATED_HOOKS", "OnCallEvent, call")]).await;
+    for event in on_call(r#"{"restClientConfig":{"call":{"restOnError":"LOG"}}}"#).path("/connect").both() {
+        let reply = sandbox.invoke(&event).await;
+        let expected = format!(r#"{{"restClientConfig":{{"OnCallEvent":{METHOD},"call":{METHOD}}}}}"#);
+        assert_eq!(reply.body, Some(expected));
+    }
 }
 
 #[tokio::test]

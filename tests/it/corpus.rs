@@ -1,5 +1,6 @@
 //! `events/*.json`, the events that cargo-lambda and SAM take: each is answered as in the file beside it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use callgate::config::{Config, read_connection};
@@ -17,6 +18,9 @@ struct Expected {
     status: u16,
     body: Option<String>,
     reason: Option<String>,
+    /// Variables of the function, beside those that every function has.
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
 }
 
 /// Every event with what is expected of it.
@@ -41,32 +45,50 @@ fn corpus() -> Vec<(String, String, Expected)> {
         .collect()
 }
 
+/// The events of each environment.
+fn by_environment() -> BTreeMap<BTreeMap<String, String>, Vec<(String, String, Expected)>> {
+    let mut events: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for event in corpus() {
+        events.entry(event.2.environment.clone()).or_default().push(event);
+    }
+    events
+}
+
+/// Starts a function with these variables.
+async fn start(table: &Table, environment: &BTreeMap<String, String>) -> Sandbox {
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    Sandbox::start(&table.endpoint, &environment).await
+}
+
 #[tokio::test]
 async fn the_function_answers_every_event_as_expected() {
     let table = Table::with_samples().await;
-    let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
-    assert_eq!(sandbox.log().await["level"], "warn", "hooks are not authenticated");
-    for (name, event, expected) in corpus() {
-        let answer = sandbox.invoke_raw(&event).await.unwrap_or_else(|error| panic!("{name}: {error}"));
-        let Reply { status, headers, body } = reply(&answer);
-        assert_eq!((status, body), (expected.status, expected.body.clone()), "{name}");
-        let content_type = headers.get("content-type").map(String::as_str);
-        assert_eq!(content_type, expected.body.map(|_| "application/json"), "{name}");
-        assert_eq!(headers.get("allow").map(String::as_str), (status == 405).then_some("POST"), "{name}");
-        if let Some(reason) = expected.reason {
-            let line = sandbox.log().await;
-            assert_eq!(
-                (line["message"].as_str(), line["reason"].as_str()),
-                (Some("decision"), Some(&*reason)),
-                "{name}"
-            );
-            assert_eq!(line["status"], status, "{name}");
-        } else if status != 200 {
-            let line = sandbox.log().await;
-            assert_eq!((line["message"].as_str(), &line["status"]), (Some("rejected"), &Value::from(status)), "{name}");
+    for (environment, events) in by_environment() {
+        let mut sandbox = start(&table, &environment).await;
+        assert_eq!(sandbox.log().await["level"], "warn", "hooks are not authenticated");
+        for (name, event, expected) in events {
+            let answer = sandbox.invoke_raw(&event).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let Reply { status, headers, body } = reply(&answer);
+            assert_eq!((status, body), (expected.status, expected.body.clone()), "{name}");
+            let content_type = headers.get("content-type").map(String::as_str);
+            assert_eq!(content_type, expected.body.map(|_| "application/json"), "{name}");
+            assert_eq!(headers.get("allow").map(String::as_str), (status == 405).then_some("POST"), "{name}");
+            if let Some(reason) = expected.reason {
+                let line = sandbox.log().await;
+                assert_eq!(
+                    (line["message"].as_str(), line["reason"].as_str()),
+                    (Some("decision"), Some(&*reason)),
+                    "{name}"
+                );
+                assert_eq!(line["status"], status, "{name}");
+            } else if status != 200 {
+                let line = sandbox.log().await;
+                let kind = (line["message"].as_str(), &line["status"]);
+                assert_eq!(kind, (Some("rejected"), &Value::from(status)), "{name}");
+            }
         }
+        assert_eq!(sandbox.stop().await, [""; 0], "one line a call, and none for other hooks that went well");
     }
-    assert_eq!(sandbox.stop().await, [""; 0], "one line a call, and none for a connect that went well");
 }
 
 /// The layer in front of `lambda_http` must not change the answer to an event that `lambda_http` can read by itself, nor
@@ -74,36 +96,38 @@ async fn the_function_answers_every_event_as_expected() {
 #[tokio::test]
 async fn the_layer_answers_as_lambda_http_alone_does() {
     let table = Table::with_samples().await;
-    let mut sandbox = Sandbox::start(&table.endpoint, &[]).await;
-    let variables = |name: &str| {
-        let value = match name {
-            "TABLE_NAME" => TABLE,
-            "AWS_REGION" => "eu-central-1",
-            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "planted",
-            "AWS_ENDPOINT_URL" => &table.endpoint,
-            "LOG_LEVEL" => "error",
-            _ => return None,
+    for (environment, events) in by_environment() {
+        let mut sandbox = start(&table, &environment).await;
+        let variables = |name: &str| {
+            let value = match name {
+                "TABLE_NAME" => TABLE,
+                "AWS_REGION" => "eu-central-1",
+                "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "planted",
+                "AWS_ENDPOINT_URL" => &table.endpoint,
+                "LOG_LEVEL" => "error",
+                name => environment.get(name)?,
+            };
+            Some(value.into())
         };
-        Some(value.into())
-    };
-    let config = Config::read(variables).unwrap();
-    let client = client::connect(read_connection(variables).unwrap(), config.store.deadline);
-    let store = Store::new(client, config.store.clone());
-    let handler = HookHandler::new(config, store);
-    for (name, event, _) in corpus() {
-        let request = lambda_http::request::from_str(&event).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let (parts, body) = handler.handle(request).await.into_parts();
-        let headers = parts.headers.iter();
-        let alone = Reply {
-            status: parts.status.as_u16(),
-            headers: headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect(),
-            body: (!body.is_empty()).then(|| str::from_utf8(&body).unwrap().to_owned()),
-        };
-        let mut event: Value = serde_json::from_str(&event).unwrap();
-        assert_eq!(sandbox.invoke(&event).await, alone, "{name}");
-        event["requestContext"]["authorizer"] = Value::from(7);
-        event["headers"]["odd name"] = Value::from("\n");
-        lambda_http::request::from_str(&event.to_string()).unwrap_err();
-        assert_eq!(sandbox.invoke(&event).await, alone, "{name}, with parts that lambda_http cannot read");
+        let config = Config::read(variables).unwrap();
+        let client = client::connect(read_connection(variables).unwrap(), config.store.deadline);
+        let store = Store::new(client, config.store.clone());
+        let handler = HookHandler::new(config, store);
+        for (name, event, _) in events {
+            let request = lambda_http::request::from_str(&event).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let (parts, body) = handler.handle(request).await.into_parts();
+            let headers = parts.headers.iter();
+            let alone = Reply {
+                status: parts.status.as_u16(),
+                headers: headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect(),
+                body: (!body.is_empty()).then(|| str::from_utf8(&body).unwrap().to_owned()),
+            };
+            let mut event: Value = serde_json::from_str(&event).unwrap();
+            assert_eq!(sandbox.invoke(&event).await, alone, "{name}");
+            event["requestContext"]["authorizer"] = Value::from(7);
+            event["headers"]["odd name"] = Value::from("\n");
+            lambda_http::request::from_str(&event.to_string()).unwrap_err();
+            assert_eq!(sandbox.invoke(&event).await, alone, "{name}, with parts that lambda_http cannot read");
+        }
     }
 }

@@ -29,6 +29,7 @@ async fn a_good_call_is_one_line_with_every_field() {
     let expected = json!({
         "level": "info",
         "message": "decision",
+        "hook": "OnCallEvent",
         "decision": "allow",
         "reason": "pair_rule",
         "door": "callee",
@@ -36,6 +37,7 @@ async fn a_good_call_is_one_line_with_every_field() {
         "app": "defaultApp",
         "caller": "PPP009",
         "callee": "PPP005",
+        "media": ["audio"],
         "call_id": "call-1",
         "request_id": "request-1",
         "cold_start": true,

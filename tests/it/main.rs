@@ -17,6 +17,7 @@ mod decisions;
 mod dynamodb;
 mod faults;
 mod gateway;
+mod hooks;
 mod item;
 mod lambda;
 mod log;

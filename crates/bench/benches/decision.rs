@@ -1,6 +1,6 @@
 //! Times the parts of a decision without the network, and counts their allocations: `cargo bench --profile harness`.
 
-use callgate::event::OnCallEvent;
+use callgate::event::CallEvent;
 use callgate::lambda_http;
 use callgate::store::item::{self, Attributes};
 use callgate_core::{App, Call, Effect, Party, PartyId, Pattern, Permissions, Rule, Rules, decide};
@@ -70,7 +70,7 @@ fn parse_event(bencher: Bencher<'_, '_>) {
 
 fn parse_call() -> Option<Call> {
     let request = lambda_http::request::from_str(EVENT).ok()?;
-    OnCallEvent::parse(str::from_utf8(request.body()).ok()?, None).ok().map(|event| event.call)
+    CallEvent::parse(str::from_utf8(request.body()).ok()?, None).ok().map(|event| event.call)
 }
 
 /// Returns a callee with this number of patterns. Only the last one matches the caller.
