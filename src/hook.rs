@@ -33,7 +33,7 @@ pub enum GatedHooks {
 /// The answer to a hook that is neither `connect` nor gated (`OTHER_HOOKS`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OtherHooks {
-    /// 200 with the event, as WCS's own EchoApp answers.
+    /// 200 with the event, as WCS's own `EchoApp` answers.
     #[default]
     Echo,
     /// 404.

@@ -23,8 +23,11 @@ struct Expected {
     environment: BTreeMap<String, String>,
 }
 
-/// Every event with what is expected of it.
-fn corpus() -> Vec<(String, String, Expected)> {
+/// An event's name, its text, and what is expected of it.
+type Event = (String, String, Expected);
+
+/// Every event, by the environment that it needs.
+fn corpus() -> BTreeMap<BTreeMap<String, String>, Vec<Event>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("events");
     let mut names: Vec<_> = std::fs::read_dir(&folder)
         .unwrap()
@@ -34,22 +37,12 @@ fn corpus() -> Vec<(String, String, Expected)> {
         .collect();
     names.sort();
     assert!(names.len() >= 25, "the corpus is gone: {names:?}");
-    names
-        .into_iter()
-        .map(|name| {
-            let read = |suffix: &str| std::fs::read_to_string(folder.join(format!("{name}{suffix}"))).unwrap();
-            let expected = serde_json::from_str(&read(".expected.json")).unwrap();
-            let event = read(".json");
-            (name, event, expected)
-        })
-        .collect()
-}
-
-/// The events of each environment.
-fn by_environment() -> BTreeMap<BTreeMap<String, String>, Vec<(String, String, Expected)>> {
     let mut events: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for event in corpus() {
-        events.entry(event.2.environment.clone()).or_default().push(event);
+    for name in names {
+        let read = |suffix: &str| std::fs::read_to_string(folder.join(format!("{name}{suffix}"))).unwrap();
+        let expected: Expected = serde_json::from_str(&read(".expected.json")).unwrap();
+        let event = read(".json");
+        events.entry(expected.environment.clone()).or_default().push((name, event, expected));
     }
     events
 }
@@ -63,7 +56,7 @@ async fn start(table: &Table, environment: &BTreeMap<String, String>) -> Sandbox
 #[tokio::test]
 async fn the_function_answers_every_event_as_expected() {
     let table = Table::with_samples().await;
-    for (environment, events) in by_environment() {
+    for (environment, events) in corpus() {
         let mut sandbox = start(&table, &environment).await;
         assert_eq!(sandbox.log().await["level"], "warn", "hooks are not authenticated");
         for (name, event, expected) in events {
@@ -96,7 +89,7 @@ async fn the_function_answers_every_event_as_expected() {
 #[tokio::test]
 async fn the_layer_answers_as_lambda_http_alone_does() {
     let table = Table::with_samples().await;
-    for (environment, events) in by_environment() {
+    for (environment, events) in corpus() {
         let mut sandbox = start(&table, &environment).await;
         let variables = |name: &str| {
             let value = match name {

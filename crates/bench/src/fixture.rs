@@ -14,9 +14,21 @@ pub(crate) const SECRET: &str = "a-secret-of-thirty-two-characters";
 /// An `OnCallEvent` as API Gateway sends it, with every field in the WCS documentation.
 const EVENT: &str = include_str!("../../../events/document-permitted.json");
 
+/// The event of a hook that decides nothing.
+const OTHER_HOOK: &str = include_str!("../../../events/other-hook-echoed.json");
+
 /// Returns the event with a valid signature.
 pub(crate) fn event() -> anyhow::Result<Bytes> {
-    let mut event: Value = serde_json::from_str(EVENT)?;
+    signed(EVENT)
+}
+
+/// Returns the event of a hook that decides nothing, with a valid signature.
+pub(crate) fn other_hook() -> anyhow::Result<Bytes> {
+    signed(OTHER_HOOK)
+}
+
+fn signed(event: &str) -> anyhow::Result<Bytes> {
+    let mut event: Value = serde_json::from_str(event)?;
     let body = event.get("body").and_then(Value::as_str).context("the event has no `body`")?.to_owned();
     sign(&mut event, &body)?;
     Ok(event.to_string().into())

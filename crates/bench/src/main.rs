@@ -11,6 +11,7 @@ mod cpu_quota;
 mod fixture;
 mod function;
 mod grow;
+mod hooks;
 mod instructions;
 mod plot;
 mod program;
@@ -32,6 +33,18 @@ struct Cli {
 enum Command {
     Compare(CompareArgs),
     Grow(GrowArgs),
+    /// Measure what a hook that decides nothing costs, against a decision
+    Hooks {
+        /// Send both hooks in this many rounds
+        #[arg(long, default_value_t = 20)]
+        rounds: u32,
+        /// Send each hook this many times in a round
+        #[arg(long, default_value_t = 200)]
+        calls: u32,
+        /// Measure this program, instead of building callgate
+        #[arg(long)]
+        program: Option<PathBuf>,
+    },
     /// Count the instructions of a warm call with valgrind
     Instructions {
         /// Count the instructions of this program, instead of building callgate; can be given several times
@@ -90,6 +103,7 @@ async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Compare(args) => compare(args).await,
         Command::Grow(args) => grow(args).await,
+        Command::Hooks { rounds, calls, program } => hooks(rounds, calls, program).await,
         Command::Instructions { programs, at_most } => instructions(programs, at_most).await,
         Command::Capacity => {
             println!("{}", capacity::table());
@@ -126,10 +140,6 @@ async fn compare(args: CompareArgs) -> anyhow::Result<()> {
 
 async fn grow(args: GrowArgs) -> anyhow::Result<()> {
     let GrowArgs { rounds, calls, program, tool, out } = args;
-    let program_or_build = |path: Option<PathBuf>, package: &str, manifest: &str| match path {
-        Some(path) => Ok(Program { name: package.to_owned(), path }),
-        None => program::build(&project(), package, manifest),
-    };
     let callgate = program_or_build(program, "callgate", "Cargo.toml")?;
     let tool = program_or_build(tool, "callgatectl", "crates/cli/Cargo.toml")?;
     let rules = grow::rules(&callgate, rounds, calls).await?;
@@ -143,6 +153,14 @@ async fn grow(args: GrowArgs) -> anyhow::Result<()> {
         plot::growth(&rules, &patterns, &out)?;
     }
     Ok(())
+}
+
+async fn hooks(rounds: u32, calls: u32, program: Option<PathBuf>) -> anyhow::Result<()> {
+    let callgate = program_or_build(program, "callgate", "Cargo.toml")?;
+    let costs = hooks::measure(&callgate, rounds, calls).await?;
+    println!("{}", costs.table());
+    println!("{rounds} rounds of {calls} calls; {}", report::machine());
+    costs.check()
 }
 
 async fn instructions(mut programs: Vec<Program>, at_most: Option<u64>) -> anyhow::Result<()> {
@@ -161,6 +179,13 @@ async fn instructions(mut programs: Vec<Program>, at_most: Option<u64>) -> anyho
         );
     }
     Ok(())
+}
+
+fn program_or_build(path: Option<PathBuf>, package: &str, manifest: &str) -> anyhow::Result<Program> {
+    match path {
+        Some(path) => Ok(Program { name: package.to_owned(), path }),
+        None => program::build(&project(), package, manifest),
+    }
 }
 
 /// The root directory of the project, two levels above this package.

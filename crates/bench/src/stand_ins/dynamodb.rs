@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -14,13 +15,22 @@ use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-/// The table's items by partition and sort key.
-pub(crate) struct DynamoDb(HashMap<(String, String), Value>);
+/// The table's items by partition and sort key, and the number of requests so far.
+pub(crate) struct DynamoDb {
+    items: HashMap<(String, String), Value>,
+    requests: AtomicU64,
+}
 
 impl DynamoDb {
     /// Creates a table with items such as `{"pk":{"S":…},"sk":{"S":…},…}`.
     pub(crate) fn new(items: impl IntoIterator<Item = Value>) -> Arc<Self> {
-        Arc::new(Self(items.into_iter().map(|item| (key_of(&item), item)).collect()))
+        let items = items.into_iter().map(|item| (key_of(&item), item)).collect();
+        Arc::new(Self { items, requests: AtomicU64::new(0) })
+    }
+
+    /// The number of requests so far.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Starts the server on a free port of this machine, and returns the URL of the endpoint.
@@ -44,6 +54,7 @@ impl DynamoDb {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         let operation = request.headers().get("x-amz-target").and_then(|it| it.to_str().ok()).unwrap_or_default();
         let is_batch = operation.ends_with(".BatchGetItem");
         anyhow::ensure!(
@@ -64,7 +75,7 @@ impl DynamoDb {
 
     fn get_item(&self, request: &Value) -> Value {
         let key = request.get("Key").unwrap_or(&Value::Null);
-        match self.0.get(&key_of(key)) {
+        match self.items.get(&key_of(key)) {
             Some(item) => json!({ "Item": item }),
             None => json!({}),
         }
@@ -76,7 +87,7 @@ impl DynamoDb {
         let (mut responses, mut consumed) = (Map::new(), Vec::new());
         for (table, request) in tables {
             let keys = request.get("Keys").and_then(Value::as_array).context("the request has no `Keys`")?;
-            let items: Vec<_> = keys.iter().filter_map(|key| self.0.get(&key_of(key)).cloned()).collect();
+            let items: Vec<_> = keys.iter().filter_map(|key| self.items.get(&key_of(key)).cloned()).collect();
             responses.insert(table.clone(), items.into());
             // All items are smaller than 4 KB and cost one unit. A key without an item also costs one.
             consumed.push(json!({ "TableName": table, "CapacityUnits": keys.len() }));
