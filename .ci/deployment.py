@@ -98,24 +98,28 @@ def deploy(package, bootstrap, tool, endpoint):
     def run(*command):
         return subprocess.run(command, env=environment, text=True, capture_output=True, timeout=60)
 
+    def type_output(stack, name):
+        typed = run("bash", "-c", stack.outputs[name])
+        assert typed.returncode == 0, typed
+        print(f"$ {stack.outputs[name]}\n{typed.stdout}", end="")
+
     check_table(stack, table, lambda *arguments: run(tool, *arguments))
     # The other environment of samconfig.toml, over the same table.
     backend = {"BackendUrl": "http://127.0.0.1:1/my/hooks", "HookPath": "/hooks", "GatedHooks": "OnCallEvent,call"}
     changes = {"ExistingTableName": table, "UnauthenticatedHooks": "anybody-may-ask-who-may-call-whom", "Tracing": "on"}
-    other = stand_ins.Stack(endpoint, "default", changes | backend, package, "http://gateway")
+    other_port = stand_ins.free_port()
+    other = stand_ins.Stack(endpoint, "default", changes | backend, package, f"http://127.0.0.1:{other_port}")
     variables = other.function["Environment"]["Variables"]
     assert variables["TABLE_NAME"] == table and "WCS_HOOK_SECRET" not in variables, variables
     credentials = credentials_of(stack)
     enforce_policies()
     check_policy_is_enforced(stack, credentials, table)
     with stand_ins.function(bootstrap, stack, credentials) as (invoke, log), http_api.gateway(port, stack.routes(), invoke):
-        for output in ("Next1Permit", "Next2Rehearse"):
-            typed = run("bash", "-c", stack.outputs[output])
-            assert typed.returncode == 0, typed
-            print(f"$ {stack.outputs[output]}\n{typed.stdout}", end="")
+        type_output(stack, "Next1Permit")
+        type_output(stack, "Next2Rehearse")
         check_function(port)
         with stand_ins.function(bootstrap, other, credentials_of(other)) as (invoke, _):
-            check_backend(other, invoke)
+            check_backend(other, other_port, invoke, lambda: type_output(other, "Next2Rehearse"))
         runbook.type_commands(stack, tool, environment)
         # As if the function had lost its right to read.
         stack.client("iam").delete_role_policy(RoleName=stack.role, PolicyName="read-permissions")

@@ -51,19 +51,33 @@ def check_function(port):
         assert send(port, "OnCallEvent", call.replace(b"PPP005", b"PPP006"), path) == (403, b"")
 
 
-def check_backend(stack, invoke):
-    """Checks the stack with a backend: gated hooks go to the function, other hooks under the same path to the backend."""
+def check_backend(stack, port, invoke, rehearse):
+    """Checks the stack with a backend: gated hooks go to the function, other hooks under the same path to the backend.
+
+    `rehearse` plays a session against the stack's gateway on this port."""
     received = []
 
     def answer(request, body):
         received.append((request.command, request.path, request.headers, body))
         return 202, {"Content-Type": "text/x-backend", "X-Backend": "yes"}, b"answer of the backend"
 
-    with http_api.serve(0, answer) as backend:
-        for gated in ("OnCallEvent,call", "OnCallEvent"):
-            url = f"http://127.0.0.1:{backend}/my/hooks"
-            with http_api.gateway(0, stack.routes(BackendUrl=url, GatedHooks=gated), invoke) as port:
-                check_routes(port, gated.split(","), received)
+    for gated in ("OnCallEvent,call", "OnCallEvent"):
+        with http_api.serve(0, answer) as backend:
+            routes = stack.routes(BackendUrl=f"http://127.0.0.1:{backend}/my/hooks", GatedHooks=gated)
+            with http_api.gateway(0, routes, invoke) as checked:
+                check_routes(checked, gated.split(","), received)
+    with http_api.serve(0, echo_app) as backend:
+        routes = stack.routes(BackendUrl=f"http://127.0.0.1:{backend}")
+        with http_api.gateway(port, routes, invoke):
+            rehearse()
+
+
+def echo_app(request, body):
+    """A backend that echoes all hooks, and answers `connect` as the book asks of it. It would permit every call."""
+    if request.path == "/connect":
+        fail = {"clientExclude": "", "restExclude": "", "restOnError": "FAIL", "restPolicy": "NOTIFY", "restOverwrite": ""}
+        body = json.dumps(json.loads(body) | {"restClientConfig": {"OnCallEvent": fail, "call": fail}}).encode()
+    return 200, {"Content-Type": "application/json"}, body
 
 
 def check_routes(port, gated, received):

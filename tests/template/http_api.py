@@ -51,10 +51,13 @@ def serve(port, answer):
 def routes(template, values):
     """The integration of each route that a translated template creates with these values, by its route key."""
     stack = Stack(template, values)
-    properties = {name: stack.resolve(it["Properties"]) for name, it in stack.resources.items()
-                  if it["Type"].startswith("AWS::ApiGatewayV2::")}
-    of_type = lambda kind: [it for name, it in properties.items() if stack.resources[name]["Type"].endswith(kind)]  # noqa: E731
-    return {it["RouteKey"]: properties[it["Target"].removeprefix("integrations/")] for it in of_type("::Route")}
+    created = {"Route": {}, "Integration": {}}
+    for name, resource in stack.resources.items():
+        kind = resource["Type"].removeprefix("AWS::ApiGatewayV2::")
+        if kind in created:
+            created[kind][name] = stack.resolve(resource["Properties"])
+    integrations = created["Integration"]
+    return {it["RouteKey"]: integrations[it["Target"].removeprefix("integrations/")] for it in created["Route"].values()}
 
 
 def find(routes, method, path):
