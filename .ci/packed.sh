@@ -24,5 +24,5 @@ for package in "$packages"/callgate-*.zip; do
     fi
     echo "$program"
     CALLGATE_BINARY=$program cargo test --quiet --locked --workspace --test it -- \
-        start:: corpus:: decisions:: authentication:: connect::
+        start:: corpus:: decisions:: authentication:: connect:: hooks::
 done

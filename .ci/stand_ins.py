@@ -1,7 +1,6 @@
-"""Stand-ins for AWS on this machine: moto for its services, AWS's own Runtime Interface Emulator for Lambda, and an HTTP API."""
+"""Stand-ins for AWS on this machine: moto for its services, and AWS's own Runtime Interface Emulator for Lambda."""
 
 import contextlib
-import http.server
 import json
 import logging
 import os
@@ -9,8 +8,8 @@ import pathlib
 import platform
 import socket
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 import tomllib
 import urllib.request
@@ -22,19 +21,22 @@ os.environ.update(
 )
 os.environ.pop("AWS_PROFILE", None)
 
+ROOT = pathlib.Path(__file__).parent.parent
+sys.path.append(str(ROOT / "tests/template"))
+
 import boto3  # noqa: E402
+import http_api  # noqa: E402
 import jsonschema  # noqa: E402
 import samcli  # noqa: E402
 from moto.cloudformation import parsing  # noqa: E402
 from moto.cloudformation.models import cloudformation_backends  # noqa: E402
 from moto.logs.models import LogGroup  # noqa: E402
 from moto.server import ThreadedMotoServer  # noqa: E402
-from samtranslator.translator.transform import transform  # noqa: E402
 from samtranslator.yaml_helper import yaml_parse  # noqa: E402
+from translations import translate  # noqa: E402
 
 for name in ("moto", "samtranslator", "werkzeug"):
     logging.getLogger(name).setLevel(logging.CRITICAL)
-ROOT = pathlib.Path(__file__).parent.parent
 # What moto creates from a template. The Rust tests check the rest, such as alarms.
 CREATED = {"AWS::DynamoDB::Table", "AWS::IAM::Role", "AWS::Lambda::Function", "AWS::Logs::LogGroup", "AWS::SNS::Topic"}
 # CloudFormation's `Arn` of a log group covers its streams.
@@ -92,11 +94,9 @@ class Stack:
         source = yaml_parse((ROOT / "template.yaml").read_text())
         assert parameters.keys() <= source["Parameters"].keys(), parameters.keys() - source["Parameters"].keys()
         source["Resources"]["Function"]["Properties"]["CodeUri"] = f"s3://{bucket}/callgate.zip"
-        # The template names no managed policy.
-        template = transform(source, dict(parameters), type("NoManagedPolicies", (), {"load": lambda self: {}})())
-        ((path, methods),) = template["Resources"]["Gateway"]["Properties"]["Body"]["paths"].items()
-        integration = methods["x-amazon-apigateway-any-method"]["x-amazon-apigateway-integration"]
-        assert (path, integration["payloadFormatVersion"]) == ("/{proxy+}", "2.0"), "`gateway` has this route only"
+        template = translate(source, parameters)
+        whole = dict(template)
+        self.routes = lambda **values: http_api.routes(whole, parameters | values)
         self.table = template["Resources"]["Table"]["Properties"]
         policies = template["Resources"]["FunctionRole"]["Properties"].pop("Policies")
         template["Resources"] = {name: it for name, it in template["Resources"].items() if it["Type"] in CREATED}
@@ -161,53 +161,3 @@ def function(bootstrap, stack, credentials):
         finally:
             process.terminate()
             process.wait(timeout=30)
-
-
-@contextlib.contextmanager
-def gateway(port, invoke):
-    """Serves the template's route: HTTP becomes an event of payload 2.0, and the function's response HTTP again."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        log_message = lambda *_: None  # noqa: E731
-
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            path, _, query = self.path.partition("?")
-            # API Gateway Developer Guide, "Create AWS Lambda proxy integrations for HTTP APIs".
-            response = invoke({
-                "version": "2.0",
-                "routeKey": "ANY /{proxy+}",
-                "rawPath": path,
-                "rawQueryString": query,
-                "headers": {name.lower(): value for name, value in self.headers.items()},
-                "requestContext": {
-                    "domainName": self.headers.get("Host", ""),
-                    "http": {
-                        "method": self.command,
-                        "path": path,
-                        "protocol": "HTTP/1.1",
-                        "sourceIp": self.client_address[0],
-                        "userAgent": self.headers.get("User-Agent", ""),
-                    },
-                    "requestId": os.urandom(9).hex(),
-                    "stage": "$default",
-                },
-                "body": body,
-                "isBase64Encoded": False,
-            })
-            content = response.get("body", "").encode()
-            self.send_response(response["statusCode"])
-            for name, value in response["headers"].items():
-                if name.lower() != "content-length":
-                    self.send_header(name, value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield
-        server.shutdown()

@@ -2,6 +2,7 @@
 
 use callgate_core::{AppKey, Call, IdError, MediaSet, PartyId, PhoneRegion};
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 
 use crate::hook::GatedHooks;
 use crate::json::for_each_member;
@@ -104,7 +105,8 @@ impl CallEvent {
 /// # Errors
 /// When it is not.
 pub fn check_object(body: &str) -> Result<(), EventError> {
-    for_each_member(body, |_| Ok(()))
+    let value: &RawValue = serde_json::from_str(body)?;
+    if value.get().starts_with('{') { Ok(()) } else { Err(EventError::NotAnObject) }
 }
 
 /// The answer to `connect`: the received object, byte for byte, with our `restClientConfig` in place of any other.
@@ -261,6 +263,7 @@ mod tests {
     fn what_is_no_json_object_is_refused() {
         for body in [r#"["a","b"]"#, r#""secret""#, "7", "null"] {
             refuses(body, "the body is not a JSON object");
+            assert_eq!(check_object(body), Err(EventError::NotAnObject));
         }
         refuses("", "the body is not JSON: line 1, column 0");
         refuses("{\n\"a\":}", "the body is not JSON: line 2, column 5");
@@ -343,6 +346,7 @@ mod tests {
         fn connect_adds_ours_to_any_object(body in json_object(), gated in gated_hooks()) {
             let ours = rest_client_config(gated);
             let answer = with_rest_client_config(&body, gated).unwrap();
+            prop_assert_eq!(check_object(&body), Ok(()));
             let mut expected = members(&body);
             let came_in = expected.len();
             expected.retain(|(name, _)| name != "restClientConfig");

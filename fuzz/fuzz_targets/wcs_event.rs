@@ -10,7 +10,7 @@ fuzz_target!(|body: &str| {
     let question = CallEvent::parse(body, None);
     let connect = |body: &str| with_rest_client_config(body, GatedHooks::IncomingAndOutgoing);
     let answer = connect(body);
-    assert_eq!(check_object(body).err(), answer.as_ref().err().cloned());
+    assert_eq!(check_object(body).is_ok(), answer.is_ok());
     let Ok(answer) = answer else {
         assert!(question.is_err());
         return;

@@ -5,6 +5,7 @@ mod alarms;
 mod cloudformation;
 mod insights;
 mod operations;
+mod routes;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,7 +98,7 @@ fn of_services(template: &Template) -> BTreeSet<Metric> {
         metric("AWS/Lambda", "Errors", [("FunctionName", None)]),
         metric("AWS/Lambda", "Throttles", [("FunctionName", None)]),
     ]);
-    let format = template.resources("AWS::Serverless::HttpApi")[0]["AccessLogSettings"]["Format"].clone();
+    let format = template.resources("AWS::ApiGatewayV2::Stage")[0]["AccessLogSettings"]["Format"].clone();
     let access_log: Value = serde_json::from_str(text(&format)).unwrap();
     let is_logged = |field: &str| assert!(access_log.get(field).is_some(), "the access log has no `{field}`");
     for filter in template.resources("AWS::Logs::MetricFilter") {
@@ -205,6 +206,8 @@ fn the_function_reads_every_variable_of_the_template() {
         ("AllowedSources", "46.101.108.90/32"),
         ("DynamoDbEndpointUrl", "https://dynamodb.eu-central-1.amazonaws.com"),
         ("PhoneRegion", "RU"),
+        ("GatedHooks", "OnCallEvent,call"),
+        ("OtherHooks", "refuse"),
     ];
     for parameters in [&everything[..], &[]] {
         let function = Template::with(parameters).resources("AWS::Serverless::Function").remove(0);
@@ -236,6 +239,37 @@ fn a_stack_without_a_secret_is_refused() {
     assert_eq!(broken(&[secret]), 0);
     assert_eq!(broken(&[secret, ("HookSecretArn", "arn")]), 1, "two secrets");
     assert_eq!(broken(&[secret, ("TableName", "a"), ("ExistingTableName", "b")]), 1, "two tables");
+}
+
+/// Lambda's limit for a description is 256 characters. A change of any variable that has a fixed set of values, and of any
+/// number, must change it: otherwise no version is published, and calls go on with the old value.
+#[test]
+fn the_description_of_a_version_fits_and_changes_with_the_parameters() {
+    let description = |given: &[(&str, &str)]| {
+        let function = Template::with(given).resources("AWS::Serverless::Function").remove(0);
+        text(&function["VersionDescription"]).to_owned()
+    };
+    let (revision, version) = ("r".repeat(40), "v".repeat(64));
+    let longest = [
+        ("Revision", revision.as_str()),
+        ("HookSecretVersion", &version),
+        ("Architecture", "x86_64"),
+        ("MemorySize", "1024"),
+        ("ReadConsistency", "eventual"),
+        ("AppCacheSeconds", "3600"),
+        ("StoreDeadlineMs", "4000"),
+        ("OnStoreFailure", "allow"),
+        ("LogLevel", "debug"),
+        ("LogParties", "masked"),
+        ("Tracing", "on"),
+        ("PhoneRegion", "RU"),
+        ("GatedHooks", "OnCallEvent,call"),
+        ("OtherHooks", "refuse"),
+    ];
+    assert!(description(&longest).chars().count() <= 256);
+    for given in longest {
+        assert_ne!(description(&[given]), description(&[]), "{given:?}");
+    }
 }
 
 #[test]

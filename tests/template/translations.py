@@ -5,7 +5,7 @@
 A parameter matters if a condition reads it, or if its value changes the translation. Each of its values is tried alone, each
 pair of values of two such parameters together, and the two stacks of samconfig.toml. For each combination, the references
 between the resources that are created must have no cycle and must not name a resource that is not created. cfn-lint checks
-each translation once.
+each translation once. Values of the parameters that have a pattern of their own are compared with it, too.
 """
 
 import copy
@@ -38,6 +38,34 @@ LINT = ManualArgs(
         "W3011",  # template.yaml has the reason, but the transform does not pass it on to versions and alias
     ],
 )
+
+# Of each parameter, values that CloudFormation must take, and values that it must refuse.
+VALUES = {
+    "BackendUrl": (
+        ["", "https://backend.example.com", "http://203.0.113.10:8080", "https://b.example.com/rest/my_api", "https://b/%7Ea"],
+        [
+            "https://backend.example.com/",  # would become "//connect"
+            "https://backend.example.com/hooks/",
+            "https://backend.example.com/hooks//v1",
+            "https://backend.example.com/hooks?key=1",
+            "https://backend.example.com/hooks#top",
+            "https://user:password@backend.example.com",
+            "https://backend.example.com/{proxy}",
+            "https://${stageVariables.backend}",
+            "https://backend.example.com/ho oks",
+            "https://",
+            "https:///hooks",
+            "https://backend.example.com:port",
+            "ftp://backend.example.com",
+            "backend.example.com",
+            "/hooks",
+        ],
+    ),
+    "HookPath": (
+        ["/rest/my_api", "/hooks", "/a/b/c", "/v1.2/~wcs/my-api"],
+        ["", "/", "rest/my_api", "/rest/my_api/", "/rest//my_api", "/rest/{proxy+}", "/rest/my api", "/a?b", "/a%2Fb", "/..", "/a/./b"],
+    ),
+}
 
 
 def translate(source, values):
@@ -102,6 +130,23 @@ class Stack:
         if function == "Fn::Equals":
             return arguments[0] == arguments[1]
         return {"Fn::And": all, "Fn::Or": any, "Fn::Not": lambda it: not it[0]}[function](arguments)
+
+    def resolve(self, value):
+        """A value with its functions called. A resource is its name, and `AWS::NoValue` is None."""
+        if isinstance(value, list):
+            return [self.resolve(it) for it in value]
+        if not isinstance(value, dict):
+            return value
+        if "Ref" in value:
+            return None if value["Ref"] == "AWS::NoValue" else self.values.get(value["Ref"], value["Ref"])
+        if "Fn::GetAtt" in value:
+            return ".".join(value["Fn::GetAtt"])
+        if "Fn::Sub" in value:
+            return re.sub(r"\$\{([^}]*)\}", lambda it: self.resolve({"Ref": it[1]}), value["Fn::Sub"])
+        if "Fn::If" in value:
+            condition, yes, no = value["Fn::If"]
+            return self.resolve(yes if self.is_true(condition) else no)
+        return {key: self.resolve(it) for key, it in value.items()}
 
     def decided(self, value, known):
         """A part of the template without the choices that these conditions make."""
@@ -219,11 +264,18 @@ def check(source, tried, by_transform):
     return found, len(linted)
 
 
+def check_patterns(source):
+    for name, (right, wrong) in VALUES.items():
+        pattern = source["Parameters"][name]["AllowedPattern"]
+        unexpected = [it for it in right + wrong if bool(re.fullmatch(pattern, it)) != (it in right)]
+        assert not unexpected, f"{name}: {pattern} takes or refuses by mistake: {unexpected}"
+
+
 def check_the_check(source):
     """A template with a known fault must not pass."""
     shifted, table = {"DeploymentShift": "Canary10Percent5Minutes"}, {"ExistingTableName": OTHER}
     for fault, values, path, value in (
-        ("circular", shifted, ("DeploymentPreference", "Alarms"), [{"Ref": "GatewayErrorsAlarm"}]),
+        ("circular", shifted, ("DeploymentPreference", "Alarms"), [{"Ref": "InvokePermission"}]),
         ("refers to Table", table, ("Environment", "Variables", "TABLE_NAME"), {"Ref": "Table"}),
         ("E1010", {}, ("Environment", "Variables", "TABLE_NAME"), {"Fn::GetAtt": ["Table", "Nothing"]}),
     ):
@@ -240,6 +292,7 @@ def main(path=ROOT / "template.yaml"):
     source = yaml_parse(pathlib.Path(path).read_text())
     source["Resources"]["Function"]["Properties"]["CodeUri"] = "s3://bucket/callgate.zip"
     check_the_check(source)
+    check_patterns(source)
     tried, by_transform = combinations(source)
     found, translations = check(source, tried, by_transform)
     for problem, where in found.items():
@@ -249,4 +302,5 @@ def main(path=ROOT / "template.yaml"):
     sys.exit(bool(found))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -51,6 +51,16 @@ impl Template {
             .collect()
     }
 
+    /// The metadata of a resource.
+    pub(super) fn metadata(&self, resource: &str) -> Value {
+        self.evaluate(&self.section("Resources")[resource]["Metadata"])
+    }
+
+    /// The values of the outputs, by their names.
+    pub(super) fn outputs(&self) -> BTreeMap<String, Value> {
+        self.section("Outputs").iter().map(|(name, it)| (name.clone(), self.evaluate(&it["Value"]))).collect()
+    }
+
     /// The messages of the `Rules` that these parameters break.
     pub(super) fn broken_rules(&self) -> Vec<String> {
         let applies = |rule: &&Value| rule.get("RuleCondition").is_none_or(|it| self.evaluate(it) == true);

@@ -1,4 +1,4 @@
-//! `wcs-simulator`: plays WCS against a hook.
+//! `wcs-simulator`: plays a session of WCS against a hook.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,12 +12,19 @@ use serde_json::json;
 use crate::connection::GlobalArgs;
 use crate::exit::{Outcome, usage};
 use crate::output::{Line, Output, print_line};
-use crate::wcs::{CallOutcome, ConnectSource, Wcs};
+use crate::wcs::{ConnectSource, PlannedCall, PlayedHook, Session, Wcs, setup};
 
-/// Play WCS against a hook, and show what the SIP side would get
+/// Play a session of WCS against a hook, and show what the page and the SIP side would get
 ///
-/// Sends connect, obeys the restClientConfig of the answer, then sends an OnCallEvent for each call. Exits with 1 if a call
-/// rings that the hook did not permit, or if a call does not end as --permitted or --refused expects.
+/// Sends the hooks that WCS sends for a page with a SIP phone, in this order: connect, ConnectionStatusEvent,
+/// RegistrationStatusEvent; for each call an outgoing call and an incoming OnCallEvent, each followed by CallStatusEvent if the
+/// call goes through; and last StreamKeepAliveEvent. Obeys each answer as WCS does under the restClientConfig that the answer to
+/// connect has, or under WCS's defaults.
+///
+/// A hook is gated if it decides calls: OnCallEvent always, and call if restClientConfig names it. Exits with 1, and prints in
+/// red, if a gated hook fails open (its restOnError is not FAIL, or its restPolicy is DISABLE), if a call goes through that its
+/// hook did not permit, if a call does not end as --permitted or --refused expects, if the client gets an error, or if WCS ends
+/// the stream. Other answers than 200 that WCS only logs, and a 200 whose body is not what was sent, are notes in yellow.
 ///
 /// This follows the published documentation of WCS 5.2. It was not compared with a live WCS.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,20 +33,21 @@ use crate::wcs::{CallOutcome, ConnectSource, Wcs};
 Examples:
   callgatectl wcs-simulator http://127.0.0.1:8080/rest/my_api
   callgatectl wcs-simulator URL --secret KEY --permitted PPP009 PPP005 --refused +881612 PPP005
-  callgatectl wcs-simulator URL --connect-answer mine.json    # the answer of your own backend")]
+  callgatectl wcs-simulator URL --connect-answer mine.json    # the answer of your own backend
+  callgatectl wcs-simulator URL --setup                       # how to connect WCS to this URL")]
 pub(crate) struct Args {
     /// The app URL, as in `add app NAME APPKEY "URL"`
     url: String,
     /// The app's key
-    #[arg(long, default_value = "defaultApp", value_name = "KEY", allow_hyphen_values = true)]
+    #[arg(long, default_value = setup::DEFAULT_APP, value_name = "KEY", allow_hyphen_values = true)]
     app: String,
     /// A call to play; by default, the call in WCS's documentation and a call that the samples refuse
     #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"], allow_hyphen_values = true)]
     call: Vec<String>,
-    /// A call that must ring
+    /// A call that must ring, and must go out if call is gated
     #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"], allow_hyphen_values = true)]
     permitted: Vec<String>,
-    /// A call that must not ring
+    /// A call that must not ring, and must not go out if call is gated
     #[arg(long, num_args = 2, value_names = ["CALLER", "CALLEE"], allow_hyphen_values = true)]
     refused: Vec<String>,
     /// The calls have video too
@@ -60,20 +68,29 @@ pub(crate) struct Args {
     /// WCS's rest_client_request_retry_count: how often a request that could not be sent is sent again
     #[arg(long, default_value_t = 3, value_name = "COUNT")]
     retries: u32,
-}
-
-/// A call to play, and whether it must ring.
-struct ExpectedCall<'a> {
-    caller: &'a str,
-    callee: &'a str,
-    must_ring: Option<bool>,
+    /// Print how to connect WCS to the URL, and send nothing: the commands for WCS's own command line, for the default app or
+    /// with --app for an app of your own, and with --secret the lines for flashphoner.properties
+    #[arg(long, conflicts_with_all = [
+        "call", "permitted", "refused", "video", "connect_answer", "no_connect", "timeout", "retries",
+    ])]
+    setup: bool,
 }
 
 impl Args {
+    /// The app's URL, without a slash at its end, because WCS adds one and the hook.
+    fn app_url(&self) -> &str {
+        self.url.trim_end_matches('/')
+    }
+
+    /// The key that signs.
+    fn key(&self) -> Option<&str> {
+        let key = self.secret.as_deref().and_then(|keys| keys.split(',').next()).map(str::trim);
+        key.filter(|key| !key.is_empty())
+    }
+
     fn wcs(&self) -> Wcs {
-        let secret = self.secret.as_deref().and_then(|keys| keys.split(',').next()).map(str::trim);
-        let secret = secret.filter(|key| !key.is_empty()).map(Secret::new);
-        Wcs::new(&self.app, &self.url, secret, self.retries, Duration::from_secs(self.timeout))
+        let secret = self.key().map(Secret::new);
+        Wcs::new(&self.app, self.app_url(), secret, self.retries, Duration::from_secs(self.timeout))
     }
 
     fn connect_source(&self) -> ConnectSource {
@@ -84,61 +101,143 @@ impl Args {
         }
     }
 
-    fn calls(&self) -> Vec<ExpectedCall<'_>> {
+    fn calls(&self) -> Vec<PlannedCall> {
+        let call = |caller: &str, callee: &str, must_go_through| PlannedCall {
+            caller: caller.to_owned(),
+            callee: callee.to_owned(),
+            must_go_through,
+        };
         let listed = [(&self.call, None), (&self.permitted, Some(true)), (&self.refused, Some(false))];
         let calls: Vec<_> = listed
             .into_iter()
-            .flat_map(|(calls, must_ring)| calls.chunks_exact(2).map(move |pair| (pair, must_ring)))
-            .filter_map(|(pair, must_ring)| match pair {
-                [caller, callee] => Some(ExpectedCall { caller, callee, must_ring }),
+            .flat_map(|(calls, must)| calls.chunks_exact(2).map(move |pair| (pair, must)))
+            .filter_map(|(pair, must)| match pair {
+                [caller, callee] => Some(call(caller, callee, must)),
                 _ => None,
             })
             .collect();
         if calls.is_empty() {
-            let default = |callee| ExpectedCall { caller: "PPP009", callee, must_ring: None };
-            return vec![default("PPP005"), default("PPP006")];
+            return vec![call("PPP009", "PPP005", None), call("PPP009", "PPP006", None)];
         }
         calls
     }
 }
 
-/// Plays the session and its calls.
+/// Plays the session, or prints how to connect WCS.
 pub(crate) fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     if !is_http_url(&args.url) {
         return Err(usage(format!("`{}` is not a URL, such as `http://127.0.0.1:8080/rest/my_api`", args.url)));
     }
+    if args.setup {
+        print_setup(args, global.output)?;
+        return Ok(Outcome::Done);
+    }
     let wcs = args.wcs();
-    let (origin, config) = wcs.connect(&args.connect_source())?;
+    let session = wcs.connect(&args.connect_source())?;
     if global.output == Output::Text {
-        print_line(format!("connect: {origin}, OnCallEvent restOnError={}", escape(&config.on_error)))?;
+        print_connect(&session)?;
     }
-    let mut result = Outcome::Done;
-    let mut played = Vec::new();
-    for ExpectedCall { caller, callee, must_ring } in args.calls() {
-        let outcome = wcs.call(&config, caller, callee, args.video);
-        let is_wrong = outcome.fails_open() || must_ring.is_some_and(|must| must != (outcome == CallOutcome::Rings));
-        if is_wrong {
-            result = Outcome::Failed;
-        }
+    let mut is_wrong = session.gated_hooks().any(|(_, config)| config.fails_open());
+    let mut events = Vec::new();
+    session.play(&args.calls(), args.video, |played| {
+        is_wrong |= played.wrong;
         match global.output {
-            Output::Text => {
-                let style = if is_wrong { AnsiColor::Red.on_default().bold() } else { Style::new() };
-                let expected = match must_ring {
-                    _ if outcome.fails_open() || !is_wrong => "",
-                    Some(true) => ", and must ring",
-                    _ => ", and must not",
-                };
-                let outcome = escape(&format!("{outcome}{expected}"));
-                print_line(Line::from(format!("{caller} to {callee}: ")).then(Line::styled(style, outcome)))?;
+            Output::Text => print_played(&played)?,
+            Output::Json => {
+                let parties = played.parties.as_ref();
+                let (caller, callee) = (parties.map(|(caller, _)| caller), parties.map(|(_, callee)| callee));
+                events.push(json!({
+                    "hook": played.hook, "caller": caller, "callee": callee, "status": played.status,
+                    "outcome": played.outcome(), "why": played.why, "note": played.note, "wrong": played.wrong,
+                }));
             }
-            Output::Json => played.push(json!({
-                "caller": caller, "callee": callee, "outcome": outcome.as_str(), "why": outcome.to_string(),
-                "wrong": is_wrong,
-            })),
+        }
+        Ok(())
+    })?;
+    if global.output == Output::Json {
+        let gated = session.gated_hooks().map(|(hook, config)| {
+            json!({
+                "hook": hook, "rest_on_error": config.on_error, "rest_policy": config.policy,
+                "fails_open": config.fails_open(),
+            })
+        });
+        let gated: Vec<_> = gated.collect();
+        print_line(json!({
+            "connect": session.connect, "note": session.note, "gated_hooks": gated, "events": events,
+        }))?;
+    }
+    Ok(if is_wrong { Outcome::Failed } else { Outcome::Done })
+}
+
+/// For what must not be.
+fn red() -> Style {
+    AnsiColor::Red.on_default().bold()
+}
+
+/// For what deserves a look.
+fn yellow() -> Style {
+    AnsiColor::Yellow.on_default()
+}
+
+fn with_note(line: Line, note: Option<&str>) -> Line {
+    match note {
+        Some(note) => line.then(Line::styled(yellow(), escape(&format!("; note: {note}")))),
+        None => line,
+    }
+}
+
+fn print_connect(session: &Session<'_>) -> anyhow::Result<()> {
+    let mut line = Line::from(escape(&format!("connect: {}", session.connect)));
+    for (hook, config) in session.gated_hooks() {
+        let style = if config.fails_open() { red() } else { Style::new() };
+        line = line.then(", ").then(Line::styled(style, escape(&format!("{hook} {config}"))));
+    }
+    print_line(with_note(line, session.note.as_deref()))?;
+    Ok(())
+}
+
+fn print_played(played: &PlayedHook) -> std::io::Result<()> {
+    let parties = played.parties.as_ref();
+    let parties = parties.map(|(caller, callee)| format!(" {caller} to {callee}")).unwrap_or_default();
+    let style = match played {
+        PlayedHook { wrong: true, .. } => red(),
+        played if played.is_failure() => yellow(),
+        _ => Style::new(),
+    };
+    let line = Line::from(escape(&format!("{}{parties}: ", played.hook)));
+    print_line(with_note(line.then(Line::styled(style, escape(&played.why))), played.note.as_deref()))
+}
+
+/// Prints the settings of WCS for the URL. The commands for the default app are left out if another app is named.
+fn print_setup(args: &Args, output: Output) -> anyhow::Result<()> {
+    let url = args.app_url();
+    let is_default = args.app == setup::DEFAULT_APP;
+    let key = if is_default { "APPKEY" } else { &args.app };
+    let (own, gated_call, show) = (setup::own_app(url, key), setup::gated_call(key), setup::show(key));
+    let properties = if args.key().is_some() { &setup::PROPERTIES[..] } else { &[] };
+    if output == Output::Json {
+        let default_app = is_default.then(|| setup::default_app(url));
+        print_line(json!({
+            "default_app": default_app, "own_app": own, "gated_call": gated_call, "show": show, "properties": properties,
+        }))?;
+        return Ok(());
+    }
+    print_line("On the command line of WCS (ssh -p 2001 admin@WCS), type:")?;
+    if is_default {
+        print_line("\nFor the default app, which exists already, with all hooks at WCS's own EchoApp:")?;
+        print_line(format!("    {}", setup::default_app(url)))?;
+    }
+    print_line("\nFor an app of your own:")?;
+    for command in own {
+        print_line(format!("    {command}"))?;
+    }
+    print_line(format!("    {gated_call}    (only if calls of browsers are gated: GATED_HOOKS=OnCallEvent,call)"))?;
+    print_line(format!("    {show}"))?;
+    if !properties.is_empty() {
+        print_line("\nIn flashphoner.properties, with the secret in place of KEY (if there are two, the first one):")?;
+        for line in properties {
+            print_line(format!("    {line}"))?;
         }
     }
-    if global.output == Output::Json {
-        print_line(json!({"connect": origin, "rest_on_error": config.on_error, "calls": played}))?;
-    }
-    Ok(result)
+    Ok(())
 }

@@ -14,7 +14,7 @@ const HOSTILE: &str =
     "x\u{1b}[2J\u{9b}2J\u{202e}\u{2066}\u{7}\u{8}\r\nok\u{7f}\u{200b}\u{200f}\u{ad}\u{e0041}\u{feff}\u{2028}";
 
 /// The styles of the tool itself, and the end of a line on a terminal.
-const OWN: [&str; 5] = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[31m", "\u{1b}[32m", "\r\n"];
+const OWN: [&str; 6] = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\r\n"];
 
 /// Runs a command on a terminal, where it answers no, and then with pipes.
 #[track_caller]

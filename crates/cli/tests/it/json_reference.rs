@@ -133,6 +133,7 @@ fn every_command_prints_the_documented_json_members() {
     check(&server, "`doctor`", &["doctor"], &none);
     check(&server, "`table`", &["table describe"], &none);
     check(&server, "`wcs-simulator`", &["wcs-simulator http://127.0.0.1:1/x --no-connect"], &none);
+    check(&server, "`wcs-simulator --setup`", &["wcs-simulator http://127.0.0.1:1/x --setup"], &none);
     let exported = server.run("export --app shop --output json").succeeds().stdout;
     let exported: Value = serde_json::from_str(exported.lines().next().unwrap()).unwrap();
     let mut names = Names::new();

@@ -70,13 +70,6 @@ impl ServeProcess {
         line.trim().to_owned()
     }
 
-    /// Reads the next line of the log.
-    pub(crate) fn log_line(&mut self) -> Value {
-        let mut line = String::new();
-        assert_ne!(self.stdout.as_mut().unwrap().read_line(&mut line).unwrap(), 0, "it exited");
-        serde_json::from_str(&line).unwrap()
-    }
-
     /// The URL of the embedded store.
     pub(crate) fn store(&mut self) -> String {
         while !self.greeting.contains("AWS_ENDPOINT_URL_DYNAMODB=") {

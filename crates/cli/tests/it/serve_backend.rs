@@ -1,6 +1,6 @@
 //! `callgatectl serve --backend`: which requests go to the backend, and that requests and answers pass unchanged.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
@@ -260,7 +260,8 @@ fn the_answer_of_the_backend_comes_back_as_it_is() {
         let of_backend = |line: &&str| !line.starts_with("date: ") && *line != "connection: close";
         let mut got_headers: Vec<_> = lines.filter(of_backend).collect();
         let mut headers: Vec<_> = headers.split("\r\n").collect();
-        (got_headers.sort_unstable(), headers.sort_unstable());
+        got_headers.sort_unstable();
+        headers.sort_unstable();
         assert_eq!((got_headers, got_body), (headers, body), "{line}");
     }
     let binary = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n\0\xff\xfe";
