@@ -55,7 +55,18 @@ fn exchange(connection: u64, n: u64) -> Exchange {
             400,
             error("the field `callee` contains the character ';', which is not allowed in an id"),
         ),
-        13 => post("CallStatusEvent", "{}".to_owned(), 404, error("the path must end in `OnCallEvent` or `connect`")),
+        13 if n % 2 == 0 => {
+            let body = format!(r#"{{"callId":"{connection}-{n}", "status":"HOLD"}}"#);
+            post("CallStatusEvent", body.clone(), 200, body)
+        }
+        13 => post(
+            "no-hook",
+            "{}".to_owned(),
+            404,
+            error(
+                "the path must end in the name of a hook, such as `OnCallEvent`: 1 to 64 letters and digits, a letter first",
+            ),
+        ),
         14 => {
             Exchange { method: "PUT", ..post("OnCallEvent", String::new(), 405, error("a hook is called with POST")) }
         }
