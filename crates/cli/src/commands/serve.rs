@@ -93,8 +93,6 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     };
     let deadline = config.store.deadline;
 
-    // Before the first line of output, because its reader may send Ctrl-C at once.
-    let mut interrupts = Interrupts::listen()?;
     let (stop, stop_receiver) = watch::channel(());
     let embedded = if is_embedded {
         let data = args.data.as_deref();
@@ -113,7 +111,12 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         Some(embedded) => embedded.description(),
         None => describe(&table, table_source.as_ref(), endpoint_source.as_ref()),
     };
-    let examples = Examples::find(&table).await.with_context(|| format!("cannot use {permissions}"))?;
+    let examples = Examples::find(&table).await.with_context(|| match &embedded {
+        Some(_) => "cannot use the embedded store".to_owned(),
+        None => format!("cannot use {permissions}"),
+    })?;
+    // Before the first line of output, because its reader may send Ctrl-C at once.
+    let mut interrupts = Interrupts::listen()?;
     let url = hook_url(address, backend.as_ref());
     print_note(format!("Permissions: {permissions}\n"));
     print_note(format!("The app's URL for WCS: {url}\n{}\n", routing(&config, backend.as_ref())));

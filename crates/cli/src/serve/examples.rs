@@ -6,7 +6,7 @@ use callgate::store::item::{self, Attributes};
 use callgate_admin::Table;
 use callgate_admin::item_kind::ItemKind;
 use callgate_admin::stored_rule::{StoredRule, rules_of};
-use callgate_core::{Effect, MediaSet, Pattern, decide};
+use callgate_core::{Effect, MediaSet, Pattern, Rule, decide, has_expired};
 use serde_json::json;
 
 use super::samples;
@@ -66,8 +66,9 @@ impl Examples {
         };
         let rules: Vec<_> = page.items().iter().filter_map(rules_of).flatten().collect();
         for effect in [Effect::Allow, Effect::Deny] {
-            let of_effect = |stored: &&StoredRule| stored.rule.as_ref().is_ok_and(|rule| rule.effect == effect);
-            let calls = rules.iter().filter(of_effect).filter_map(|stored| matching_call(stored, page.items()));
+            let in_effect = |rule: &Rule| rule.effect == effect && !rule.disabled && !has_expired(rule.expires_at, now());
+            let tried = rules.iter().filter(|stored| stored.rule.as_ref().is_ok_and(in_effect));
+            let calls = tried.filter_map(|stored| matching_call(stored, page.items()));
             // A call that no rule matches is refused, unless the app has a rule for everyone.
             let other = rules
                 .first()
@@ -89,11 +90,10 @@ impl Examples {
             self.note = Some(match (is_whole, rules.is_empty()) {
                 (true, true) => "The table has no rules, so every call is refused.".to_owned(),
                 (true, false) => "No call was found that is permitted now.".to_owned(),
-                (false, _) => {
-                    format!(
-                        "No call was found that is permitted now; the first {PAGE} items of the table were searched."
-                    )
-                }
+                (false, _) => format!(
+                    "No call was found that is permitted now; the first {} items of the table were searched.",
+                    page.items().len()
+                ),
             });
         }
     }

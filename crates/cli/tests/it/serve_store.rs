@@ -134,12 +134,10 @@ fn the_calls_of_the_samples_are_printed_only_while_they_are_true() {
 fn the_search_for_calls_reads_little() {
     let server = TestServer::with_table();
     for n in 0..150 {
-        let rule = json!({"effect": {"S": "allow"}, "disabled": {"BOOL": true}});
-        let mut item = rule.clone();
-        item["pk"] = json!({"S": format!("PARTY#shop#{n}")});
-        item["sk"] = json!({"S": "CALLER#a"});
-        server.put(&item);
+        let [pk, sk] = [format!("PARTY#shop#{n}"), "CALLER#a".to_owned()].map(|key| json!({"S": key}));
+        server.put(&json!({"pk": pk, "sk": sk, "effect": {"S": "allow"}}));
     }
+    server.run("suspend --app shop").succeeds();
     let [scans, reads] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
     let counters = [Arc::clone(&scans), Arc::clone(&reads)];
     let url = start_proxy(server.address, move |request| {
@@ -154,7 +152,7 @@ fn the_search_for_calls_reads_little() {
     assert!(serve.greeting.contains("the first 100 items of the table were searched"), "{}", serve.greeting);
     assert_eq!(scans.load(Ordering::SeqCst), 1);
     let reads = reads.load(Ordering::SeqCst);
-    assert!((3..=50).contains(&reads), "{reads}");
+    assert!((10..=50).contains(&reads), "{reads}");
 }
 
 /// The function's role may read items by key, and nothing else.
