@@ -66,7 +66,8 @@ impl Examples {
         };
         let rules: Vec<_> = page.items().iter().filter_map(rules_of).flatten().collect();
         for effect in [Effect::Allow, Effect::Deny] {
-            let in_effect = |rule: &Rule| rule.effect == effect && !rule.disabled && !has_expired(rule.expires_at, now());
+            let in_effect =
+                |rule: &Rule| rule.effect == effect && !rule.disabled && !has_expired(rule.expires_at, now());
             let tried = rules.iter().filter(|stored| stored.rule.as_ref().is_ok_and(in_effect));
             let calls = tried.filter_map(|stored| matching_call(stored, page.items()));
             // A call that no rule matches is refused, unless the app has a rule for everyone.

@@ -55,7 +55,7 @@ fn exchange(connection: u64, n: u64) -> Exchange {
             400,
             error("the field `callee` contains the character ';', which is not allowed in an id"),
         ),
-        13 if n % 2 == 0 => {
+        13 if n.is_multiple_of(2) => {
             let body = format!(r#"{{"callId":"{connection}-{n}", "status":"HOLD"}}"#);
             post("CallStatusEvent", body.clone(), 200, body)
         }

@@ -262,6 +262,18 @@ fn a_store_that_cannot_be_used_is_an_error_at_the_start() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_start_that_waits_for_the_store() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let mut serve = callgatectl(&["serve", "--listen", "127.0.0.1:0", "--endpoint-url", &url]).spawn().unwrap();
+    let connection = silent.accept().unwrap();
+    assert!(Command::new("kill").args(["-INT", &serve.id().to_string()]).status().unwrap().success());
+    assert_eq!(serve.wait().unwrap().code(), None, "it ended without a signal");
+    drop(connection);
+}
+
 #[test]
 fn an_option_without_effect_is_refused() {
     let [table, endpoint] = [("TABLE_NAME", "t-1"), ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9")];
