@@ -164,7 +164,7 @@ impl LogSettings {
     /// Writes the line of a hook that was answered without a decision.
     pub fn answered(&self, hook: &str, request_id: &str) {
         if self.level >= Level::Debug {
-            write_line(&AnsweredLine::new(hook, request_id));
+            self.write(&AnsweredLine::new(hook, request_id));
         }
     }
 
@@ -194,22 +194,14 @@ impl LogSettings {
         }
     }
 
-    /// Writes a whole line to the file, or to stdout without one. A file that cannot be written to cannot be reported.
     fn write(&self, line: &impl Serialize) {
-        match &self.file {
-            None => write_line(line),
-            Some(file) => {
-                if let Some(text) = text_of(line) {
-                    let _ = file.as_ref().write_all(text.as_bytes());
-                }
-            }
-        }
+        write_line(line, self.file.as_deref());
     }
 }
 
 /// Writes a line about the function itself to stdout, whatever level is configured.
 pub fn message(level: Level, text: &str) {
-    write_line(&MessageLine::new(level, text));
+    write_line(&MessageLine::new(level, text), None);
 }
 
 #[derive(Serialize)]
@@ -347,11 +339,14 @@ impl Metrics {
     }
 }
 
-/// Writes a whole line under one lock, so that lines of concurrent calls do not mix. A broken stdout cannot be reported.
-fn write_line(line: &impl Serialize) {
-    if let Some(text) = text_of(line) {
-        let _ = std::io::stdout().lock().write_all(text.as_bytes());
-    }
+/// Writes a whole line to a file, or to stdout under one lock, so that lines of concurrent calls do not mix. An output that
+/// cannot be written to cannot be reported.
+fn write_line(line: &impl Serialize, file: Option<&File>) {
+    let Some(text) = text_of(line) else { return };
+    let _ = match file {
+        None => std::io::stdout().lock().write_all(text.as_bytes()),
+        Some(mut file) => file.write_all(text.as_bytes()),
+    };
 }
 
 /// The line as it is written, with its end.
