@@ -20,7 +20,7 @@ import javax.crypto.spec.SecretKeySpec;
  * <p>Usage: {@code java Sessions.java URL SECRET SESSIONS THREADS}
  */
 public final class Sessions {
-    private static final String FAIL = "\"restOnError\":\"FAIL\"";
+    private static final String FAIL = "\"restOnError\"\\s*:\\s*\"FAIL\"";
 
     private final String url;
     private final SecretKeySpec key;

@@ -23,6 +23,8 @@ class Server(http.server.BaseHTTPRequestHandler):
     """Answers every request, whatever its method, with the status, headers and body that `answer` returns."""
 
     protocol_version = "HTTP/1.1"
+    # Headers and body are written one after the other, and the second write would wait for an acknowledgement.
+    disable_nagle_algorithm = True
     log_message = lambda *_: None  # noqa: E731
 
     def do_POST(self):
@@ -38,11 +40,15 @@ class Server(http.server.BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST
 
 
+class Threads(http.server.ThreadingHTTPServer):
+    request_queue_size = 64  # many clients may connect at once
+
+
 @contextlib.contextmanager
 def serve(port, answer):
     """Serves on this port, or on a free one, and returns it."""
     handler = type("Handler", (Server,), {"answer": answer})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+    with Threads(("127.0.0.1", port), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
