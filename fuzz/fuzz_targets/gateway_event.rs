@@ -39,6 +39,9 @@ fn handler() -> HookHandler {
             "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "fuzz",
             "AWS_ENDPOINT_URL" => "http://127.0.0.1:1",
             "STORE_DEADLINE_MS" => "50",
+            // A call that becomes the event of another hook must not come back either.
+            "OTHER_HOOKS" => "refuse",
+            "GATED_HOOKS" => "OnCallEvent,call",
             // Lines of errors only, and of those every unreadable event has one.
             "LOG_LEVEL" => "error",
             _ => return None,
