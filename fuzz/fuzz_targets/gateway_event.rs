@@ -22,7 +22,9 @@ fuzz_target!(|text: &str| {
         (runtime.unwrap(), handler())
     });
     let Ok(event) = serde_json::from_str::<Box<RawValue>>(text) else { return };
-    let Ok(answer) = runtime.block_on(gateway::answer(handler, LambdaEvent::new(event, Context::default()))) else { return };
+    let Ok(answer) = runtime.block_on(gateway::answer(handler, LambdaEvent::new(event, Context::default()))) else {
+        return;
+    };
     let answer = serde_json::to_value(answer).unwrap();
     let status = answer["statusCode"].as_u64().unwrap();
     assert!([200, 400, 403, 404, 405, 413, 503].contains(&status), "{answer}");

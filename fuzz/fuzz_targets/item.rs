@@ -17,7 +17,9 @@ fn attribute(value: Value) -> AttributeValue {
             AttributeValue::Ss(items.into_iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
         }
         Value::Array(items) => AttributeValue::L(items.into_iter().map(attribute).collect()),
-        Value::Object(map) => AttributeValue::M(map.into_iter().map(|(name, value)| (name, attribute(value))).collect()),
+        Value::Object(map) => {
+            AttributeValue::M(map.into_iter().map(|(name, value)| (name, attribute(value))).collect())
+        }
     }
 }
 

