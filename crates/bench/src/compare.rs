@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use tokio_rustls::TlsAcceptor;
 
 use crate::cpu_quota::CpuQuota;
 use crate::fixture;
 use crate::function::Function;
 use crate::program::{Program, Size};
-use crate::stand_ins::certificate_authority::CertificateAuthority;
-use crate::stand_ins::dynamodb::DynamoDb;
+use crate::stand_ins::Table;
 use crate::statistics::Samples;
 
 /// How to measure.
@@ -67,21 +65,13 @@ pub(crate) struct Comparison {
 
 /// Measures all programs in turns, so that other load on the machine affects them equally.
 pub(crate) async fn compare(programs: Vec<Program>, settings: Settings) -> anyhow::Result<Comparison> {
-    let directory = tempfile::tempdir()?;
-    let authority = CertificateAuthority::new(directory.path(), settings.only_own_root)?;
-    let table = DynamoDb::new(fixture::items());
-    let endpoint = table.serve(&TlsAcceptor::from(authority.server)).await?;
-    let mut environment = fixture::environment(&endpoint);
-    environment.push((
-        "SSL_CERT_FILE",
-        authority.bundle.to_str().context("the path of the certificate bundle is not valid UTF-8")?.to_owned(),
-    ));
-
+    let table = Table::start(settings.only_own_root).await?;
     let (cpu_quota, cpu_quota_error) = match CpuQuota::new() {
         Ok(cpu_quota) => (Some(cpu_quota), None),
         Err(error) => (None, Some(format!("cannot set a CPU quota on this machine: {error}"))),
     };
-    let bench = Bench { environment, event: fixture::event()?, cpu_quota, calls: settings.calls };
+    let bench =
+        Bench { environment: table.environment.clone(), event: fixture::event()?, cpu_quota, calls: settings.calls };
     let mut results = programs.into_iter().map(Measurements::new).collect::<anyhow::Result<Vec<_>>>()?;
     for run in 0..settings.runs {
         eprintln!("run {} of {}", run + 1, settings.runs);
@@ -90,7 +80,7 @@ pub(crate) async fn compare(programs: Vec<Program>, settings: Settings) -> anyho
             bench.measure_throttled(result).await.with_context(|| result.program.name.clone())?;
         }
     }
-    Ok(Comparison { results, cpu_quota_error, roots: authority.roots })
+    Ok(Comparison { results, cpu_quota_error, roots: table.roots })
 }
 
 struct Bench {

@@ -1,14 +1,10 @@
 //! Measures what a hook that decides nothing costs, against a decision of the same function in the same run.
 
-use anyhow::Context as _;
-use tokio_rustls::TlsAcceptor;
-
 use crate::compare::milliseconds;
 use crate::fixture;
 use crate::function::Function;
 use crate::program::Program;
-use crate::stand_ins::certificate_authority::CertificateAuthority;
-use crate::stand_ins::dynamodb::DynamoDb;
+use crate::stand_ins::Table;
 use crate::statistics::Samples;
 
 /// The cost of one hook.
@@ -29,17 +25,11 @@ pub(crate) struct Costs {
 
 /// Sends rounds of both hooks in turns, so that other load on the machine affects them equally.
 pub(crate) async fn measure(callgate: &Program, rounds: u32, calls: u32) -> anyhow::Result<Costs> {
-    let directory = tempfile::tempdir()?;
-    let authority = CertificateAuthority::new(directory.path(), true)?;
-    let table = DynamoDb::new(fixture::items());
-    let endpoint = table.serve(&TlsAcceptor::from(authority.server)).await?;
-    let mut environment = fixture::environment(&endpoint);
-    let bundle = authority.bundle.to_str().context("the path of the certificate bundle is not valid UTF-8")?;
-    environment.push(("SSL_CERT_FILE", bundle.to_owned()));
+    let mut table = Table::start(true).await?;
     // The app is read for every call, so that each decision is a whole one.
-    environment.push(("APP_CACHE_SECONDS", "0".to_owned()));
+    table.environment.push(("APP_CACHE_SECONDS", "0".to_owned()));
 
-    let (mut function, _) = Function::start(&callgate.path, &environment).await?;
+    let (mut function, _) = Function::start(&callgate.path, &table.environment).await?;
     let events = [fixture::event()?, fixture::other_hook()?];
     for event in &events {
         function.call(event).await?;
@@ -47,13 +37,13 @@ pub(crate) async fn measure(callgate: &Program, rounds: u32, calls: u32) -> anyh
     let mut costs = Costs::default();
     for _ in 0..rounds {
         for (event, cost) in events.iter().zip([&mut costs.decision, &mut costs.other]) {
-            let (cpu, reads) = (function.cpu()?, table.requests());
+            let (cpu, reads) = (function.cpu()?, table.dynamodb.requests());
             for _ in 0..calls {
                 function.call(event).await?;
             }
             let cpu = function.cpu()?.saturating_sub(cpu);
             cost.cpu_us.push(1e3 * milliseconds(cpu) / f64::from(calls));
-            cost.reads += table.requests() - reads;
+            cost.reads += table.dynamodb.requests() - reads;
         }
     }
     function.stop().await?;

@@ -4,13 +4,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use tokio_rustls::TlsAcceptor;
 
 use crate::fixture;
 use crate::function::Function;
 use crate::program::Program;
-use crate::stand_ins::certificate_authority::CertificateAuthority;
-use crate::stand_ins::dynamodb::DynamoDb;
+use crate::stand_ins::Table;
 
 /// Calls in the short run.
 const SHORT_RUN: u32 = 50;
@@ -28,15 +26,8 @@ pub(crate) struct Count {
 
 /// Counts the instructions of a program with `valgrind --tool=callgrind`, which must be installed.
 pub(crate) async fn count(program: &Program) -> anyhow::Result<Count> {
-    let directory = tempfile::tempdir()?;
-    let authority = CertificateAuthority::new(directory.path(), true)?;
-    let endpoint = DynamoDb::new(fixture::items()).serve(&TlsAcceptor::from(authority.server)).await?;
-    let mut environment = fixture::environment(&endpoint);
-    environment.push((
-        "SSL_CERT_FILE",
-        authority.bundle.to_str().context("the path of the certificate bundle is not valid UTF-8")?.to_owned(),
-    ));
-
+    let table = Table::start(true).await?;
+    let directory = &table.directory;
     let profile = directory.path().join("profile");
     let wrapper = directory.path().join("wrapper");
     let script = format!(
@@ -47,8 +38,8 @@ pub(crate) async fn count(program: &Program) -> anyhow::Result<Count> {
     std::fs::write(&wrapper, script)?;
     std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755))?;
 
-    let short_run = instructions(&wrapper, &profile, &environment, SHORT_RUN).await?;
-    let long_run = instructions(&wrapper, &profile, &environment, LONG_RUN).await?;
+    let short_run = instructions(&wrapper, &profile, &table.environment, SHORT_RUN).await?;
+    let long_run = instructions(&wrapper, &profile, &table.environment, LONG_RUN).await?;
     Ok(Count { short_run, warm_call: long_run.saturating_sub(short_run) / u64::from(LONG_RUN - SHORT_RUN) })
 }
 
