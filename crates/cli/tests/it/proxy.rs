@@ -1,11 +1,13 @@
 //! A proxy in front of the test server, which may answer requests itself or lose them.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use serde_json::{Value, json};
+
+use crate::support::read_request;
 
 /// An HTTP request.
 #[derive(Debug)]
@@ -85,17 +87,8 @@ impl Request {
     }
 
     fn read(stream: &TcpStream, server: SocketAddr) -> Option<Self> {
-        let mut reader = BufReader::new(stream);
-        let mut request = Self { head: String::new(), body: Vec::new(), server };
-        while !request.head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut request.head).ok()? == 0 {
-                return None;
-            }
-        }
-        let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
-        request.body = vec![0; length];
-        reader.read_exact(&mut request.body).ok()?;
-        Some(request)
+        let (head, body) = read_request(&mut BufReader::new(stream))?;
+        Some(Self { head, body, server })
     }
 
     /// Sends the request with another body to the server, and returns the response.

@@ -14,7 +14,7 @@ use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 
 use crate::serve::{ServeProcess, callgatectl, status};
-use crate::support::{Run, TempFolder};
+use crate::support::{Run, TempFolder, read_request};
 
 /// Starts an HTTP server that describes each request in its answer. Returns its URL.
 fn describing_backend() -> String {
@@ -57,19 +57,6 @@ fn answering_backend(answer: &[u8]) -> String {
         }
     });
     url
-}
-
-/// Reads a request with a body of a stated length. `None` if there is no more.
-fn read_request(stream: &mut impl std::io::BufRead) -> Option<String> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if stream.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-    stream.read_exact(&mut vec![0; length.unwrap_or(0)]).ok()?;
-    Some(head)
 }
 
 fn serve(backend: &str) -> ServeProcess {

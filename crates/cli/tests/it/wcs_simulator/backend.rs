@@ -1,10 +1,12 @@
 //! A backend that records what the simulator sends, and answers as a test wants.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
+
+use crate::support::read_request;
 
 /// How a backend answers a hook.
 #[derive(Clone)]
@@ -93,17 +95,7 @@ fn serve_connection(
     recorded: &Mutex<Vec<Recorded>>,
 ) {
     let mut reader = BufReader::new(stream);
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if reader.read_line(&mut head).unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        let length =
-            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
-        let mut body = vec![0; length.unwrap()];
-        reader.read_exact(&mut body).unwrap();
+    while let Some((head, body)) = read_request(&mut reader) {
         let hook = head.split(' ').nth(1).unwrap().strip_prefix("/rest/my_api/").unwrap().to_owned();
         let answer = answer(&hook, &serde_json::from_slice(&body).unwrap());
         let (status, content) = match answer {
