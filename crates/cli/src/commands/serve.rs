@@ -100,16 +100,14 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     } else {
         None
     };
-    let (client, table) = if let Some(embedded) = &embedded {
-        (embedded.client.clone(), embedded.table(config.phone_region, START_DEADLINE))
+    let (client, table, permissions) = if let Some(embedded) = &embedded {
+        (embedded.client.clone(), embedded.table(config.phone_region, START_DEADLINE), embedded.description())
     } else {
         let [client, at_start] = global.clients([deadline, START_DEADLINE]).await?;
         let endpoint = endpoint_source.as_ref().map(|source| source.value.as_str());
-        (client, Table::new(at_start, table_name, config.phone_region, endpoint))
-    };
-    let permissions = match &embedded {
-        Some(embedded) => embedded.description(),
-        None => describe(&table, table_source.as_ref(), endpoint_source.as_ref()),
+        let table = Table::new(at_start, table_name, config.phone_region, endpoint);
+        let permissions = describe(&table, table_source.as_ref(), endpoint_source.as_ref());
+        (client, table, permissions)
     };
     let examples = Examples::find(&table).await.with_context(|| match &embedded {
         Some(_) => "cannot use the embedded store".to_owned(),
