@@ -144,7 +144,7 @@ impl LogSettings {
             app: name(record.app),
             caller: party(record.caller),
             callee: party(record.callee),
-            media: record.media.map(words),
+            media: record.media.map(MediaSet::words),
             call_id: name(record.call_id),
             request_id: cut(record.request_id, MAX_NAME),
             cold_start: record.cold_start,
@@ -371,16 +371,6 @@ fn escaped(json: String) -> String {
         }
         text
     })
-}
-
-/// The media of a call, as rules name them.
-const fn words(media: MediaSet) -> &'static [&'static str] {
-    match (media.audio, media.video) {
-        (true, true) => &["audio", "video"],
-        (true, false) => &["audio"],
-        (false, true) => &["video"],
-        (false, false) => &[],
-    }
 }
 
 /// RFC 3339 in UTC, always to the microsecond, so that lines sort as text.

@@ -105,8 +105,7 @@ pub fn write_rule(rule: &Rule) -> Attributes {
     let Rule { effect, media, hours, expires_at, disabled, list, note, updated_at, updated_by } = rule;
     let mut item = Attributes::from([("effect".to_owned(), text(effect.as_str()))]);
     if let Some(media) = media {
-        let words = [(media.audio, "audio"), (media.video, "video")];
-        let words = words.into_iter().filter(|(included, _)| *included).map(|(_, word)| word.to_owned()).collect();
+        let words = media.words().iter().map(|&word| word.to_owned()).collect();
         item.insert("media".to_owned(), AttributeValue::Ss(words));
     }
     if let Some(hours) = hours {

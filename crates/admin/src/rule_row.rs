@@ -1,12 +1,12 @@
 //! A rule as a row of a file, which is also its JSON form.
 
-use callgate_core::{Block, Effect, EpochSeconds, Hours, Rule, Window};
+use callgate_core::{Block, Effect, EpochSeconds, Hours, MediaSet, Rule, Window};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::rule_target::RuleTarget;
 use crate::time;
-use crate::wording::{conditions_text, escape, media_words, parse_effect, parse_media};
+use crate::wording::{conditions_text, escape, parse_effect, parse_media};
 
 /// A rule, or the block of a caller, as `import`, `export` and `--output json` represent it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ impl RuleRow {
             from: from.to_owned(),
             to: to.to_owned(),
             effect: effect.as_str().to_owned(),
-            media: media.map(media_words).unwrap_or_default().into_iter().map(str::to_owned).collect(),
+            media: media.map(MediaSet::words).unwrap_or_default().iter().map(|&word| word.to_owned()).collect(),
             hours: hours.iter().flat_map(Hours::windows).map(ToString::to_string).collect(),
             expires_at: expires_at.map(time::format_for_file),
             disabled: *disabled,

@@ -46,15 +46,6 @@ pub fn media_text(media: MediaSet) -> &'static str {
     }
 }
 
-/// The stored words of a set of media: `audio`, `video`.
-#[must_use]
-pub fn media_words(media: MediaSet) -> Vec<&'static str> {
-    [(media.audio, "audio"), (media.video, "video")]
-        .into_iter()
-        .filter_map(|(included, word)| included.then_some(word))
-        .collect()
-}
-
 /// Parses media separated by spaces, commas or semicolons.
 ///
 /// # Errors

@@ -51,6 +51,17 @@ pub struct MediaSet {
 }
 
 impl MediaSet {
+    /// The words that are stored and logged, in this order: `audio`, `video`.
+    #[must_use]
+    pub const fn words(self) -> &'static [&'static str] {
+        match (self.audio, self.video) {
+            (true, true) => &["audio", "video"],
+            (true, false) => &["audio"],
+            (false, true) => &["video"],
+            (false, false) => &[],
+        }
+    }
+
     /// Whether every medium of this set is in the other.
     #[must_use]
     pub const fn is_subset_of(self, other: Self) -> bool {

@@ -8,7 +8,7 @@ use crate::item_kind::{ItemKind, keys, pair_key};
 use crate::number_mistake::number_mistake;
 use crate::stored_rule::{StoredRule, is_usual_door};
 use crate::time;
-use crate::wording::{media_words, quote};
+use crate::wording::quote;
 
 /// The command that applies the fixes of all findings that have one.
 pub(super) const APPLY_FIXES: &str = "callgatectl doctor --fix";
@@ -58,7 +58,7 @@ pub(super) fn write_command(rule: &Rule, app: &str, from: &str, to: &str) -> Str
     let mut words = vec![rule_command(effect.as_str(), app, from, to)];
     let mut add = |flag: &str, value: &str| words.extend([flag.to_owned(), quote(value)]);
     if let Some(media) = media {
-        add("--media", &media_words(*media).join(","));
+        add("--media", &media.words().join(","));
     }
     for window in hours.iter().flat_map(Hours::windows) {
         add("--hours", &window.to_string());
