@@ -6,6 +6,7 @@ mod setup;
 
 use serde_json::{Value, json};
 
+use self::backend::{Answer, Backend, both_fail};
 use crate::serve::{ServeProcess, callgatectl};
 use crate::support::{Run, TempFolder};
 
@@ -83,6 +84,27 @@ StreamKeepAliveEvent: 200, the stream continues
     let output = simulate(&serve.url(), &["--secret", "right", "--connect-answer", &answer], 1);
     let no_effect = "403, goes out although the hook refused it, because `call` is not gated\n";
     assert!(output.contains(&format!("call PPP009 to PPP006: {no_effect}")), "{output}");
+}
+
+/// A backend that echoes, as WCS's own `EchoApp` does, needs to add only the block to `connect`. Without it, calls ring that
+/// the hook refuses.
+#[test]
+fn a_session_in_front_of_a_backend_that_echoes_needs_the_block_in_connect() {
+    let both = [("GATED_HOOKS", "OnCallEvent,call")];
+    let calls = ["--permitted", "PPP009", "PPP005", "--refused", "PPP009", "PPP006"];
+    let backend = Backend::start(both_fail(), |_| Answer::Echo);
+    let serve = ServeProcess::start(&["--backend", &backend.url], &both);
+    let output = simulate(&serve.url(), &calls, 0);
+    assert!(output.contains("\ncall PPP009 to PPP006: 403, the page gets a failed call\n"), "{output}");
+    assert!(output.contains("\nOnCallEvent PPP009 to PPP006: 403, the SIP side gets 403 FORBIDDEN\n"), "{output}");
+    let passed_on = backend.hooks();
+    assert!(passed_on.contains(&"StreamKeepAliveEvent".to_owned()), "{passed_on:?}");
+    assert!(!passed_on.iter().any(|hook| hook == "call" || hook == "OnCallEvent"), "{passed_on:?}");
+
+    let backend = Backend::start_with(|_, _| Answer::Echo);
+    let serve = ServeProcess::start(&["--backend", &backend.url], &both);
+    let output = simulate(&serve.url(), &calls, 1);
+    assert!(output.starts_with("connect: 200, OnCallEvent restOnError=LOG (fails open: "), "{output}");
 }
 
 #[test]
