@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::{Error, Result};
+use crate::history::is_change;
 use crate::item_kind::ItemKind;
 use crate::table::Table;
 use crate::table::batch::unix_time;
@@ -59,7 +60,7 @@ impl Table {
         let callgate = env!("CARGO_PKG_VERSION").to_owned();
         let header = Header { callgate_backup: FORMAT, callgate, table: self.name().to_owned(), taken_at: now() };
         let (mut items, mut foreign) = (0, 0);
-        let mut pages = self.scan(segments);
+        let mut pages = self.scan_where(segments, None);
         let mut is_started = false;
         while let Some(page) = pages.recv().await {
             let page = page?;
@@ -68,7 +69,7 @@ impl Table {
                 writeln!(out, "{}", json!(header))?;
             }
             for item in page {
-                if ItemKind::of(&item).is_none() {
+                if ItemKind::of(&item).is_none() && !is_change(&item) {
                     foreign += 1;
                     continue;
                 }

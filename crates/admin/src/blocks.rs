@@ -6,10 +6,11 @@ use callgate_core::{AppKey, Block, EpochSeconds, ParseError, PartyId, has_expire
 
 use crate::edit::BlockEdit;
 use crate::error::Result;
+use crate::history::Place;
+use crate::item_edit::ItemEdit;
 use crate::rules::Author;
 use crate::stored_rule::{BLOCKED, block_of, expiry_of};
 use crate::table::Table;
-use crate::table::items::{Expression, Update};
 use crate::table::size::check_size;
 
 /// The block of a caller to write, with the one that is stored now. [`Table::write_block`] writes it.
@@ -136,14 +137,13 @@ impl Table {
         let mut attributes = item.clone().filter(|_| !is_party_expired).unwrap_or_default();
         attributes.insert(BLOCKED.to_owned(), block.clone());
         check_size(key, &attributes, "this block")?;
-        if *is_party_expired {
-            return self.replace_expired_party(key, item.as_ref(), [(BLOCKED.to_owned(), block)].into()).await;
-        }
-        let mut expression = Expression::default();
-        let action = format!("SET {} = {}", expression.name(BLOCKED), expression.value(block));
-        let same = expression.same(item.as_ref().unwrap_or(&Attributes::new()), BLOCKED);
-        let condition = Some(format!("{same} AND {}", expression.not_expired(*planned_at)));
-        self.update(Update { key, action, condition, expression }).await
+        let edit = if *is_party_expired {
+            ItemEdit::replace_expired(key, item.as_ref(), [(BLOCKED.to_owned(), block)].into())
+        } else {
+            let values = vec![(Place::Attribute(BLOCKED.to_owned()), Some(block))];
+            ItemEdit { key, item: item.as_ref(), values, not_expired_at: Some(*planned_at), unchanged: None }
+        };
+        self.edit(edit, author).await
     }
 
     /// Reads the block of a caller, to end it. `None` when there is none.
@@ -160,11 +160,10 @@ impl Table {
     ///
     /// # Errors
     /// Why the table cannot be written to.
-    pub async fn delete_block(&self, unblocking: &Unblocking) -> Result<bool> {
-        match unblocking.0.attribute() {
-            Some(block) => self.remove_block(&unblocking.0.key, block).await,
-            None => Ok(false),
-        }
+    pub async fn delete_block(&self, unblocking: &Unblocking, author: &Author) -> Result<bool> {
+        let Unblocking(StoredBlock { key, item, .. }) = unblocking;
+        let place = Place::Attribute(BLOCKED.to_owned());
+        self.edit(ItemEdit::remove(key, item.as_ref(), [place]), author).await
     }
 
     async fn stored_block(&self, app: &AppKey, caller: &PartyId) -> Result<StoredBlock> {

@@ -4,7 +4,8 @@ use std::error::Error as StdError;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::CancellationReason;
 use callgate::store::client;
 
 /// A result of this library.
@@ -52,6 +53,12 @@ pub enum Error {
     Stopped(String),
 }
 
+impl From<BuildError> for Error {
+    fn from(error: BuildError) -> Self {
+        Self::InvalidItem(error.to_string())
+    }
+}
+
 /// Part of DynamoDB's message about an item that is too big ("Item size has exceeded the maximum allowed size", "Item size
 /// to update has exceeded the maximum allowed size").
 const TOO_BIG: &str = "exceeded the maximum allowed size";
@@ -61,6 +68,27 @@ impl Error {
     #[must_use]
     pub fn is_unanswered(&self) -> bool {
         matches!(self, Self::Request { code: None, .. })
+    }
+
+    /// Why DynamoDB refused a part of a transaction.
+    pub(crate) fn canceled(action: &str, reason: &CancellationReason) -> Self {
+        let text = reason.message().unwrap_or_default();
+        if text.contains(TOO_BIG) {
+            return Self::too_big(action);
+        }
+        let code = match reason.code() {
+            Some("ValidationError") => Some("ValidationException".to_owned()),
+            code => code.map(str::to_owned),
+        };
+        let message = format!("{}: {text}", code.as_deref().unwrap_or("TransactionCanceledException"));
+        Self::Request { action: action.to_owned(), code, message }
+    }
+
+    fn too_big(action: impl Into<String>) -> Self {
+        let message = "the item would be larger than the 400 KB that DynamoDB allows; remove rules from it, or write fewer with \
+                       shorter prefixes or notes";
+        let code = Some("ValidationException".to_owned());
+        Self::Request { action: action.into(), code, message: message.to_owned() }
     }
 
     /// An error of the AWS SDK, for a request to this table at this endpoint (`None` means the region's own).
@@ -82,9 +110,7 @@ impl Error {
         }
         let text = client::describe(error);
         if code.as_deref() == Some("ValidationException") && text.contains(TOO_BIG) {
-            let message = "the item would be larger than the 400 KB that DynamoDB allows; remove rules from it, or write \
-                           fewer with shorter prefixes or notes";
-            return Self::Request { action: action.into(), code, message: message.to_owned() };
+            return Self::too_big(action);
         }
         let message = match (&code, endpoint, error.raw_response()) {
             (None, Some(url), Some(response)) => {

@@ -7,8 +7,10 @@ use callgate::store::item::{self, Key};
 use callgate_core::{AppKey, Party, PartyId, Status};
 
 use crate::error::Result;
+use crate::history::BulkCounts;
 use crate::mentions::{Mention, Mentions, allows, wait_for_caches};
 use crate::rule_row::RuleRow;
+use crate::rules::Author;
 use crate::stored_rule::own_rules_of;
 use crate::table::Table;
 
@@ -79,8 +81,18 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::Conflict`](crate::Error::Conflict) when something changed since it was read, or why the table cannot be changed.
-    pub async fn forget(&self, plan: &Forgetting, app_cache: Duration, announce: impl Fn(Duration)) -> Result<()> {
+    pub async fn forget(
+        &self,
+        plan: &Forgetting,
+        author: &Author,
+        app_cache: Duration,
+        announce: impl Fn(Duration),
+    ) -> Result<()> {
         let Forgetting { app, party, mentions } = plan;
+        // The history has only the command and the number: a copy of what is deleted would not be forgotten.
+        let removed = mentions.rules.len() as u64 + u64::from(mentions.item.is_some());
+        let counts = BulkCounts { removed, more: removed, ..BulkCounts::default() };
+        let bulk = self.begin_bulk(author, [(app.clone(), counts)], None).await?;
         let (allowing, others): (Vec<_>, Vec<_>) = mentions.rules.iter().partition(|rule| rule.allows());
         self.delete_mentions(&allowing).await?;
         if mentions.has_app_item && plan.refuses() {
@@ -92,6 +104,7 @@ impl Table {
         if let Some(item) = &mentions.item {
             self.delete_as_read(&Key::party(app, party), item).await?;
         }
-        self.delete_mentions(&others).await
+        self.delete_mentions(&others).await?;
+        self.complete_bulk(&bulk).await
     }
 }

@@ -5,15 +5,17 @@ use callgate::store::item::{Attributes, Key};
 use callgate_core::{AppKey, EpochSeconds, PartyId, Pattern, has_expired, is_group_name};
 
 use crate::error::{Error, Result};
+use crate::history::Place;
+use crate::item_edit::ItemEdit;
 use crate::item_kind::ItemKind;
+use crate::rules::Author;
 use crate::stored_rule::{StoredRule, expiry_of, rules_of};
 use crate::table::Table;
-use crate::table::items::{Expression, Update};
 use crate::table::scan::Filter;
 use crate::table::size::check_size;
 
 /// The attribute with the groups of a party.
-const GROUPS: &str = "groups";
+pub(crate) const GROUPS: &str = "groups";
 
 /// How many scans read the table at once.
 const SEGMENTS: u16 = 4;
@@ -123,31 +125,28 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::InvalidItem`] when the item would be too big, or why the table cannot be written to.
-    pub async fn write_membership(&self, change: &MembershipChange) -> Result<bool> {
+    pub async fn write_membership(&self, change: &MembershipChange, author: &Author) -> Result<bool> {
         let MembershipChange { group: GroupName(group), is_added, is_party_expired, planned_at, key, item, .. } =
             change;
-        let set = AttributeValue::Ss(vec![group.clone()]);
-        let mut expression = Expression::default();
-        let name = expression.name(GROUPS);
+        let item = item.as_ref();
+        let place = Place::Member(GROUPS.to_owned(), group.clone());
         if !is_added {
-            let action = format!("DELETE {name} {}", expression.value(set));
-            let condition = Some(format!("contains({name}, {})", expression.value(AttributeValue::S(group.clone()))));
-            return self.remove(Update { key, action, condition, expression }).await;
+            return self.edit(ItemEdit::remove(key, item, [place]), author).await;
         }
-        let mut attributes = item.clone().filter(|_| !is_party_expired).unwrap_or_default();
+        let mut attributes = item.cloned().filter(|_| !is_party_expired).unwrap_or_default();
         let groups = attributes.entry(GROUPS.to_owned()).or_insert_with(|| AttributeValue::Ss(Vec::new()));
         if let AttributeValue::Ss(groups) = groups {
             groups.push(group.clone());
         }
         check_size(key, &attributes, "this group")?;
-        if *is_party_expired {
-            return self.replace_expired_party(key, item.as_ref(), [(GROUPS.to_owned(), set)].into()).await;
-        }
-        let action = format!("ADD {name} {}", expression.value(set));
-        let absent = format!("NOT contains({name}, {})", expression.value(AttributeValue::S(group.clone())));
-        let condition =
-            Some(format!("(attribute_not_exists({name}) OR {absent}) AND {}", expression.not_expired(*planned_at)));
-        self.update(Update { key, action, condition, expression }).await
+        let edit = if *is_party_expired {
+            let groups = AttributeValue::Ss(vec![group.clone()]);
+            ItemEdit::replace_expired(key, item, [(GROUPS.to_owned(), groups)].into())
+        } else {
+            let values = vec![(place, Some(AttributeValue::S(group.clone())))];
+            ItemEdit { key, item, values, not_expired_at: Some(*planned_at), unchanged: None }
+        };
+        self.edit(edit, author).await
     }
 
     /// Finds the parties of a group that have not expired, and the rules that name it. Reads the whole table.

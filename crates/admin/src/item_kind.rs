@@ -34,6 +34,13 @@ impl ItemKind {
             None => (sk == "PARTY").then_some(Self::Party(app, id)),
         }
     }
+
+    /// The key of its app.
+    #[must_use]
+    pub fn app(&self) -> &str {
+        let (Self::App(app) | Self::Party(app, _) | Self::Pair(app, ..)) = self;
+        app
+    }
 }
 
 /// The item for people: ``party `PPP005` of app `shop` ``.
@@ -55,6 +62,11 @@ pub(crate) fn keys(item: &Attributes) -> Option<(&str, &str)> {
     Some((text(PK)?, text(SK)?))
 }
 
+/// The key of an item, if it has one.
+pub(crate) fn key_of(item: &Attributes) -> Option<Key> {
+    keys(item).map(|(pk, sk)| Key { pk: pk.to_owned(), sk: sk.to_owned() })
+}
+
 /// The key of the pair item of two parties as they are stored, even if no call has such ids.
 pub(crate) fn pair_key(app: &str, caller: &str, callee: &str) -> Key {
     Key { sk: format!("CALLER#{caller}"), ..party_key(app, callee) }
@@ -68,7 +80,7 @@ pub(crate) fn party_key(app: &str, id: &str) -> Key {
 }
 
 /// The app's key in a partition key, if it is escaped as the function escapes it.
-fn unescape(text: &str) -> Option<String> {
+pub(crate) fn unescape(text: &str) -> Option<String> {
     let app = text.replace("%23", "#").replace("%25", "%");
     let key = AppKey::new(&app).ok().filter(|key| key.as_str() == app)?;
     (Key::app(&key).pk.strip_prefix("APP#") == Some(text)).then_some(app)

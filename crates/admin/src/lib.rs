@@ -15,7 +15,9 @@ pub mod export;
 pub mod find;
 pub mod forget;
 pub mod groups;
+pub mod history;
 pub mod import;
+mod item_edit;
 pub mod item_kind;
 mod mentions;
 pub mod move_app;
@@ -35,6 +37,7 @@ pub mod status;
 pub mod stored_rule;
 pub mod table;
 pub mod time;
+pub mod undo;
 pub mod who;
 pub mod wording;
 

@@ -116,7 +116,7 @@ impl Table {
                 let text = stored.row().text();
                 return Err(Error::Conflict(format!("another writer changed this rule meanwhile; it is now: {text}")));
             }
-            match self.delete_rule(&revocation).await {
+            match self.delete_rule_unrecorded(&revocation).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(error) if error.is_unanswered() && attempt == 0 => {}

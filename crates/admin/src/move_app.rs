@@ -11,9 +11,11 @@ use callgate::store::item::{Attributes, Key, PK, SK};
 use callgate_core::{AppKey, Status};
 
 use crate::error::{Error, Result};
-use crate::item_kind::{ItemKind, keys};
+use crate::history::BulkCounts;
+use crate::item_kind::{ItemKind, key_of, keys};
 use crate::mentions::{for_each, wait_for_caches};
 use crate::move_party::is_same_item;
+use crate::rules::Author;
 use crate::table::Table;
 use crate::table::batch::{MAX_ITEMS, Unconfirmed, put_request};
 use crate::table::index::parties_prefix;
@@ -156,7 +158,17 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::Conflict`] when something changed since it was read, or why the table cannot be changed.
-    pub async fn move_app(&self, plan: &AppMove, app_cache: Duration, announce: impl Fn(Duration)) -> Result<Vec<Key>> {
+    pub async fn move_app(
+        &self,
+        plan: &AppMove,
+        author: &Author,
+        app_cache: Duration,
+        announce: impl Fn(Duration),
+    ) -> Result<Vec<Key>> {
+        let (moved, replaced) = (plan.source.all(), if plan.is_resumed { 0 } else { plan.target.all() });
+        let old = BulkCounts { removed: moved, more: moved, ..BulkCounts::default() };
+        let new = BulkCounts { added: moved, removed: replaced, more: replaced, ..BulkCounts::default() };
+        let bulk = self.begin_bulk(author, [(plan.from.clone(), old), (plan.to.clone(), new)], None).await?;
         if plan.stage == Stage::Copy {
             self.mark(&plan.to, MOVED_FROM, &plan.from, true).await?;
             wait_for_caches(Instant::now(), app_cache, &announce).await;
@@ -173,6 +185,7 @@ impl Table {
             if let Some(item) = self.get(&key).await? {
                 self.delete_as_read(&key, &item).await?;
             }
+            self.complete_bulk(&bulk).await?;
         }
         Ok(remaining)
     }
@@ -301,8 +314,4 @@ impl Table {
             self.get_many(&others).await?.into_iter().filter_map(|item| Some((key_of(&item)?, item))).collect();
         Ok(keyed.into_iter().map(|(other, key, item)| (key, item, others.remove(&other))).collect())
     }
-}
-
-fn key_of(item: &Attributes) -> Option<Key> {
-    keys(item).map(|(pk, sk)| Key { pk: pk.to_owned(), sk: sk.to_owned() })
 }

@@ -9,12 +9,13 @@ use callgate::store::item::{self, Attributes, Key, PK, SK};
 use callgate_core::{AppKey, Effect, PartyId, Rule};
 
 use crate::error::{Error, Result};
+use crate::history::BulkCounts;
 use crate::mentions::{Mention, Mentions, for_each, wait_for_caches};
 use crate::rule_row::RuleRow;
 use crate::rule_target::RuleLocation;
 use crate::rules::Author;
 use crate::table::Table;
-use crate::table::items::{Expression, Update};
+use crate::table::items::{Expression, Update, is_same_value};
 use crate::table::size::{MAX_ITEM_BYTES, size_of_entry};
 
 /// The beginning of the note of the rules that refuse calls between the two ids during a move.
@@ -132,6 +133,9 @@ impl Table {
         announce: impl Fn(Duration),
     ) -> Result<()> {
         let PartyMove { app, from, to, source, copies, .. } = plan;
+        let changed = source.rules.len() as u64 + u64::from(source.item.is_some());
+        let counts = BulkCounts { changed, more: changed, ..BulkCounts::default() };
+        let bulk = self.begin_bulk(author, [(app.clone(), counts)], None).await?;
         let (allowing, others): (Vec<_>, Vec<_>) = copies.iter().partition(|copy| copy.source.allows());
         // Calls between the two ids would be decided by the rules of both while both have them.
         let marks = [(from, to), (to, from)].map(|(caller, callee)| (Key::pair(app, caller, callee), caller, callee));
@@ -163,7 +167,7 @@ impl Table {
                 self.delete_as_read(key, &mark).await?;
             }
         }
-        Ok(())
+        self.complete_bulk(&bulk).await
     }
 
     /// Refuses calls between the two ids during the move.
@@ -209,7 +213,7 @@ impl Table {
         }
         let item = self.get(key).await?;
         match location.entry_of(item.as_ref()) {
-            Some(stored) if is_same(stored, &value) => Ok(()),
+            Some(stored) if is_same_value(stored, &value) => Ok(()),
             _ => Err(Error::Conflict(format!("another writer changed the lists of the item `{}` meanwhile", key.pk))),
         }
     }
@@ -308,7 +312,7 @@ fn copy_of(app: &AppKey, from: &PartyId, to: &PartyId, rule: &Mention, target: &
     let stored = target.rules.iter().find(|stored| stored.location == location);
     let is_there = stored.is_some_and(|stored| match (&stored.value, &rule.value) {
         (AttributeValue::M(stored), AttributeValue::M(item)) if location.entry.is_none() => is_same_item(stored, item),
-        (stored, value) => is_same(stored, value),
+        (stored, value) => is_same_value(stored, value),
     });
     Some(Copy { location, value: rule.value.clone(), source: rule.clone(), is_there })
 }
@@ -334,27 +338,5 @@ pub(crate) fn is_same_item(one: &Attributes, other: &Attributes) -> bool {
         && one
             .iter()
             .filter(|(name, _)| *name != PK && *name != SK)
-            .all(|(name, value)| other.get(name).is_some_and(|other| is_same(value, other)))
-}
-
-/// Whether two values are the same. A set has no order.
-fn is_same(one: &AttributeValue, other: &AttributeValue) -> bool {
-    let sorted = |texts: &[String]| {
-        let mut texts = texts.to_vec();
-        texts.sort();
-        texts
-    };
-    match (one, other) {
-        (AttributeValue::Ss(one), AttributeValue::Ss(other)) | (AttributeValue::Ns(one), AttributeValue::Ns(other)) => {
-            sorted(one) == sorted(other)
-        }
-        (AttributeValue::M(one), AttributeValue::M(other)) => {
-            one.len() == other.len()
-                && one.iter().all(|(name, value)| other.get(name).is_some_and(|other| is_same(value, other)))
-        }
-        (AttributeValue::L(one), AttributeValue::L(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
-        }
-        (one, other) => one == other,
-    }
+            .all(|(name, value)| other.get(name).is_some_and(|other| is_same_value(value, other)))
 }

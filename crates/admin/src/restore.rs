@@ -1,20 +1,25 @@
 //! Restores the items of a [`backup`](crate::backup): checks the whole file, compares it with the table, and writes it.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::WriteRequest;
 use callgate::store::item::{Attributes, Key};
+use callgate_core::AppKey;
 use tokio::task::JoinSet;
 
 use crate::app_cache::max_age;
 use crate::backup::{Footer, Header, reader};
 use crate::error::{Error, Result};
+use crate::history::{BulkChange, BulkCounts, is_change};
 use crate::import::{ImportControl, wait};
+use crate::item_edit::ItemEdit;
 use crate::item_kind::{ItemKind, keys};
+use crate::move_party::is_same_item;
+use crate::rules::{Author, retry_pause};
 use crate::table::Table;
-use crate::table::batch::{MAX_ITEMS, Unconfirmed, put_request};
-use crate::table::items::Expression;
+use crate::table::batch::{MAX_ATTEMPTS, MAX_ITEMS, Unconfirmed, put_request};
 
 mod sorted_items;
 mod tightened;
@@ -120,7 +125,7 @@ impl Restore {
         self.items.forget_stored()?;
         (self.counts, self.read_at, self.has_app) = (RestoreCounts::default(), Instant::now(), false);
         if is_replaced || self.footer.items > MAX_READS {
-            let mut pages = self.table.scan(SEGMENTS);
+            let mut pages = self.table.scan_where(SEGMENTS, None);
             while let Some(page) = pages.recv().await {
                 self.keep(&page?, is_replaced)?;
             }
@@ -141,9 +146,12 @@ impl Restore {
 
     fn keep(&mut self, items: &[Attributes], is_replaced: bool) -> Result<()> {
         for item in items {
-            let (Some(kind), Some((pk, sk))) = (ItemKind::of(item), keys(item)) else { continue };
-            self.has_app |= matches!(kind, ItemKind::App(_));
+            let (kind, is_change) = (ItemKind::of(item), is_change(item));
+            let Some((pk, sk)) = keys(item).filter(|_| kind.is_some() || is_change) else { continue };
+            self.has_app |= matches!(kind, Some(ItemKind::App(_)));
             let counts = &mut self.counts;
+            // The history is never removed.
+            let is_replaced = is_replaced && !is_change;
             let count = match self.items.add_stored([pk, sk], item, is_replaced)? {
                 Some(true) => &mut counts.unchanged,
                 Some(false) => &mut counts.changed,
@@ -161,13 +169,13 @@ impl Restore {
         self.counts
     }
 
-    /// Calls `take` with every item that differs, sorted by key. Stops at its first error.
+    /// Calls `take` with every item that differs, sorted by key. A change of the history has no kind. Stops at its first error.
     ///
     /// # Errors
     /// The error of `take`, or why the temporary file cannot be read.
     pub fn for_each_difference<E: From<Error>>(
         &self,
-        mut take: impl FnMut(ItemChange, &ItemKind, &[String; 2]) -> Result<(), E>,
+        mut take: impl FnMut(ItemChange, Option<&ItemKind>, &[String; 2]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut after = <[String; 2]>::default();
         loop {
@@ -181,9 +189,7 @@ impl Restore {
                     (None, _) => ItemChange::Removed,
                     _ => ItemChange::Changed,
                 };
-                if let Some(kind) = item.kind() {
-                    take(change, &kind, key)?;
-                }
+                take(change, item.kind().as_ref(), key)?;
             }
         }
     }
@@ -200,27 +206,51 @@ impl Restore {
         &mut self,
         concurrency: u16,
         app_cache: Duration,
+        author: &Author,
         control: &ImportControl,
         announce: impl Fn(Duration),
     ) -> Result<()> {
+        let bulk = self.table.begin_bulk(author, self.counts_of_apps()?, None).await?;
         let delay = max_age(app_cache);
-        let (tightened, mut changed) = self.run(Step::Tighten, concurrency, control).await?;
+        let (tightened, mut changed) = self.run(Step::Tighten, concurrency, control, &bulk).await?;
         if self.has_app {
             // A restore that was ended a moment ago may have written what this one did not have to write.
             let since = if tightened > 0 { Instant::now() } else { self.read_at };
             wait(delay.saturating_sub(since.elapsed()), control, &announce).await;
         }
-        changed += self.run(Step::Finish, concurrency, control).await?.1;
+        changed += self.run(Step::Finish, concurrency, control, &bulk).await?.1;
         let text = match changed {
-            0 => return Ok(()),
+            0 => return self.table.complete_bulk(&bulk).await,
             1 => "1 item was not removed, because another writer changed it meanwhile".to_owned(),
             _ => format!("{changed} items were not removed, because other writers changed them meanwhile"),
         };
         Err(Error::Conflict(text))
     }
 
+    /// What the restore changes in each app.
+    fn counts_of_apps(&self) -> Result<Vec<(AppKey, BulkCounts)>> {
+        let mut apps = BTreeMap::<String, BulkCounts>::new();
+        self.for_each_difference(|change, kind, _| {
+            let Some(kind) = kind else { return Ok::<_, Error>(()) };
+            let counts = apps.entry(kind.app().to_owned()).or_default();
+            *match change {
+                ItemChange::Added => &mut counts.added,
+                ItemChange::Changed => &mut counts.changed,
+                ItemChange::Removed => &mut counts.removed,
+            } += 1;
+            Ok(())
+        })?;
+        Ok(apps.into_iter().filter_map(|(app, counts)| Some((AppKey::new(&app).ok()?, counts))).collect())
+    }
+
     /// Runs a step to its end. Returns the number of requests, and of items that changed meanwhile and were not removed.
-    async fn run(&mut self, step: Step, concurrency: u16, control: &ImportControl) -> Result<(u64, u64)> {
+    async fn run(
+        &mut self,
+        step: Step,
+        concurrency: u16,
+        control: &ImportControl,
+        bulk: &BulkChange,
+    ) -> Result<(u64, u64)> {
         let (mut after, mut sent, mut changed, mut writers) = (Default::default(), 0, 0, JoinSet::new());
         let add = |result: Result<Result<u64>, _>, changed: &mut u64| {
             *changed += result.map_err(|error: tokio::task::JoinError| Error::Local(error.to_string()))??;
@@ -244,7 +274,7 @@ impl Restore {
                 add(result, &mut changed)?;
             }
             sent += 1;
-            writers.spawn(writes.send(self.table.clone(), control.clone()));
+            writers.spawn(writes.send(self.table.clone(), control.clone(), bulk.clone()));
         }
         while let Some(result) = writers.join_next().await {
             add(result, &mut changed)?;
@@ -267,6 +297,8 @@ impl DifferentItem {
 #[derive(Default)]
 struct Writes {
     puts: Vec<WriteRequest>,
+    /// The items to replace, as they were read, and what they are after it.
+    replacements: Vec<(Key, Attributes, Attributes)>,
     /// The items to remove, as they were read, and what they are until then.
     removals: Vec<(Key, Attributes, Option<Attributes>)>,
     /// How many items are as in the backup after this.
@@ -275,7 +307,14 @@ struct Writes {
 
 impl Writes {
     fn add(&mut self, item: DifferentItem, step: Step) -> Result<()> {
-        let Some(kind) = item.kind() else { return Ok(()) };
+        let Some(kind) = item.kind() else {
+            // A change of the history.
+            if let Some(change) = item.new.filter(|_| step == Step::Finish) {
+                self.puts.push(put_request(change)?);
+                self.completed += 1;
+            }
+            return Ok(());
+        };
         let DifferentItem { key: [pk, sk], new, old } = item;
         let tightened = tightened(&kind, old.as_ref(), new.as_ref());
         let (before, after) = match step {
@@ -289,33 +328,66 @@ impl Writes {
         match (before, after) {
             (Some(item), after) if new.is_none() => self.removals.push((Key { pk, sk }, item, after)),
             (Some(item), None) => self.removals.push((Key { pk, sk }, item, None)),
-            (_, Some(item)) => self.puts.push(put_request(item)?),
+            (Some(before), Some(item)) => self.replacements.push((Key { pk, sk }, before, item)),
+            (None, Some(item)) => self.puts.push(put_request(item)?),
             (None, None) => {}
         }
         Ok(())
     }
 
     fn is_empty(&self) -> bool {
-        self.puts.is_empty() && self.removals.is_empty()
+        self.puts.is_empty() && self.replacements.is_empty() && self.removals.is_empty()
     }
 
     /// Sends the requests. Returns the number of items that changed meanwhile and were not removed.
-    async fn send(self, table: Table, control: ImportControl) -> Result<u64> {
-        let Self { puts, removals, completed } = self;
+    async fn send(self, table: Table, control: ImportControl, bulk: BulkChange) -> Result<u64> {
+        let Self { mut puts, replacements, removals, completed } = self;
+        for (key, before, item) in replacements {
+            if bulk.records(&key) {
+                replace_recorded(&table, &key, before, &item, &bulk).await?;
+            } else {
+                puts.push(put_request(item)?);
+            }
+        }
         if !puts.is_empty() {
             table.write_items(puts).await.map_err(|Unconfirmed { requests: _, error }| error)?;
         }
         let mut changed = 0;
         for (key, item, after) in removals {
-            let mut expression = Expression::default();
-            let condition = expression.unchanged(Some(&item));
-            match after {
-                // If it changed, it is not removed later on.
-                Some(after) => _ = table.replace(&key, after, condition, expression).await?,
-                None => changed += u64::from(!table.delete(&key, condition, expression).await?),
-            }
+            let is_removal = after.is_none();
+            let edit = ItemEdit::replace(&key, Some(&item), after);
+            let is_removed = if bulk.records(&key) {
+                table.edit_in_bulk(edit, &bulk, |_| true).await?
+            } else {
+                table.edit_unrecorded(edit).await?
+            };
+            // If it changed before the last step, it is not removed in that.
+            changed += u64::from(is_removal && !is_removed);
         }
         control.add_items(completed.saturating_sub(changed));
         Ok(changed)
     }
+}
+
+/// Replaces an item, whatever it is now, together with its change item.
+async fn replace_recorded(
+    table: &Table,
+    key: &Key,
+    before: Attributes,
+    item: &Attributes,
+    bulk: &BulkChange,
+) -> Result<()> {
+    let mut before = Some(before);
+    for attempt in 0..MAX_ATTEMPTS {
+        let edit = ItemEdit::replace(key, before.as_ref(), Some(item.clone()));
+        if table.edit_in_bulk(edit, bulk, |_| true).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(retry_pause(attempt)).await;
+        before = table.get(key).await?;
+        if before.as_ref().is_some_and(|stored| is_same_item(stored, item)) {
+            return Ok(());
+        }
+    }
+    Err(Error::Conflict(format!("other writers keep changing `{}`", key.pk)))
 }

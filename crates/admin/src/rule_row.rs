@@ -123,14 +123,20 @@ impl RuleRow {
     /// The rule on one line, with its app.
     #[must_use]
     pub fn text(&self) -> String {
-        let [app, from, to] = [&self.app, &self.from, &self.to].map(|text| escape(text));
+        format!("{} in app {}", self.short_text(), escape(&self.app))
+    }
+
+    /// The rule on one line, without its app.
+    #[must_use]
+    pub fn short_text(&self) -> String {
+        let [from, to] = [&self.from, &self.to].map(|text| escape(text));
         // A stored number that is not a moment is shown too.
         let rule = Self { expires_at: None, ..self.clone() }
             .rule()
             .map(|rule| Rule { expires_at: self.stored_expiry(), ..rule });
         let conditions = rule.map(|rule| conditions_text(&rule)).unwrap_or_default();
         let to = if self.is_block() { String::new() } else { format!(" to {to}") };
-        format!("{} {from}{to}{conditions} in app {app}", self.effect)
+        format!("{} {from}{to}{conditions}", self.effect)
     }
 }
 

@@ -9,12 +9,13 @@ use callgate_core::{Door, EpochSeconds, ParseError, ParsedItem, Party, PartyId, 
 use crate::edit::RuleEdit;
 use crate::error::{Error, Result};
 use crate::exceptions::Exceptions;
+use crate::history::Place;
+use crate::item_edit::ItemEdit;
 use crate::prefix_warning::PrefixWarning;
 use crate::redundancy::{Context, why_redundant};
 use crate::rule_target::{RuleLocation, RuleOwner, RuleTarget};
 use crate::stored_rule::read_entry;
 use crate::table::Table;
-use crate::table::items::{Expression, Update};
 use crate::table::size::check_size;
 use crate::wording::is_same_rule;
 
@@ -22,13 +23,17 @@ use crate::wording::is_same_rule;
 pub(crate) const RULE_ATTRIBUTES: [&str; 9] =
     ["effect", "media", "hours", "expires_at", "disabled", "list", "note", "updated_at", "updated_by"];
 
-/// The author of a change and its time. Stored with every rule as `updated_by` and `updated_at`.
+/// The author of a change, its time and its command. Every rule has the first two as `updated_by` and `updated_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
     /// The AWS identity, or the user of the machine.
     pub name: String,
     /// The moment of the change.
     pub at: EpochSeconds,
+    /// The command as it was typed, for the history.
+    pub command: String,
+    /// How many days the history keeps the change.
+    pub keep_days: u16,
 }
 
 impl Author {
@@ -120,11 +125,22 @@ impl RuleChange {
 #[derive(Debug, Clone)]
 pub struct Revocation {
     location: RuleLocation,
+    item: Option<Attributes>,
     previous: PreviousRule,
     rule: Result<Rule, ParseError>,
 }
 
 impl Revocation {
+    fn edit(&self) -> ItemEdit<'_> {
+        let Self { location: RuleLocation { key, entry }, item, .. } = self;
+        match entry {
+            None => ItemEdit::replace(key, item.as_ref(), None),
+            Some((list, entry)) => {
+                ItemEdit::remove(key, item.as_ref(), [Place::Entry((*list).to_owned(), entry.clone())])
+            }
+        }
+    }
+
     /// The stored rule, or why it could not be parsed.
     ///
     /// # Errors
@@ -256,40 +272,26 @@ impl Table {
     /// [`Error::InvalidItem`] when the item's list is not a list of rules or the item would be too big, or why the table cannot be
     /// written to.
     pub async fn write_rule(&self, change: &RuleChange, author: &Author) -> Result<bool> {
-        let RuleChange { rule, location, item, previous, is_party_expired, may_expire, planned_at, .. } = change;
+        let RuleChange { rule, location, item, is_party_expired, may_expire, planned_at, .. } = change;
         let rule = item::write_rule(&author.sign(rule.clone()));
         change.check_size(&rule)?;
-        let key = &location.key;
-        let mut expression = Expression::default();
-        let Some((list, entry)) = &location.entry else {
-            let condition = expression.unchanged(item.as_ref());
-            return self.replace(key, rule, condition, expression).await;
+        let (key, item) = (&location.key, item.as_ref());
+        let edit = match &location.entry {
+            None => ItemEdit::replace(key, item, Some(rule)),
+            Some((list, entry)) if *is_party_expired => {
+                let rules = AttributeValue::M([(entry.clone(), AttributeValue::M(rule))].into());
+                ItemEdit::replace_expired(key, item, [((*list).to_owned(), rules)].into())
+            }
+            Some((list, entry)) => ItemEdit {
+                key,
+                item,
+                values: vec![(Place::Entry((*list).to_owned(), entry.clone()), Some(AttributeValue::M(rule)))],
+                // Another writer may have set an expiry, or this one may be over by now.
+                not_expired_at: may_expire.then_some(*planned_at),
+                unchanged: None,
+            },
         };
-        if *is_party_expired {
-            let rules = AttributeValue::M([(entry.clone(), AttributeValue::M(rule))].into());
-            return self.replace_expired_party(key, item.as_ref(), [((*list).to_owned(), rules)].into()).await;
-        }
-        let name = expression.name(list);
-        let (action, condition) = match item.as_ref().and_then(|item| item.get(*list)) {
-            Some(AttributeValue::M(_)) => {
-                let at = expression.name(entry);
-                let condition = previous.entry_condition(&name, &at, &mut expression);
-                (format!("SET {name}.{at} = {}", expression.value(AttributeValue::M(rule))), condition)
-            }
-            Some(_) => {
-                return Err(Error::InvalidItem(format!(
-                    "`{list}` of this item is not a map, so no rule can be added to it; see `callgatectl doctor`"
-                )));
-            }
-            None => {
-                let map = AttributeValue::M([(entry.clone(), AttributeValue::M(rule))].into());
-                (format!("SET {name} = {}", expression.value(map)), format!("attribute_not_exists({name})"))
-            }
-        };
-        // Another writer may have set an expiry, or this one may be over by now.
-        let condition =
-            if *may_expire { format!("{condition} AND {}", expression.not_expired(*planned_at)) } else { condition };
-        self.update(Update { key, action, condition: Some(condition), expression }).await
+        self.edit(edit, author).await
     }
 
     /// Reads the rule at a location, to revoke it. `None` when there is none.
@@ -300,7 +302,7 @@ impl Table {
         let item = self.get(&location.key).await?;
         let previous = PreviousRule::of(&location, item.as_ref());
         let rule = previous.rule().map(|rule| rule.cloned().map_err(Clone::clone));
-        Ok(rule.map(|rule| Revocation { location, previous, rule }))
+        Ok(rule.map(|rule| Revocation { location, item, previous, rule }))
     }
 
     /// Deletes a rule, and its item if nothing else is in it. `false` when the rule changed meanwhile; nothing is deleted then, so
@@ -308,18 +310,13 @@ impl Table {
     ///
     /// # Errors
     /// Why the table cannot be written to.
-    pub async fn delete_rule(&self, revocation: &Revocation) -> Result<bool> {
-        let Revocation { location, previous, .. } = revocation;
-        let mut expression = Expression::default();
-        let Some((list, entry)) = &location.entry else {
-            let stored = previous.stored.as_ref().and_then(|stored| stored.as_m().ok());
-            let condition = expression.unchanged(stored);
-            return self.delete(&location.key, condition, expression).await;
-        };
-        let (list, entry) = (expression.name(list), expression.name(entry));
-        let condition = previous.entry_condition(&list, &entry, &mut expression);
-        let update = format!("REMOVE {list}.{entry}");
-        self.remove(Update { key: &location.key, action: update, condition: Some(condition), expression }).await
+    pub async fn delete_rule(&self, revocation: &Revocation, author: &Author) -> Result<bool> {
+        self.edit(revocation.edit(), author).await
+    }
+
+    /// Deletes a rule as [`Self::delete_rule`] does, as a part of a larger change.
+    pub(crate) async fn delete_rule_unrecorded(&self, revocation: &Revocation) -> Result<bool> {
+        self.edit_unrecorded(revocation.edit()).await
     }
 
     /// The permissions that decide whether a rule has an effect, and the item the rule belongs to.
@@ -393,14 +390,6 @@ impl PreviousRule {
         match (&self.parsed, &other.parsed) {
             (Some(Ok(one)), Some(Ok(other))) => one == other,
             _ => self.stored == other.stored,
-        }
-    }
-
-    /// The condition that the entry of the list did not change.
-    fn entry_condition(&self, list: &str, entry: &str, expression: &mut Expression) -> String {
-        match &self.stored {
-            Some(value) => format!("{list}.{entry} = {}", expression.value(value.clone())),
-            None => format!("attribute_exists({list}) AND attribute_not_exists({list}.{entry})"),
         }
     }
 }

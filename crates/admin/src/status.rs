@@ -5,8 +5,10 @@ use callgate::store::item::{self, Attributes, Key};
 use callgate_core::{AppKey, EpochSeconds, PartyId, Status, has_expired};
 
 use crate::error::Result;
+use crate::history::Place;
+use crate::item_edit::ItemEdit;
+use crate::rules::Author;
 use crate::table::Table;
-use crate::table::items::{Expression, Update};
 
 /// A status to write, compared with the one that is stored now. [`Table::write_status`] writes it.
 #[derive(Debug, Clone)]
@@ -78,29 +80,20 @@ impl Table {
     ///
     /// # Errors
     /// Why the table cannot be written to.
-    pub async fn write_status(&self, change: &StatusChange) -> Result<bool> {
+    pub async fn write_status(&self, change: &StatusChange, author: &Author) -> Result<bool> {
         let StatusChange { status, expired_at, note, planned_at, is_party, key, item, .. } = change;
+        let item = item.as_ref();
         let word = AttributeValue::S(status.as_str().to_owned());
-        if expired_at.is_some() {
-            let note = note.as_ref().map(|note| ("note".to_owned(), AttributeValue::S(note.clone())));
-            let attributes = [("status".to_owned(), word)].into_iter().chain(note).collect();
-            return self.replace_expired_party(key, item.as_ref(), attributes).await;
-        }
-        let mut expression = Expression::default();
-        let mut action = format!("SET {} = {}", expression.name("status"), expression.value(word));
-        match note.as_deref() {
-            Some("") => action = format!("{action} REMOVE {}", expression.name("note")),
-            Some(note) => {
-                let note = expression.value(AttributeValue::S(note.to_owned()));
-                action = format!("{action}, {} = {note}", expression.name("note"));
-            }
-            None => {}
-        }
-        let condition = is_party.then(|| expression.not_expired(*planned_at));
-        let update = Update { key, action, condition, expression };
-        match status {
-            Status::Suspended => self.update(update).await,
-            Status::Active => self.remove(update).await,
-        }
+        let note = note.as_ref().map(|note| (!note.is_empty()).then(|| AttributeValue::S(note.clone())));
+        let edit = if expired_at.is_some() {
+            let note = note.map(|note| ("note".to_owned(), note.unwrap_or(AttributeValue::S(String::new()))));
+            ItemEdit::replace_expired(key, item, [("status".to_owned(), word)].into_iter().chain(note).collect())
+        } else {
+            let status = (Place::Attribute("status".to_owned()), Some(word));
+            let note = note.map(|note| (Place::Attribute("note".to_owned()), note));
+            let values = [status].into_iter().chain(note).collect();
+            ItemEdit { key, item, values, not_expired_at: is_party.then_some(*planned_at), unchanged: None }
+        };
+        self.edit(edit, author).await
     }
 }

@@ -14,6 +14,8 @@ use aws_types::SdkConfig;
 use aws_types::os_shim_internal::{Env, Fs};
 use callgate::config::is_http_url;
 use callgate::store::client;
+use callgate_admin::history::DEFAULT_KEEP_DAYS;
+use callgate_admin::wording::quote;
 use callgate_admin::{Author, Table};
 use callgate_core::PhoneRegion;
 use clap::Args;
@@ -50,6 +52,10 @@ pub(crate) struct GlobalArgs {
     /// The country whose dialling habits complete national numbers, such as US or DE; the function must have the same
     #[arg(long, global = true, env = "PHONE_REGION", value_name = "COUNTRY", hide_env_values = true)]
     phone_region: Option<String>,
+    /// How many days the history keeps what the command changes
+    #[arg(long, global = true, env = "CALLGATE_KEEP_DAYS", value_name = "DAYS", default_value_t = DEFAULT_KEEP_DAYS, hide_env_values = true)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=3_650))]
+    keep: u16,
 }
 
 /// A value that was given, and the option or the variable that gave it.
@@ -84,6 +90,7 @@ pub(crate) struct Connection {
     config: SdkConfig,
     /// Without AWS there is no AWS identity to look up.
     is_aws: bool,
+    keep_days: u16,
 }
 
 impl GlobalArgs {
@@ -96,7 +103,7 @@ impl GlobalArgs {
         let client = connect(&config, DEADLINE);
         let is_aws = endpoint.is_none() && !is_set("AWS_ENDPOINT_URL");
         let table = Table::new(client, name, phone_region, endpoint).on_scan(print_note);
-        Ok(Connection { table, output: self.output, config, is_aws })
+        Ok(Connection { table, output: self.output, config, is_aws, keep_days: self.keep })
     }
 
     /// A client for each deadline, with credentials, region and endpoint from options, environment and AWS configuration
@@ -216,7 +223,8 @@ impl GlobalArgs {
 impl Connection {
     /// The author of changes: the AWS identity, or the user of this machine if AWS is not used or does not answer in time.
     pub(crate) async fn author(&self) -> Author {
-        Author { name: self.identity().await, at: now() }
+        let (command, keep_days) = (command_line(), self.keep_days);
+        Author { name: self.identity().await, at: now(), command, keep_days }
     }
 
     async fn identity(&self) -> String {
@@ -246,6 +254,25 @@ fn profile_credentials(profile: &str, config: &SdkConfig) -> CredentialsProvider
     CredentialsProviderChain::first_try("Profile", of_profile.build())
         .or_else("Container", of_container.build())
         .or_else("Instance", of_instance.build())
+}
+
+/// The options that say where and how a command runs, not what it changes.
+const GLOBAL_OPTIONS: [&str; 7] =
+    ["--table", "--endpoint-url", "--region", "--profile", "--output", "--phone-region", "--keep"];
+
+/// The command as it was typed, without the global options.
+fn command_line() -> String {
+    let mut words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        let option = word.split('=').next().unwrap_or_default();
+        if !GLOBAL_OPTIONS.contains(&option) {
+            kept.push(quote(&word));
+        } else if option == word {
+            words.next();
+        }
+    }
+    kept.join(" ")
 }
 
 fn connect(config: &SdkConfig, deadline: Duration) -> Client {

@@ -24,8 +24,9 @@ mod write_rule;
 mod write_status;
 
 use commands::{
-    allow, backup, block, check, completions, deny, disable, doctor, enable, export, find, forget, group, import, man,
-    r#move, restore, resume, revoke, serve as serve_command, show, suspend, table, unblock, wcs_simulator, who,
+    allow, backup, block, check, completions, deny, disable, doctor, enable, export, find, forget, group, history,
+    import, man, r#move, restore, resume, revoke, serve as serve_command, show, suspend, table, unblock, undo,
+    wcs_simulator, who,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -67,6 +68,8 @@ enum Command {
     Who(who::Args),
     Find(find::Args),
     Check(check::Args),
+    History(history::Args),
+    Undo(undo::Args),
     Move(r#move::Args),
     Forget(forget::Args),
     Import(import::Args),
@@ -102,6 +105,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Who(args) => who::run(args, global).await,
         Command::Find(args) => find::run(args, global).await,
         Command::Check(args) => check::run(args, global).await,
+        Command::History(args) => history::run(args, global).await,
+        Command::Undo(args) => undo::run(args, global).await,
         Command::Move(args) => r#move::run(args, global).await,
         Command::Forget(args) => forget::run(args, global).await,
         Command::Import(args) => import::run(args, global).await,

@@ -6,6 +6,7 @@ use callgate_admin::time;
 use callgate_admin::wording::{escape, quote};
 use callgate_core::{Pattern, Status};
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use crate::args::{PartyArgs, deny_commands, parse_party, parse_written_party};
 use crate::connection::GlobalArgs;
@@ -43,6 +44,7 @@ pub(crate) async fn write_status(
         Some(id) => format!("party `{id}` of app `{app}`"),
     };
     let mut is_confirmed = yes || party.is_some();
+    let author = OnceCell::new();
     let mut attempt = 0;
     let change = loop {
         let change = table.plan_status(&app, party.as_ref(), status, note, now()).await?;
@@ -60,7 +62,8 @@ pub(crate) async fn write_status(
         if !is_confirmed {
             bail!("nothing was written");
         }
-        if table.write_status(&change).await? {
+        let author = author.get_or_init(|| connection.author()).await;
+        if table.write_status(&change, author).await? {
             break change;
         }
         attempt += 1;

@@ -41,6 +41,11 @@ fn value_to_json(name: &str, value: &AttributeValue) -> Result<Value, String> {
     })
 }
 
+/// A value as JSON on one line, for people.
+pub(crate) fn value_text(value: &AttributeValue) -> String {
+    value_to_json("", value).map_or_else(|_| "a value of an unknown type".to_owned(), |json| json.to_string())
+}
+
 /// The item of [`to_json`].
 ///
 /// # Errors

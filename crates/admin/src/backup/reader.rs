@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::item_json::from_json;
 use super::{FORMAT, Footer, Header};
 use crate::error::{Error, Result};
+use crate::history::is_change;
 use crate::item_kind::ItemKind;
 use crate::table::size::{MAX_ITEM_BYTES, size_of_item};
 
@@ -46,7 +47,7 @@ pub(crate) fn read(
             };
         };
         let item = from_json(&item).map_err(|why| lines.error(format!("cannot be read: {why}")))?;
-        if ItemKind::of(&item).is_none() {
+        if ItemKind::of(&item).is_none() && !is_change(&item) {
             return Err(lines.error("has an item whose key is not one of callgate's"));
         }
         if size_of_item(&item) > MAX_ITEM_BYTES {

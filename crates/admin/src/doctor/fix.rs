@@ -1,16 +1,17 @@
 //! Fixes that `doctor --fix` applies. A fix is only applied if what is stored did not change since it was read.
 
-use aws_sdk_dynamodb::error::BuildError;
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem, Update as TransactUpdate};
-use callgate::store::item::{self, Attributes, EXPIRES_AT, Key, PK};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem};
+use callgate::store::item::{self, Attributes, EXPIRES_AT, Key};
 use callgate_core::{AppKey, Effect, EpochSeconds, ParsedItem, Party, PartyId, Rule, has_expired};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::history::Place;
+use crate::item_edit::ItemEdit;
 use crate::redundancy::Candidate;
 use crate::rule_target::RuleLocation;
 use crate::rules::Author;
 use crate::table::Table;
-use crate::table::items::{Expression, Update};
+use crate::table::items::{Expression, is_same_value};
 
 /// A fix that changes no answer. [`Table::fix`] applies it.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,32 +47,23 @@ impl Table {
     /// # Errors
     /// Why the table cannot be read or written to.
     pub async fn fix(&self, Fix(action): &Fix, author: &Author) -> Result<bool> {
-        let mut expression = Expression::default();
-        match action {
+        let (key, place, read) = match action {
             Action::Delete(read) => {
                 let key = super::commands::key_of(read);
-                let condition = expression.unchanged(Some(read));
-                self.delete(&key, condition, expression).await
+                return self.edit(ItemEdit::replace(&key, Some(read), None), author).await;
             }
-            Action::Remove(RuleLocation { key, entry }, read) => {
-                let Some((list, entry)) = entry else { return Ok(false) };
-                let entry = format!("{}.{}", expression.name(list), expression.name(entry));
-                let condition = Some(format!("{entry} = {}", expression.value(read.clone())));
-                self.remove(Update { key, action: format!("REMOVE {entry}"), condition, expression }).await
+            Action::Move(it) => return Box::pin(self.move_rule(it, author)).await,
+            Action::Remove(RuleLocation { entry: None, .. }, _) => return Ok(false),
+            Action::Remove(RuleLocation { key, entry: Some((list, entry)) }, read) => {
+                (key, Place::Entry((*list).to_owned(), entry.clone()), read)
             }
-            Action::RemoveAttribute(key, name, read) => {
-                let name = expression.name(name);
-                let condition = Some(format!("{name} = {}", expression.value(read.clone())));
-                self.remove(Update { key, action: format!("REMOVE {name}"), condition, expression }).await
-            }
-            Action::Move(it) => {
-                let is_moved = Box::pin(self.move_rule(it, author)).await?;
-                if is_moved {
-                    self.delete_empty(&it.key()).await?;
-                }
-                Ok(is_moved)
-            }
+            Action::RemoveAttribute(key, name, read) => (key, Place::Attribute((*name).to_owned()), read),
+        };
+        let item = self.get(key).await?;
+        if !place.value_in(item.as_ref()).is_some_and(|stored| is_same_value(&stored, read)) {
+            return Ok(false);
         }
+        self.edit(ItemEdit::remove(key, item.as_ref(), [place]), author).await
     }
 
     /// Moves a rule from a list to a pair item in one transaction. Reads the items again, because other rules matter too.
@@ -87,29 +79,10 @@ impl Table {
         };
         let (Some(item), None) = (item, pair) else { return Ok(false) };
         let Some(rule) = it.moved_rule(&item, other_item.as_ref(), author.at) else { return Ok(false) };
-        let rule = author.sign(rule);
-
-        let mut put = Expression::default();
-        let new_item = item::write_rule(&rule).into_iter().chain(keys[2].attributes());
-        let put = Put::builder()
-            .table_name(self.name())
-            .set_item(Some(new_item.collect()))
-            .condition_expression(format!("attribute_not_exists({})", put.name(PK)))
-            .set_expression_attribute_names(put.names());
-
-        let mut remove = Expression::default();
-        let (list, entry) = (remove.name(it.list()), remove.name(it.entry_key()));
-        let same_entry = format!("{list}.{entry} = {}", remove.value(it.entry.clone()));
+        let pair = ItemEdit::replace(&keys[2], None, Some(item::write_rule(&author.sign(rule))));
+        let entry = Place::Entry(it.list().to_owned(), it.entry_key().to_owned());
         // The pair item has the expiry of the party.
-        let same_expiry = remove.same(&item, EXPIRES_AT);
-        let remove = TransactUpdate::builder()
-            .table_name(self.name())
-            .set_key(Some(key.attributes()))
-            .update_expression(format!("REMOVE {list}.{entry}"))
-            .condition_expression(format!("{same_entry} AND {same_expiry}"))
-            .set_expression_attribute_names(remove.names())
-            .set_expression_attribute_values(remove.values());
-
+        let entry = ItemEdit { unchanged: Some(EXPIRES_AT), ..ItemEdit::remove(key, Some(&item), [entry]) };
         let mut check = Expression::default();
         let same_list = check.same(&other_item.unwrap_or_default(), it.other_list());
         let check = ConditionCheck::builder()
@@ -118,23 +91,12 @@ impl Table {
             .condition_expression(same_list)
             .set_expression_attribute_names(check.names())
             .set_expression_attribute_values(check.values());
-
-        let invalid = |error: BuildError| Error::InvalidItem(error.to_string());
-        self.transact(vec![
-            TransactWriteItem::builder().put(put.build().map_err(invalid)?).build(),
-            TransactWriteItem::builder().update(remove.build().map_err(invalid)?).build(),
-            TransactWriteItem::builder().condition_check(check.build().map_err(invalid)?).build(),
-        ])
-        .await
+        let check = TransactWriteItem::builder().condition_check(check.build()?).build();
+        self.edit_all(vec![pair, entry], vec![check], |changes| author.records_of(changes, None)).await
     }
 }
 
 impl Move {
-    /// The key of the item with the list.
-    fn key(&self) -> Key {
-        Key::party(&self.app, if self.is_outgoing { &self.caller } else { &self.callee })
-    }
-
     fn list(&self) -> &'static str {
         if self.is_outgoing { "outgoing" } else { "incoming" }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use callgate_core::AppKey;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
@@ -14,6 +15,7 @@ use super::steps::Phase;
 use super::write::{Failure, write_batches};
 use crate::app_cache::max_age;
 use crate::error::{Error, Result};
+use crate::history::BulkChange;
 use crate::rule_row::RuleRow;
 use crate::table::batch::unix_time;
 
@@ -126,6 +128,12 @@ impl Import {
             Ok(plan) => plan,
             Err(error) => return Err(failed(None, Vec::new(), error)),
         };
+        if total == 0 {
+            return Ok(Applied::default());
+        }
+        let apps = plan.apps.iter().filter_map(|(app, counts)| Some((AppKey::new(app).ok()?, *counts)));
+        let begun = self.table.begin_bulk(&plan.author, apps, plan.list.as_deref()).await;
+        let bulk = begun.map_err(|error| failed(None, Vec::new(), error))?;
         let delay = max_age(app_cache);
         // An import that was ended a moment ago may have written these denies.
         let is_recent = plan.app_denied_at.is_some_and(|at| unix_time().saturating_sub(at) <= seconds(delay));
@@ -141,7 +149,7 @@ impl Import {
                     wait(delay.saturating_sub(since.elapsed()), control, &announce).await;
                 }
             }
-            let changed = match self.run(phase, plan, concurrency, control).await {
+            let changed = match self.run(phase, plan, concurrency, control, &bulk).await {
                 Ok(changed) => changed,
                 Err(Failure { batch: _, unconfirmed, error }) => return Err(failed(unconfirmed, Vec::new(), error)),
             };
@@ -156,6 +164,7 @@ impl Import {
                 refused_at = Some(Instant::now());
             }
         }
+        self.table.complete_bulk(&bulk).await.map_err(|error| failed(None, Vec::new(), error))?;
         Ok(control.applied())
     }
 
@@ -166,12 +175,13 @@ impl Import {
         plan: &Arc<Plan>,
         concurrency: u16,
         control: &ImportControl,
+        bulk: &BulkChange,
     ) -> Result<Vec<RuleRow>, Failure> {
         let (queue, batches) = mpsc::channel(usize::from(concurrency).max(1));
         let batches = Arc::new(Mutex::new(batches));
         let mut writers = JoinSet::new();
         for _ in 0..concurrency.max(1) {
-            writers.spawn(write_batches(self.table.clone(), Arc::clone(&batches), control.clone()));
+            writers.spawn(write_batches(self.table.clone(), Arc::clone(&batches), control.clone(), bulk.clone()));
         }
         drop(batches);
         let (data, plan) = (Arc::clone(&self.data), Arc::clone(plan));

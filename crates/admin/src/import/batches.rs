@@ -32,6 +32,8 @@ pub(super) struct PlannedRule {
     pub(super) line: Option<u64>,
     pub(super) row: RuleRow,
     pub(super) is_removal: bool,
+    /// Whether there is a stored rule that the history keeps.
+    pub(super) has_previous: bool,
     /// Whether the change of the rule is complete after this.
     pub(super) is_last: bool,
 }
@@ -76,7 +78,8 @@ impl Feeder<'_> {
         let old = change.old.as_ref().filter(|_| new.is_none()).map(|(old, _)| &old.row);
         let Some(row) = old.or(change.row()) else { return Ok(()) };
         let line = change.new.as_ref().map(|(rule, _)| rule.number);
-        let rule = PlannedRule { line, row: row.clone(), is_removal: change.kind.is_removal(), is_last };
+        let (is_removal, has_previous) = (change.kind.is_removal(), change.has_previous());
+        let rule = PlannedRule { line, row: row.clone(), is_removal, has_previous, is_last };
         if list == BLOCKED {
             let action = match new {
                 Some(new) => BatchAction::PutBlock(key, item::write_block(&block_of_rule(&self.plan.author.sign(new)))),

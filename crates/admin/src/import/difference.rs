@@ -24,6 +24,15 @@ pub enum Difference {
     Removed(RuleRow),
 }
 
+impl Difference {
+    /// The rule of the file, or the one that is removed.
+    #[must_use]
+    pub fn rule(&self) -> &RuleRow {
+        let (Self::Added(rule) | Self::Changed { rule, .. } | Self::Removed(rule)) = self;
+        rule
+    }
+}
+
 /// How many rules an import would change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DifferenceCounts {

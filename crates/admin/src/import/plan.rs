@@ -1,6 +1,6 @@
 //! Compares the rules of a file with those of the table, and plans the steps of the import.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,6 +11,7 @@ use callgate_core::{Effect, EpochSeconds, Rule, has_expired};
 use super::steps::{Denies, Kind, LISTS, Overrides, Phase, Step, union};
 use super::{Data, Difference, DifferenceCounts, Import};
 use crate::error::{Error, Result};
+use crate::history::BulkCounts;
 use crate::item_kind::{ItemKind, keys};
 use crate::rule_file::{Problem, Problems};
 use crate::rule_row::RuleRow;
@@ -36,10 +37,12 @@ const MAX_READS: u64 = 10_000;
 pub(super) struct Plan {
     pub(super) author: Author,
     pub(super) counts: DifferenceCounts,
+    /// The counts of each app, for the history.
+    pub(super) apps: BTreeMap<String, BulkCounts>,
     /// Whether rules that are not in the file are removed.
     pub(super) is_replaced: bool,
     /// The only list whose rules are removed.
-    list: Option<String>,
+    pub(super) list: Option<String>,
     /// The apps in which some old allows go before the last new ones are written.
     pub(super) conflicts: HashSet<String>,
     /// The number of steps of each phase.
@@ -82,6 +85,7 @@ impl Import {
         let mut plan = Plan {
             author: author.clone(),
             counts: DifferenceCounts::default(),
+            apps: BTreeMap::new(),
             is_replaced,
             list: self.list.clone(),
             conflicts: HashSet::new(),
@@ -113,7 +117,7 @@ impl Import {
             let data = super::lock(&data);
             plan.check_sizes(&data)?;
             plan.find_steps(&data)?;
-            Ok(plan)
+            Ok::<_, Error>(plan)
         });
         self.plan = Some(Arc::new(planned.await.map_err(|error| Error::Local(error.to_string()))??));
         Ok(())
@@ -204,18 +208,24 @@ impl Plan {
 
     fn count(&mut self, data: &Data, apps: &mut HashMap<String, Overrides>) -> Result<()> {
         let (mut counts, mut steps, mut refusals) = (DifferenceCounts::default(), HashMap::new(), HashSet::new());
-        let mut notices = Problems::default();
+        let (mut notices, mut in_apps) = (Problems::default(), BTreeMap::<String, BulkCounts>::new());
         self.for_each_group(data, |group| {
             find_overrides(&group, self.is_replaced, apps);
             self.notice_other_lists(&group, &mut notices);
             notice(data, &group, &mut notices)?;
             for change in group {
-                match change.difference() {
-                    Some(Difference::Added(_)) => counts.added += 1,
-                    Some(Difference::Changed { .. }) => counts.changed += 1,
-                    Some(Difference::Removed(_)) => counts.removed += 1,
-                    None if change.kind == Kind::Unchanged => counts.unchanged += 1,
-                    None => {}
+                if let Some(difference) = change.difference() {
+                    let app = difference.rule().app.clone();
+                    let in_app: &mut BulkCounts = in_apps.entry(app).or_default();
+                    let (count, in_app) = match difference {
+                        Difference::Added(_) => (&mut counts.added, &mut in_app.added),
+                        Difference::Changed { .. } => (&mut counts.changed, &mut in_app.changed),
+                        Difference::Removed(_) => (&mut counts.removed, &mut in_app.removed),
+                    };
+                    *count += 1;
+                    *in_app += 1;
+                } else if change.kind == Kind::Unchanged {
+                    counts.unchanged += 1;
                 }
                 for Step { phase, .. } in change.steps() {
                     *steps.entry(phase).or_insert(0) += 1;
@@ -226,7 +236,8 @@ impl Plan {
             }
             Ok::<_, Error>(())
         })?;
-        (self.counts, self.steps, self.app_refusals, self.notices) = (counts, steps, refusals, notices);
+        (self.counts, self.apps) = (counts, in_apps);
+        (self.steps, self.app_refusals, self.notices) = (steps, refusals, notices);
         Ok(())
     }
 
@@ -327,6 +338,11 @@ impl Change {
             }),
             (None, _) => old().map(Difference::Removed),
         }
+    }
+
+    /// Whether a rule is stored that has not ended with its party.
+    pub(super) fn has_previous(&self) -> bool {
+        self.old.is_some() && !self.is_over
     }
 
     /// The rule that the change writes or removes.

@@ -15,6 +15,7 @@ use callgate::store::item::{self, Attributes, EXPIRES_AT, PK, SK};
 use callgate_core::{Block, Effect, Groups, Rule, Status};
 
 use crate::import::{covers, union};
+use crate::item_edit::without_key;
 use crate::item_kind::ItemKind;
 use crate::stored_rule::{BLOCKED, read_entry};
 use crate::table::size::{MAX_ITEM_BYTES, size_of_item};
@@ -145,14 +146,6 @@ fn suspended(old: Option<&Attributes>, new: Option<&Attributes>) -> Attributes {
     item
 }
 
-fn without_key(item: &Attributes) -> Attributes {
-    item.iter()
-        .filter(|(name, _)| *name != PK && *name != SK)
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
-}
-
-/// Adds the key that the items have.
 fn with_key(mut attributes: Attributes, old: Option<&Attributes>, new: Option<&Attributes>) -> Attributes {
     let key = [PK, SK].into_iter().filter_map(|name| Some((name.to_owned(), old.or(new)?.get(name)?.clone())));
     attributes.extend(key);

@@ -10,22 +10,22 @@ use callgate_core::{EpochSeconds, has_expired};
 use super::Table;
 use super::items::{Expression, Update};
 use crate::error::{Error, Result};
+use crate::item_edit::ItemEdit;
 use crate::stored_rule::BLOCKED;
 
 /// The most items that `BatchWriteItem` takes.
 pub(crate) const MAX_ITEMS: usize = 25;
 
-/// The most entries of a list in one request: DynamoDB takes expressions of up to 4 KB.
-pub(crate) const MAX_ENTRIES: usize = 100;
+/// The most entries of a list in one request. DynamoDB takes expressions of up to 4 KB and 300 operators, and 100 items in a
+/// transaction: that of the list, and a change item for each entry.
+pub(crate) const MAX_ENTRIES: usize = 99;
 
 /// How often a batch is sent again when nothing of it was processed, or the item changes at the same time.
 pub(crate) const MAX_ATTEMPTS: u32 = 12;
 
 /// A request to put an item. The attributes include its key.
 pub(crate) fn put_request(item: Attributes) -> Result<WriteRequest> {
-    let request = PutRequest::builder().set_item(Some(item)).build();
-    let request = request.map_err(|error| Error::InvalidItem(error.to_string()))?;
-    Ok(WriteRequest::builder().put_request(request).build())
+    Ok(WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(item)).build()?).build())
 }
 
 /// Requests of a batch that were not confirmed, and why.
@@ -113,15 +113,6 @@ impl Table {
         Err(Error::Conflict(format!("other writers keep changing `{}`", key.pk)))
     }
 
-    /// Removes the block of a caller, and the item if nothing else is in it. `false` when the block changed meanwhile; it is not
-    /// removed then.
-    pub(crate) async fn remove_block(&self, key: &Key, block: &AttributeValue) -> Result<bool> {
-        let mut expression = Expression::default();
-        let name = expression.name(BLOCKED);
-        let condition = Some(format!("{name} = {}", expression.value(block.clone())));
-        self.remove(Update { key, action: format!("REMOVE {name}"), condition, expression }).await
-    }
-
     /// Replaces what is in the item of a party that has expired by one attribute. `false` when it has not expired or was changed
     /// meanwhile.
     async fn replace_expired(&self, key: &Key, name: &str, value: AttributeValue, now: EpochSeconds) -> Result<bool> {
@@ -141,27 +132,8 @@ impl Table {
         if !has_expired(Some(expires_at), now) {
             return Ok(false);
         }
-        self.replace_expired_party(key, Some(&item), [(name.to_owned(), value)].into()).await
-    }
-
-    /// Removes up to [`MAX_ENTRIES`] entries from a list, and the item if nothing else is in it. `false` when one of them changed
-    /// meanwhile; none is removed then.
-    pub(crate) async fn remove_entries(
-        &self,
-        key: &Key,
-        list: &str,
-        entries: &[(&str, &AttributeValue)],
-    ) -> Result<bool> {
-        let mut expression = Expression::default();
-        let list = expression.name(list);
-        let (mut removed, mut conditions) = (Vec::new(), Vec::new());
-        for (entry, stored) in entries {
-            let path = format!("{list}.{}", expression.name(entry));
-            conditions.push(format!("{path} = {}", expression.value((*stored).clone())));
-            removed.push(path);
-        }
-        let (action, condition) = (format!("REMOVE {}", removed.join(", ")), Some(conditions.join(" AND ")));
-        self.remove(Update { key, action, condition, expression }).await
+        let edit = ItemEdit::replace_expired(key, Some(&item), [(name.to_owned(), value)].into());
+        self.edit_unrecorded(edit).await
     }
 
     /// Deletes a pair item. `false` when it changed meanwhile; it is not deleted then.

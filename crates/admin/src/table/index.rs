@@ -6,13 +6,13 @@
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::query::QueryError;
 use aws_sdk_dynamodb::types::AttributeValue;
-use callgate::store::item::{Attributes, Key, PK, SK};
+use callgate::store::item::{Key, PK, SK};
 use callgate_core::{AppKey, PartyId};
 
 use super::Table;
 use super::scan::Filter;
 use crate::error::Result;
-use crate::item_kind::keys;
+use crate::item_kind::key_of;
 
 /// The name of the index.
 pub(crate) const INDEX: &str = "inverted";
@@ -52,7 +52,7 @@ impl Table {
     }
 
     /// The keys with this `sk` whose `pk` starts with a text. Without the index, scans the table.
-    async fn find_keys(&self, sk: &str, prefix: &str) -> Result<Vec<Key>> {
+    pub(crate) async fn find_keys(&self, sk: &str, prefix: &str) -> Result<Vec<Key>> {
         match self.query_index(sk, prefix).await? {
             Ok(keys) => Ok(keys),
             Err(reason) => self.scan_keys(sk, prefix, reason).await,
@@ -106,8 +106,4 @@ impl Table {
 pub(crate) fn parties_prefix(app: &AppKey) -> String {
     let pk = Key::app(app).pk;
     format!("PARTY#{}#", pk.strip_prefix("APP#").unwrap_or(&pk))
-}
-
-fn key_of(item: &Attributes) -> Option<Key> {
-    keys(item).map(|(pk, sk)| Key { pk: pk.to_owned(), sk: sk.to_owned() })
 }

@@ -1,17 +1,18 @@
 //! Reads items, and changes one item at a time, on the condition that it did not change meanwhile.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
 use callgate::store::item::{Attributes, EXPIRES_AT, Key, PK, SK};
 use callgate_core::{EpochSeconds, Status, has_expired};
 
 use super::Table;
-use super::batch::unix_time;
+use super::batch::{MAX_ATTEMPTS, unix_time};
 use crate::error::{Error, Result};
 use crate::item_kind::{ItemKind, keys};
 use crate::time;
@@ -61,11 +62,7 @@ impl Table {
         let mut items = Vec::new();
         let mut keys: Vec<_> = keys.iter().map(Key::attributes).collect();
         while !keys.is_empty() {
-            let request = KeysAndAttributes::builder()
-                .set_keys(Some(keys))
-                .consistent_read(true)
-                .build()
-                .map_err(|error| Error::InvalidItem(error.to_string()))?;
+            let request = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?;
             let output = self.client.batch_get_item().request_items(&self.name, request).send().await;
             let output = output.map_err(|error| self.request_error("cannot read the table", &error))?;
             items.extend(output.responses.unwrap_or_default().into_values().flatten());
@@ -92,17 +89,23 @@ impl Table {
         items.map_err(|error| self.request_error("cannot read the table", &error))
     }
 
-    /// Updates an item. `false` when the condition no longer holds; nothing is written then.
-    pub(crate) async fn update(&self, update: Update<'_>) -> Result<bool> {
-        Ok(self.send_update(update, ReturnValue::None).await?.is_some())
-    }
-
-    /// Removes something from an item, and deletes the item if nothing else is in it. `false` when the condition no longer
-    /// holds; nothing is removed then.
-    pub(crate) async fn remove(&self, update: Update<'_>) -> Result<bool> {
-        let Some(item) = self.send_update(update, ReturnValue::AllNew).await? else { return Ok(false) };
-        self.delete_if_empty(&item).await?;
-        Ok(true)
+    /// Reads the items with a partition key, from a sort key on, in order.
+    pub(crate) async fn query_from(&self, key: &Key) -> Result<Vec<Attributes>> {
+        let pages = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("#pk = :pk AND #sk >= :sk")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_names("#sk", SK)
+            .expression_attribute_values(":pk", AttributeValue::S(key.pk.clone()))
+            .expression_attribute_values(":sk", AttributeValue::S(key.sk.clone()))
+            .into_paginator()
+            .items()
+            .send();
+        let items = pages.collect::<std::result::Result<Vec<_>, _>>().await;
+        items.map_err(|error| self.request_error("cannot read the table", &error))
     }
 
     /// Deletes an item in which nothing is left, for example after a removal whose answer was lost.
@@ -132,8 +135,8 @@ impl Table {
         }
     }
 
-    /// Sends an update. Returns the attributes that were asked for. `None` when the condition does not hold.
-    async fn send_update(&self, update: Update<'_>, returned: ReturnValue) -> Result<Option<Attributes>> {
+    /// Updates an item. `false` when the condition no longer holds; nothing is written then.
+    pub(crate) async fn update(&self, update: Update<'_>) -> Result<bool> {
         let Update { key, action, condition, expression } = update;
         let request = self
             .client
@@ -141,16 +144,15 @@ impl Table {
             .table_name(&self.name)
             .set_key(Some(key.attributes()))
             .update_expression(action)
-            .return_values(returned)
             .set_condition_expression(condition)
             .set_expression_attribute_names(expression.names())
             .set_expression_attribute_values(expression.values());
         match request.send().await {
-            Ok(output) => Ok(Some(output.attributes.unwrap_or_default())),
+            Ok(_) => Ok(true),
             Err(error)
                 if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
             {
-                Ok(None)
+                Ok(false)
             }
             Err(error) => Err(self.request_error("cannot write to the table", &error)),
         }
@@ -181,23 +183,6 @@ impl Table {
         }
     }
 
-    /// Replaces everything in a party's item but its note, if the item did not change since it was read. The party has
-    /// expired, so nothing else in it has an effect, and must not have one again.
-    pub(crate) async fn replace_expired_party(
-        &self,
-        key: &Key,
-        item: Option<&Attributes>,
-        mut attributes: Attributes,
-    ) -> Result<bool> {
-        let mut expression = Expression::default();
-        let condition = expression.unchanged(item);
-        let note = item.and_then(|item| item.get("note"));
-        if let Some(note) = note {
-            attributes.entry("note".to_owned()).or_insert_with(|| note.clone());
-        }
-        self.replace(key, attributes, condition, expression).await
-    }
-
     /// Deletes an item. `false` when the condition no longer holds; nothing is deleted then.
     pub(crate) async fn delete(&self, key: &Key, condition: String, expression: Expression) -> Result<bool> {
         let request = self
@@ -222,23 +207,35 @@ impl Table {
 
 impl Table {
     /// Writes several items at once. `false` when a condition no longer holds, or another writer is writing one of the items;
-    /// nothing is written then.
+    /// nothing is written then. One that DynamoDB does not accept at once, because it is busy, is sent again.
     pub(crate) async fn transact(&self, items: Vec<TransactWriteItem>) -> Result<bool> {
+        const ACTION: &str = "cannot write to the table";
         const CHANGED: [&str; 2] = ["ConditionalCheckFailed", "TransactionConflict"];
-        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
-            Ok(_) => Ok(true),
-            Err(error) => {
-                let reasons = match error.as_service_error() {
-                    Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
-                        canceled.cancellation_reasons()
-                    }
-                    _ => &[],
-                };
-                if reasons.iter().filter_map(|it| it.code()).any(|code| CHANGED.contains(&code)) {
-                    return Ok(false);
+        const BUSY: [&str; 2] = ["ThrottlingError", "ProvisionedThroughputExceeded"];
+        let mut attempt = 0;
+        loop {
+            let Err(error) = self.client.transact_write_items().set_transact_items(Some(items.clone())).send().await
+            else {
+                return Ok(true);
+            };
+            let reasons = match error.as_service_error() {
+                Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                    canceled.cancellation_reasons()
                 }
-                Err(self.request_error("cannot write to the table", &error))
+                _ => &[],
+            };
+            let has = |codes: &[&str]| reasons.iter().filter_map(|it| it.code()).any(|code| codes.contains(&code));
+            if has(&CHANGED) {
+                return Ok(false);
             }
+            attempt += 1;
+            if !has(&BUSY) || attempt >= MAX_ATTEMPTS {
+                let refused = reasons.iter().find(|reason| reason.code().is_some_and(|code| code != "None"));
+                return Err(
+                    refused.map_or_else(|| self.request_error(ACTION, &error), |it| Error::canceled(ACTION, it))
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(50 << attempt.min(7))).await;
         }
     }
 }
@@ -260,6 +257,28 @@ pub(crate) fn is_empty(item: &Attributes, now: EpochSeconds) -> bool {
         (list, AttributeValue::M(rules)) => lists.contains(&list) && rules.is_empty(),
         _ => false,
     })
+}
+
+/// Whether two values are the same. A set has no order.
+pub(crate) fn is_same_value(one: &AttributeValue, other: &AttributeValue) -> bool {
+    let sorted = |texts: &[String]| {
+        let mut texts = texts.to_vec();
+        texts.sort();
+        texts
+    };
+    match (one, other) {
+        (AttributeValue::Ss(one), AttributeValue::Ss(other)) | (AttributeValue::Ns(one), AttributeValue::Ns(other)) => {
+            sorted(one) == sorted(other)
+        }
+        (AttributeValue::M(one), AttributeValue::M(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(name, value)| other.get(name).is_some_and(|other| is_same_value(value, other)))
+        }
+        (AttributeValue::L(one), AttributeValue::L(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same_value(one, other))
+        }
+        (one, other) => one == other,
+    }
 }
 
 /// An update of one item, in DynamoDB's expression language.

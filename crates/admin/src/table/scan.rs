@@ -9,6 +9,7 @@ use super::Table;
 use super::index::parties_prefix;
 use super::items::Expression;
 use crate::error::Result;
+use crate::history::HISTORY_PREFIX;
 
 /// The most items of a page. As parsed attributes, the 1 MB that DynamoDB returns at most takes ten times as much memory,
 /// and several pages are in memory at once.
@@ -31,6 +32,13 @@ impl Filter {
         Self { condition: format!("{sk_name} = {sk} AND begins_with({pk_name}, {prefix})"), expression }
     }
 
+    /// All items but those of the history.
+    fn without_history() -> Self {
+        let mut expression = Expression::default();
+        let prefix = expression.value(AttributeValue::S(HISTORY_PREFIX.to_owned()));
+        Self { condition: format!("NOT begins_with({}, {prefix})", expression.name(PK)), expression }
+    }
+
     /// All items of an app.
     pub(crate) fn by_app(app: &AppKey) -> Self {
         let mut expression = Expression::default();
@@ -42,11 +50,11 @@ impl Filter {
 }
 
 impl Table {
-    /// Reads every item, page by page and in no particular order, with several scans at once. A slow reader slows the
-    /// scans down, so that only a few pages are in memory at any time.
+    /// Reads every item but those of the history, page by page and in no particular order, with several scans at once. A slow
+    /// reader slows the scans down, so that only a few pages are in memory at any time.
     #[must_use]
     pub fn scan(&self, segments: u16) -> mpsc::Receiver<Result<Vec<Attributes>>> {
-        self.scan_where(segments, None)
+        self.scan_where(segments, Some(Filter::without_history()))
     }
 
     /// Reads the items that a filter lets through, as [`Self::scan`] does.

@@ -165,8 +165,7 @@ impl Table {
         if expiry_attribute(self.expiry().await?.as_ref()).is_some() {
             return Ok(false);
         }
-        let specification = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true).build();
-        let specification = specification.map_err(|error| Error::InvalidItem(error.to_string()))?;
+        let specification = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true).build()?;
         let request =
             self.client.update_time_to_live().table_name(&self.name).time_to_live_specification(specification);
         let Err(error) = request.send().await else { return Ok(true) };

@@ -57,9 +57,11 @@ pub(crate) struct Args {
 
 /// Deletes what is found.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
-    let Connection { table, output, .. } = global.open().await?;
-    let app = args.app.parse(&table)?;
-    let party = parse_party(&table, &args.party, args.exactly, |_| "name one party".to_owned())?;
+    let connection = global.open().await?;
+    let Connection { table, output, .. } = &connection;
+    let output = *output;
+    let app = args.app.parse(table)?;
+    let party = parse_party(table, &args.party, args.exactly, |_| "name one party".to_owned())?;
     print_note("reading the whole table");
     let plan = table.plan_forgetting(&app, &party).await?;
     let result = if plan.is_empty() {
@@ -76,7 +78,8 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         let announce = |time: Duration| {
             print_note(format!("waiting {} s, until no function uses older rules of the app", time.as_secs()));
         };
-        table.forget(&plan, args.app_cache.app_cache_seconds, announce).await.map_err(|error| {
+        let author = connection.author().await;
+        table.forget(&plan, &author, args.app_cache.app_cache_seconds, announce).await.map_err(|error| {
             anyhow::Error::from(error)
                 .context("not everything is deleted; run the same command again, which deletes the rest")
         })?;

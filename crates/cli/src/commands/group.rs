@@ -1,15 +1,16 @@
 //! `group`: adds parties to groups, removes them, and shows groups.
 
 use anyhow::bail;
-use callgate_admin::Table;
 use callgate_admin::groups::{GroupName, MembershipChange};
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
+use callgate_admin::{Author, Table};
 use callgate_core::{AppKey, PartyId, Pattern};
 use clap::Subcommand;
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::args::{AppArgs, parse_party, parse_written_party};
-use crate::connection::GlobalArgs;
+use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
 use crate::prompt::confirm_app;
@@ -83,9 +84,10 @@ async fn change_members(is_added: bool, args: &MembersArgs, global: &GlobalArgs)
     if is_added && !args.dry_run {
         confirm_app(table, &app, args.yes).await?;
     }
+    let author = OnceCell::new();
     let (mut changes, mut failure) = (Vec::new(), None);
     for party in parties {
-        match change_member(table, &app, &party, &group, is_added, args.dry_run).await {
+        match change_member(&connection, &author, (&app, &party, &group), is_added, args.dry_run).await {
             Ok(change) => changes.push((party, change)),
             Err(error) => {
                 failure = Some(error.context(format!("party `{party}`")));
@@ -154,13 +156,13 @@ fn parse_parties(args: &MembersArgs, table: &Table, is_added: bool) -> anyhow::R
 
 /// Adds or removes one party. With `is_dry_run`, only plans it.
 async fn change_member(
-    table: &Table,
-    app: &AppKey,
-    party: &PartyId,
-    group: &GroupName,
+    connection: &Connection,
+    author: &OnceCell<Author>,
+    (app, party, group): (&AppKey, &PartyId, &GroupName),
     is_added: bool,
     is_dry_run: bool,
 ) -> anyhow::Result<MembershipChange> {
+    let table = &connection.table;
     let mut sent: Option<MembershipChange> = None;
     for attempt in 0..MAX_ATTEMPTS {
         let change = table.plan_membership(app, party, group, is_added, now()).await?;
@@ -175,7 +177,8 @@ async fn change_member(
         if is_dry_run {
             return Ok(change);
         }
-        match table.write_membership(&change).await {
+        let author = author.get_or_init(|| connection.author()).await;
+        match table.write_membership(&change, author).await {
             Ok(true) => return Ok(change),
             Ok(false) => {}
             // The next plan shows whether it was written.

@@ -167,7 +167,7 @@ async fn move_app(args: &Args, connection: &Connection, from: &AppKey, to: &str)
         if !is_confirmed {
             bail!("nothing was written");
         }
-        let moved = table.move_app(&plan, args.app_cache.app_cache_seconds, announce).await;
+        let moved = table.move_app(&plan, &connection.author().await, args.app_cache.app_cache_seconds, announce).await;
         remaining = moved.map_err(|error| anyhow::Error::from(error).context(AGAIN))?;
         if remaining.is_empty() { "moved" } else { "incomplete" }
     };

@@ -52,9 +52,11 @@ pub(crate) struct Args {
 
 /// Checks the whole file, then writes it.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
-    let Connection { table, output, .. } = global.open().await?;
+    let connection = global.open().await?;
+    let Connection { table, output, .. } = &connection;
+    let output = *output;
     let name = args.file.display();
-    let mut restore = match Restore::check(&table, args.open()?).await {
+    let mut restore = match Restore::check(table, args.open()?).await {
         Err(error @ Error::Local(_)) => return Err(anyhow::Error::from(error).context(format!("`{name}`"))),
         restore => restore?,
     };
@@ -65,7 +67,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     }
     if counts.different() > 0 {
         args.confirm(table.name(), &restore)?;
-        write(&mut restore, args, output).await?;
+        write(&mut restore, args, &connection).await?;
     }
     // What other writers have written meanwhile.
     let differing = if args.replace && counts.different() > 0 { restore.plan(true).await?.different() } else { 0 };
@@ -141,7 +143,10 @@ fn print_difference(restore: &Restore, output: Output) -> anyhow::Result<Outcome
             ItemChange::Removed => ("-", "removed"),
         };
         match output {
-            Output::Text => print_line(format!("{sign} {kind}"))?,
+            Output::Text => match kind {
+                Some(kind) => print_line(format!("{sign} {kind}"))?,
+                None => print_line(format!("{sign} change {} of the history", escape(sk)))?,
+            },
             Output::Json => print_line(json!({"change": word, "pk": pk, "sk": sk}))?,
         }
         Ok(())
@@ -160,15 +165,16 @@ fn print_difference(restore: &Restore, output: Output) -> anyhow::Result<Outcome
 }
 
 /// Writes the restore, with a progress bar, until it is done, fails or is interrupted.
-async fn write(restore: &mut Restore, args: &Args, output: Output) -> anyhow::Result<()> {
+async fn write(restore: &mut Restore, args: &Args, connection: &Connection) -> anyhow::Result<()> {
     // From here on, an interrupted restore prints how many items are written.
     let mut interrupts = Interrupts::listen()?;
     let total = restore.counts().different();
-    let bar = progress_bar(total, "items", output)?;
+    let bar = progress_bar(total, "items", connection.output)?;
+    let author = connection.author().await;
     let control = ImportControl::default();
     let announce = |time: Duration| print_wait(&bar, time);
     let SpeedArgs { concurrency, app_cache } = args.speed;
-    let applying = restore.apply(concurrency, app_cache.app_cache_seconds, &control, announce);
+    let applying = restore.apply(concurrency, app_cache.app_cache_seconds, &author, &control, announce);
     let Err(error) = show_progress(applying, &control, &bar, &mut interrupts).await else { return Ok(()) };
     let done = control.done();
     let progress = format!(

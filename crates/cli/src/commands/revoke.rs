@@ -4,9 +4,10 @@ use anyhow::bail;
 use callgate_admin::import::Import;
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::wording::{count, doors_text, rule_text, target_text};
-use callgate_admin::{Revocation, RuleLocation, RuleRow, RuleTarget, Table};
+use callgate_admin::{Revocation, RuleLocation, RuleRow, RuleTarget};
 use callgate_core::{Door, ParseError, Rule};
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use crate::args::{AppArgs, DoorArg, SpeedArgs, TargetArgs};
 use crate::connection::{Connection, GlobalArgs};
@@ -96,7 +97,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let [from, to] = [&args.from, &args.to].map(|pattern| pattern.clone().unwrap_or_default());
     let target = TargetArgs { app: args.app.clone(), from, to };
     let (target, location) = target.locate(table, args.door, args.exactly)?;
-    let deleted = args.delete(table, &target, &location).await?;
+    let deleted = args.delete(&connection, &target, &location).await?;
     let RuleTarget { app, from, to } = &target;
     if connection.output == Output::Json {
         let result = if deleted.is_some() { "revoked" } else { "absent" };
@@ -122,10 +123,11 @@ impl Args {
     /// Deletes the rule at a location. `None` when there is none.
     async fn delete(
         &self,
-        table: &Table,
+        connection: &Connection,
         target: &RuleTarget,
         location: &RuleLocation,
     ) -> anyhow::Result<Option<Revocation>> {
+        let (table, author) = (&connection.table, OnceCell::new());
         // The revocation that was sent last. It was confirmed, if it had to be.
         let mut sent: Option<Revocation> = None;
         for attempt in 0..MAX_ATTEMPTS {
@@ -141,7 +143,8 @@ impl Args {
                 format!("revoke {rule} in app `{}`\nthis rule matches calls: {}", target.app, target_text(target));
             let is_same = sent.as_ref().map(|sent| sent.has_same_previous(&revocation));
             confirm_change(&question, is_same, target.has_pattern(), self.yes)?;
-            match table.delete_rule(&revocation).await {
+            let author = author.get_or_init(|| connection.author()).await;
+            match table.delete_rule(&revocation, author).await {
                 Ok(true) => return Ok(Some(revocation)),
                 Ok(false) => {}
                 // The next plan shows whether the rule was deleted.

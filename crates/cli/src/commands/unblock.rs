@@ -1,15 +1,16 @@
 //! `unblock`: ends the block of a caller.
 
 use anyhow::bail;
+use callgate_admin::RuleRow;
 use callgate_admin::blocks::Unblocking;
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
-use callgate_admin::{RuleRow, Table};
 use callgate_core::{AppKey, PartyId, Pattern};
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use super::block::block_text;
 use crate::args::{AppArgs, parse_party, rule_command};
-use crate::connection::GlobalArgs;
+use crate::connection::{Connection, GlobalArgs};
 use crate::exit::Outcome;
 use crate::output::{Output, print_line};
 use crate::prompt::confirm_change;
@@ -36,7 +37,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let caller = parse_party(table, &args.party, args.exactly, |pattern| {
         format!("a deny is ended so: {}", rule_command("revoke", app.as_str(), pattern, &Pattern::Everyone))
     })?;
-    let deleted = delete(table, &app, &caller).await?;
+    let deleted = delete(&connection, &app, &caller).await?;
     let block = deleted.as_ref().and_then(Unblocking::previous).and_then(Result::ok);
     if connection.output == Output::Json {
         let result = if deleted.is_some() { "unblocked" } else { "absent" };
@@ -57,7 +58,8 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
 }
 
 /// Deletes the block of a caller. `None` when there is none.
-async fn delete(table: &Table, app: &AppKey, caller: &PartyId) -> anyhow::Result<Option<Unblocking>> {
+async fn delete(connection: &Connection, app: &AppKey, caller: &PartyId) -> anyhow::Result<Option<Unblocking>> {
+    let (table, author) = (&connection.table, OnceCell::new());
     // The one that was sent last.
     let mut sent: Option<Unblocking> = None;
     for attempt in 0..MAX_ATTEMPTS {
@@ -74,7 +76,8 @@ async fn delete(table: &Table, app: &AppKey, caller: &PartyId) -> anyhow::Result
             Some(Err(_)) | None => format!("the invalid block of {caller}"),
         };
         confirm_change(&format!("end: {text} in app `{app}`"), is_same, false, false)?;
-        match table.delete_block(&unblocking).await {
+        let author = author.get_or_init(|| connection.author()).await;
+        match table.delete_block(&unblocking, author).await {
             Ok(true) => return Ok(Some(unblocking)),
             Ok(false) => {}
             // The next plan shows whether the block was deleted.

@@ -357,7 +357,8 @@ fn a_fix_is_not_applied_to_what_changed_since_it_was_read() {
         .endpoint_url(format!("http://{}", server.address))
         .http_client(callgate::store::client::https_client());
     let table = Table::new(Client::from_conf(config.build()), TABLE, None, None);
-    let author = Author { name: "operator".to_owned(), at: 1_795_500_000 };
+    let author =
+        Author { name: "operator".to_owned(), at: 1_795_500_000, command: "doctor --fix".to_owned(), keep_days: 400 };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let findings = runtime.block_on(table.inspect(author.at)).unwrap().findings;
     let fixes: Vec<_> = findings.iter().filter_map(|finding| finding.fix.as_ref()).collect();

@@ -106,9 +106,30 @@ impl TestServer {
         self.request("PutItem", &json!({"TableName": TABLE, "Item": item}));
     }
 
-    /// All items of the table, exactly as they are stored, sorted by key.
+    /// All items of the table but those of the history, exactly as they are stored, sorted by key.
     pub(crate) fn stored(&self) -> Vec<Value> {
-        let mut items = self.request("Scan", &json!({"TableName": TABLE}))["Items"].as_array().unwrap().clone();
+        self.scan().into_iter().filter(|item| !is_change(item)).collect()
+    }
+
+    /// The items of the history, sorted by key.
+    pub(crate) fn changes(&self) -> Vec<Value> {
+        self.scan().into_iter().filter(is_change).collect()
+    }
+
+    fn scan(&self) -> Vec<Value> {
+        let (mut items, mut start) = (Vec::new(), Value::Null);
+        loop {
+            let mut request = json!({"TableName": TABLE});
+            if !start.is_null() {
+                request["ExclusiveStartKey"] = start;
+            }
+            let mut page = self.request("Scan", &request);
+            items.extend(page["Items"].as_array().unwrap().iter().cloned());
+            start = page["LastEvaluatedKey"].take();
+            if start.is_null() {
+                break;
+            }
+        }
         items.sort_by_key(|item| (item["pk"].to_string(), item["sk"].to_string()));
         items
     }
@@ -146,6 +167,10 @@ impl ServerHandle {
             serde_json::from_str(body).unwrap()
         })
     }
+}
+
+fn is_change(item: &Value) -> bool {
+    item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with("HISTORY#"))
 }
 
 fn remove_author(value: &mut Value) {
