@@ -131,13 +131,15 @@ impl ChangedValue {
                 let parts = pairs(whole(before), whole(after));
                 parts.flat_map(|(name, old, new)| part(Place::Attribute(name), old, new).parts()).collect()
             }
-            Place::Attribute(list) if LISTS.contains(&list.as_str()) => match (entries(before), entries(after)) {
-                (Some(old), Some(new)) if !(old.is_empty() && new.is_empty()) => {
-                    pairs(old, new).map(|(entry, old, new)| part(Place::Entry(list.clone(), entry), old, new)).collect()
+            Place::Attribute(list) if LISTS.contains(&list.as_str()) => {
+                match (entries(before.as_ref()), entries(after.as_ref())) {
+                    (Some(old), Some(new)) if !(old.is_empty() && new.is_empty()) => pairs(old, new)
+                        .map(|(entry, old, new)| part(Place::Entry(list.clone(), entry), old, new))
+                        .collect(),
+                    _ => vec![self.clone()],
                 }
-                _ => vec![self.clone()],
-            },
-            Place::Attribute(set) if set == GROUPS => match (members(before), members(after)) {
+            }
+            Place::Attribute(set) if set == GROUPS => match (members(before.as_ref()), members(after.as_ref())) {
                 (Some(old), Some(new)) => {
                     let member =
                         |name: &String, set: &BTreeSet<_>| set.contains(name).then(|| AttributeValue::S(name.clone()));
@@ -181,14 +183,14 @@ fn pairs(
     all.into_iter().map(|(name, (old, new))| (name, old, new))
 }
 
-fn entries(value: &Option<AttributeValue>) -> Option<Attributes> {
+fn entries(value: Option<&AttributeValue>) -> Option<Attributes> {
     match value {
         None => Some(Attributes::new()),
         Some(value) => value.as_m().ok().cloned(),
     }
 }
 
-fn members(value: &Option<AttributeValue>) -> Option<BTreeSet<String>> {
+fn members(value: Option<&AttributeValue>) -> Option<BTreeSet<String>> {
     match value {
         None => Some(BTreeSet::new()),
         Some(value) => value.as_ss().ok().map(|names| names.iter().cloned().collect()),

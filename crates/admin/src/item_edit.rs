@@ -56,11 +56,12 @@ impl<'a> ItemEdit<'a> {
     }
 
     /// The attributes of an item that has only these values.
-    pub(crate) fn attributes_of(values: Vec<(Place, Option<AttributeValue>)>) -> Result<Attributes> {
-        apply(None, &values)
+    pub(crate) fn attributes_of(values: &[(Place, Option<AttributeValue>)]) -> Result<Attributes> {
+        apply(None, values)
     }
 
-    /// The request, and what it changes. `None` if there is nothing to change. An item in which nothing is left is deleted.
+    /// The request, and what it changes. `None` if there is nothing to change. An item in which nothing is left is deleted, unless
+    /// it is replaced as a whole.
     fn request(self) -> Result<Option<(Write<'a>, Vec<ChangedValue>)>> {
         let Self { key, item, values, not_expired_at, unchanged } = self;
         let changed = |place: Place, before, after| ChangedValue { key: key.clone(), place, before, after };
@@ -70,12 +71,13 @@ impl<'a> ItemEdit<'a> {
             [(Place::Item, Some(AttributeValue::M(new)))] => Some(new.clone()),
             _ => Some(apply(item, &values)?),
         };
-        let is_left = after.as_ref().is_some_and(|after| {
+        let is_whole = matches!(values.as_slice(), [(Place::Item, _)]);
+        let is_left = |after: &Attributes| {
             let with_key = key.attributes().into_iter().chain(after.clone()).collect();
-            !is_empty(&with_key, unix_time())
-        });
+            is_whole || !is_empty(&with_key, unix_time())
+        };
         let mut expression = Expression::default();
-        let Some(after) = after.filter(|_| is_left) else {
+        let Some(after) = after.filter(is_left) else {
             if item.is_none() {
                 return Ok(None);
             }
@@ -83,7 +85,7 @@ impl<'a> ItemEdit<'a> {
             let change = changed(Place::Item, whole(item), None);
             return Ok(Some((Write::Delete { key, condition, expression }, vec![change])));
         };
-        if let [(Place::Item, _)] = values.as_slice() {
+        if is_whole {
             let condition = expression.unchanged(item);
             let change = changed(Place::Item, whole(item), Some(AttributeValue::M(after.clone())));
             return Ok(Some((Write::Put { key, attributes: after, condition, expression }, vec![change])));

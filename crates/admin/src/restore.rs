@@ -155,6 +155,7 @@ impl Restore {
             let count = match self.items.add_stored([pk, sk], item, is_replaced)? {
                 Some(true) => &mut counts.unchanged,
                 Some(false) => &mut counts.changed,
+                None if is_change => continue,
                 None if is_replaced => &mut counts.removed,
                 None => &mut counts.others,
             };

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{Attributes, Key};
 
 use crate::error::{Error, Result};
@@ -11,7 +10,7 @@ use crate::item_edit::ItemEdit;
 use crate::item_kind::key_of;
 use crate::rules::Author;
 use crate::table::Table;
-use crate::table::items::is_same_value;
+use crate::table::items::is_same;
 
 /// A change to take back, compared with what is stored. [`Table::undo`] takes it back.
 #[derive(Debug, Clone)]
@@ -68,10 +67,10 @@ impl Table {
         for value in values {
             let ChangedValue { key, place, before, after } = value;
             let stored = place.value_in(undo.items.get(&key));
-            if is_same(&stored, &before) {
+            if is_same(stored.as_ref(), before.as_ref()) {
                 continue;
             }
-            if !is_same(&stored, &after) {
+            if !is_same(stored.as_ref(), after.as_ref()) {
                 let (key, place, after) = (key.clone(), place.clone(), after.clone());
                 undo.conflicts.push(ChangedValue { key, place, before: after, after: stored.clone() });
             }
@@ -110,17 +109,10 @@ impl Undo {
     fn as_stored(&self, value: &ChangedValue) -> Vec<ChangedValue> {
         let is_list = matches!(&value.place, Place::Attribute(list) if LISTS.contains(&list.as_str()));
         let stored = value.place.value_in(self.items.get(&value.key));
-        if !is_list || is_same(&stored, &value.after) || is_same(&stored, &value.before) {
+        if !is_list || is_same(stored.as_ref(), value.after.as_ref()) || is_same(stored.as_ref(), value.before.as_ref())
+        {
             return vec![value.clone()];
         }
         value.parts()
-    }
-}
-
-fn is_same(one: &Option<AttributeValue>, other: &Option<AttributeValue>) -> bool {
-    match (one, other) {
-        (None, None) => true,
-        (Some(one), Some(other)) => is_same_value(one, other),
-        _ => false,
     }
 }

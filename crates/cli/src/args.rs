@@ -15,10 +15,10 @@ use crate::time;
 
 /// The variable that names the app for commands that need one. Where `--app` only narrows a command down, as for
 /// `export`, the variable has no effect: it must not leave anything out unseen.
-const APP: &str = "CALLGATE_APP";
+pub(crate) const APP: &str = "CALLGATE_APP";
 
 /// Parses `--app`. An empty value counts as not given, as it does for every variable.
-fn app_name(text: &str) -> Result<String, String> {
+pub(crate) fn app_name(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         return Err(format!("no app is given; name one with --app or {APP}"));
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use callgate::store::item::{Attributes, EXPIRES_AT, Key};
+use callgate::store::item::{EXPIRES_AT, Key};
 use callgate_core::{EpochSeconds, PartyId, has_expired};
 
 use super::{BulkCounts, Change, ChangedValue, Place};
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::item_kind::key_of;
 use crate::stored_rule::expiry_of;
 use crate::table::Table;
-use crate::table::items::is_same_value;
+use crate::table::items::is_same;
 
 /// A value that was written without a change item: what the history has last, and what is stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,17 +69,12 @@ impl Table {
                     .is_some_and(|it| is_over(it.value.as_ref(), now));
             for (place, known) in places {
                 let stored = place.value_in(item);
-                let is_same = match (&known.value, &stored) {
-                    (None, None) => true,
-                    (Some(one), Some(other)) => is_same_value(one, other),
-                    _ => false,
-                };
                 let is_gone = stored.is_none() && (is_over || has_expired(known.value.as_ref().and_then(expiry), now));
                 let is_of_bulk = match stored.as_ref().and_then(signature) {
                     Some((by, at)) => bulk.iter().any(|(author, counts)| *author == by && counts.signed_at == at),
                     None => known.is_doubtful,
                 };
-                if !is_same && !is_gone && !is_of_bulk {
+                if !is_same(known.value.as_ref(), stored.as_ref()) && !is_gone && !is_of_bulk {
                     found.push((key.clone(), place.clone(), known.value.clone(), stored));
                 }
             }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use aws_sdk_dynamodb::types::{AttributeValue, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use callgate::store::item::{Attributes, Key};
 use callgate_core::has_expired;
 use tokio::sync::{Mutex, mpsc};
@@ -21,7 +21,7 @@ use crate::rules::retry_pause;
 use crate::stored_rule::{BLOCKED, StoredRow, expiry_of, rows_of};
 use crate::table::Table;
 use crate::table::batch::{MAX_ATTEMPTS, Unconfirmed, unix_time};
-use crate::table::items::is_same_value;
+use crate::table::items::is_same;
 
 /// Why a batch or a phase failed.
 pub(super) struct Failure {
@@ -118,16 +118,14 @@ async fn put_pairs<'a>(
     let Writer { table, control, bulk } = writer;
     let (mut added, mut put) = (Vec::new(), Vec::new());
     for (rule, request) in rules.iter().zip(requests) {
-        let item = request.put_request().map(|put| put.item()).cloned().unwrap_or_default();
-        match key_of(&item).filter(|key| rule.has_previous && bulk.records(key)) {
-            Some(key) => put_recorded_pair(writer, &key, &item).await.map_err(|error| (Some(rule), error))?,
-            None => {
-                added.push(rule);
-                put.push(request);
-                continue;
-            }
+        let item = request.put_request().map(PutRequest::item).cloned().unwrap_or_default();
+        if let Some(key) = key_of(&item).filter(|key| rule.has_previous && bulk.records(key)) {
+            put_recorded_pair(writer, &key, &item).await.map_err(|error| (Some(rule), error))?;
+            control.add([rule]);
+        } else {
+            added.push(rule);
+            put.push(request);
         }
-        control.add([rule]);
     }
     if put.is_empty() {
         return Ok(());
@@ -212,15 +210,14 @@ async fn put_recorded(
         let is_party = key.sk == "PARTY";
         let is_expired = is_party && has_expired(item.as_ref().and_then(expiry_of), now);
         let new = values();
-        let is_done = new.iter().all(|(place, new)| match (place.value_in(item.as_ref()), new) {
-            (Some(stored), Some(new)) => is_same_value(&stored, new),
-            _ => false,
-        });
+        let is_stored =
+            |(place, new): &(Place, Option<_>)| is_same(place.value_in(item.as_ref()).as_ref(), new.as_ref());
+        let is_done = new.iter().all(is_stored);
         if is_done && !is_expired {
             return Ok(());
         }
         let edit = if is_expired {
-            ItemEdit::replace_expired(key, item.as_ref(), ItemEdit::attributes_of(new)?)
+            ItemEdit::replace_expired(key, item.as_ref(), ItemEdit::attributes_of(&new)?)
         } else {
             let not_expired_at = is_party.then_some(now);
             ItemEdit { key, item: item.as_ref(), values: new, not_expired_at, unchanged: None }

@@ -259,6 +259,15 @@ pub(crate) fn is_empty(item: &Attributes, now: EpochSeconds) -> bool {
     })
 }
 
+/// Whether both are the same value, or both are missing.
+pub(crate) fn is_same(one: Option<&AttributeValue>, other: Option<&AttributeValue>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => is_same_value(one, other),
+        _ => false,
+    }
+}
+
 /// Whether two values are the same. A set has no order.
 pub(crate) fn is_same_value(one: &AttributeValue, other: &AttributeValue) -> bool {
     let sorted = |texts: &[String]| {

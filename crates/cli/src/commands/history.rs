@@ -80,8 +80,7 @@ fn print_change(change: &Change) -> anyhow::Result<()> {
         print_line(format!("  takes back {}", escape(undoes)))?;
     }
     if let Some(counts) = counts {
-        let list = list.as_ref().map(|list| format!(", list `{}`", escape(list))).unwrap_or_default();
-        print_line(format!("  {}{list}", counts_text(counts)))?;
+        print_line(format!("  {}", counts_text(counts, list.as_deref())))?;
     }
     if *is_cut {
         print_line("  the values are too large for the history")?;
@@ -89,10 +88,12 @@ fn print_change(change: &Change) -> anyhow::Result<()> {
     values.iter().filter(|_| !is_cut).try_for_each(print_values)
 }
 
-fn counts_text(counts: &BulkCounts) -> String {
+fn counts_text(counts: &BulkCounts, list: Option<&str>) -> String {
     let BulkCounts { added, changed, removed, more, is_complete, signed_at: _ } = counts;
-    let counts = format!("{added} added, {changed} changed, {removed} removed");
-    let more = if *more > 0 { format!("; {more} of these are not listed one by one") } else { String::new() };
+    let list = list.map(|list| format!(", list `{}`", escape(list))).unwrap_or_default();
+    let counts = format!("{added} added, {changed} changed, {removed} removed{list}");
+    let verb = if *more == 1 { "is" } else { "are" };
+    let more = if *more > 0 { format!("; {more} of these {verb} not listed one by one") } else { String::new() };
     if *is_complete { counts + &more } else { format!("was to be: {counts}; it did not run to its end") }
 }
 

@@ -8,8 +8,8 @@ use callgate_admin::wording::escape;
 use callgate_core::AppKey;
 use serde_json::json;
 
-use super::history::print_values;
-use crate::args::AppArgs;
+use super::history::{print_values, value_lines};
+use crate::args::{APP, app_name};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_line, print_note};
@@ -29,8 +29,9 @@ pub(crate) struct Args {
     /// The change, as history prints it; without it, the last one of yours in the app
     #[arg(value_name = "CHANGE")]
     change: Option<String>,
-    #[command(flatten)]
-    app: Option<AppArgs>,
+    /// The app (WCS's appKey); can be left out if the change is given
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
+    app: Option<String>,
     /// Print what would be written, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -55,12 +56,12 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
             return report(&connection, (&app, &change), &values, result);
         }
         if args.dry_run {
-            print_conflicts(&undo)?;
+            print_conflicts(&undo);
             return report(&connection, (&app, &change), &undo.values, "dry_run");
         }
         let is_new = sent.as_ref().is_none_or(|sent| !sent.has_same_previous(&undo));
         if is_new && !undo.conflicts.is_empty() && !args.yes {
-            print_conflicts(&undo)?;
+            print_conflicts(&undo);
             let question = format!("`{}` is taken back all the same", escape(&change.command));
             if !confirm_loss(&question)? {
                 bail!("nothing was written");
@@ -83,7 +84,7 @@ impl Args {
     /// The change to take back, and its app.
     async fn find(&self, connection: &Connection, author: &str) -> anyhow::Result<(AppKey, Change)> {
         let table = &connection.table;
-        let app = self.app.as_ref().map(|app| app.parse(table)).transpose()?;
+        let app = self.app.as_ref().map(|app| table.parse_app(app)).transpose()?;
         let Some(id) = &self.change else {
             let app =
                 app.ok_or_else(|| usage("name the change, or the app whose last change of yours is taken back"))?;
@@ -103,16 +104,11 @@ impl Args {
     }
 }
 
-fn print_conflicts(undo: &Undo) -> anyhow::Result<()> {
+fn print_conflicts(undo: &Undo) {
     if !undo.conflicts.is_empty() {
         print_note("what the change wrote (-) was changed again since (+):");
     }
-    for conflict in &undo.conflicts {
-        for line in super::history::value_lines(conflict) {
-            print_note(line);
-        }
-    }
-    Ok(())
+    undo.conflicts.iter().flat_map(value_lines).for_each(print_note);
 }
 
 fn report(

@@ -26,7 +26,9 @@ fn start_batch_proxy(server: &TestServer, treatment: fn(usize) -> Batch) -> (Str
     let count = Arc::new(AtomicUsize::new(0));
     let batches = Arc::clone(&count);
     let url = start_proxy(server.address, move |request| match request.operation() {
-        Some("BatchWriteItem") => treat(treatment(batches.fetch_add(1, Ordering::SeqCst)), request),
+        Some("BatchWriteItem") if request.is_write() => {
+            treat(treatment(batches.fetch_add(1, Ordering::SeqCst)), request)
+        }
         _ => Treatment::Forward,
     });
     (url, count)

@@ -67,7 +67,7 @@ fn a_party_that_expires_while_a_command_runs_is_revived() {
         server.put(&active);
         let (handle, is_first) = (server.handle(), Arc::new(AtomicBool::new(true)));
         let proxy = start_proxy(server.address, move |request| {
-            if request.operation() == Some("UpdateItem") && is_first.swap(false, Ordering::SeqCst) {
+            if request.is_write() && is_first.swap(false, Ordering::SeqCst) {
                 handle.request("PutItem", &json!({"TableName": TABLE, "Item": party(PAST)}));
             }
             Treatment::Forward
@@ -85,7 +85,7 @@ fn an_expired_party_that_changes_meanwhile_is_planned_again() {
     server.put(&party(PAST));
     let (handle, is_first) = (server.handle(), Arc::new(AtomicBool::new(true)));
     let proxy = start_proxy(server.address, move |request| {
-        if request.operation() == Some("PutItem") && is_first.swap(false, Ordering::SeqCst) {
+        if request.is_write() && is_first.swap(false, Ordering::SeqCst) {
             let mut revived = party(FUTURE);
             revived["status"]["S"] = json!("active");
             handle.request("PutItem", &json!({"TableName": TABLE, "Item": revived}));

@@ -118,8 +118,10 @@ impl Import {
                 return if refused { Treatment::LoseRequest } else { Treatment::Forward };
             }
             *writes += 1;
-            let is_removal = request.operation() == Some("DeleteItem")
-                || body["UpdateExpression"].as_str().is_some_and(|text| text.contains("REMOVE"));
+            let is_removal = request.writes().iter().any(|(kind, write)| {
+                let removes = write["UpdateExpression"].as_str().is_some_and(|text| text.contains("REMOVE"));
+                kind == "Delete" || removes
+            });
             for caller in REFUSED.into_iter().filter(|caller| is_permitted(&hook, caller)) {
                 wrong.get_or_insert(format!("{caller} before write {writes}"));
             }

@@ -52,7 +52,7 @@ fn the_first_rule_that_is_not_confirmed_is_named() {
     let server = TestServer::with_table();
     let batches = Mutex::new(0);
     let url = start_proxy(server.address, move |request| {
-        if request.operation() != Some("BatchWriteItem") {
+        if request.operation() != Some("BatchWriteItem") || !request.is_write() {
             return Treatment::Forward;
         }
         let mut batches = batches.lock().unwrap();
@@ -118,13 +118,13 @@ fn as_many_rules_fit_as_the_refusal_says() {
     let server = TestServer::with_table();
     server.pipe("import -", &list(1, fitting + 1)).exits_with(1).prints("would take 40");
     server.pipe("import -", &list(1, fitting)).succeeds();
-    let item = server.request("Scan", &json!({"TableName": TABLE}))["Items"][0].clone();
+    let item = server.stored()[0].clone();
     assert_eq!(item["incoming"]["M"].as_object().unwrap().len(), fitting);
     let allow = format!("allow --app shop --from '+9*' --to PPP005 --yes --note {}", "x".repeat(2_000));
     server.run(&allow).exits_with(1).prints(&format!("{fitting} rules would fit without it"));
     // Sizes are approximate, so DynamoDB may refuse a rule all the same.
     let proxy = start_proxy(server.address, |request| match request.operation() {
-        Some("UpdateItem") => {
+        Some("TransactWriteItems") => {
             Treatment::refuse_with("ValidationException", "Item size to update has exceeded the maximum allowed size")
         }
         _ => Treatment::Forward,

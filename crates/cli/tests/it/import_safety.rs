@@ -9,7 +9,7 @@ use callgate::store::item::{self, Attributes};
 use callgate_core::{AppKey, Call, Effect, EpochSeconds, MediaSet, PartyId, Permissions, decide};
 use serde_json::{Value, json};
 
-use crate::proxy::{Request, Treatment, start_proxy};
+use crate::proxy::{self, Request, Treatment, start_proxy};
 use crate::random::Random;
 use crate::support::{Run, TABLE, TestServer, tool};
 
@@ -163,9 +163,7 @@ struct Watch {
 impl Watch {
     fn read(server: &TestServer) -> Self {
         let mut watch = Self { random: Some(Random(1)), ..Self::default() };
-        for item in server.request("Scan", &json!({"TableName": TABLE}))["Items"].as_array().unwrap() {
-            watch.put(item.clone());
-        }
+        server.stored().into_iter().for_each(|item| watch.put(item));
         for (app, items) in &watch.apps {
             watch.states.insert(app.clone(), vec![("before".to_owned(), permitted(app, items))]);
         }
@@ -196,20 +194,21 @@ impl Watch {
     /// Forwards a request. Writes the items of a batch one by one, in random order.
     fn forward(&mut self, request: &Request) -> Treatment {
         let body = request.json();
-        if request.operation() == Some("BatchWriteItem") {
+        if request.operation() == Some("BatchWriteItem") && request.is_write() {
             let mut items = body["RequestItems"][TABLE].as_array().unwrap().clone();
             let mut response = Vec::new();
             while !items.is_empty() {
                 let at = self.random.as_mut().unwrap().below(items.len());
                 let item = items.swap_remove(at);
                 response = request.send("BatchWriteItem", &json!({"RequestItems": {TABLE: [item.clone()]}}));
-                self.written(request, item["PutRequest"].get("Item").unwrap_or(&item["DeleteRequest"]["Key"]));
+                let (_, write) = item.as_object().unwrap().iter().next().unwrap();
+                self.written(request, proxy::key_of(write));
             }
             return Treatment::Respond(response);
         }
         let response = request.send(request.operation().unwrap(), &body);
-        if request.is_write() {
-            self.written(request, body.get("Key").unwrap_or(&body["Item"]));
+        for (_, write) in request.writes() {
+            self.written(request, proxy::key_of(&write));
         }
         Treatment::Respond(response)
     }

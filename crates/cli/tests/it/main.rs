@@ -23,6 +23,7 @@ mod expired_party;
 mod find;
 mod formulas;
 mod groups;
+mod history;
 mod import_beside_hook;
 mod import_export;
 mod import_failures;
@@ -53,6 +54,7 @@ mod support;
 mod table;
 #[cfg(unix)]
 mod terminal;
+mod undo;
 mod unknown_app;
 mod walkthrough;
 mod wcs_simulator;

@@ -352,7 +352,7 @@ fn a_rule_that_changes_meanwhile_is_not_forgotten() {
     server.run("deny --app shop --from a --to b").succeeds();
     let handle = server.handle();
     let url = start_proxy(server.address, move |request| {
-        if request.operation() == Some("DeleteItem") {
+        if request.deletes() {
             let item = json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#a"}, "effect": {"S": "allow"}});
             handle.request("PutItem", &json!({"TableName": TABLE, "Item": item}));
         }
@@ -443,7 +443,7 @@ fn rules_that_are_written_during_a_move_of_an_app_remain() {
     server.run("allow --app shop --from a --to b").succeeds();
     let handle = server.handle();
     let url = start_proxy(server.address, move |request| {
-        if request.operation() == Some("BatchWriteItem") {
+        if request.operation() == Some("BatchWriteItem") && request.is_write() {
             let item = json!({"pk": {"S": "PARTY#shop#c"}, "sk": {"S": "CALLER#a"}, "effect": {"S": "allow"}});
             handle.request("PutItem", &json!({"TableName": TABLE, "Item": item}));
         }

@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 
 use serde_json::{Value, json};
 
-use crate::support::read_request;
+use crate::support::{TABLE, read_request};
 
 /// An HTTP request.
 #[derive(Debug)]
@@ -57,12 +57,32 @@ impl Request {
         Some(self.head.split_once("DynamoDB_20120810.")?.1.lines().next()?.trim())
     }
 
-    /// Whether the request changes an item.
+    /// Whether the request changes an item that is not of the history.
     pub(crate) fn is_write(&self) -> bool {
-        matches!(
-            self.operation(),
-            Some("BatchWriteItem" | "PutItem" | "UpdateItem" | "DeleteItem" | "TransactWriteItems")
-        )
+        !self.writes().is_empty()
+    }
+
+    /// Whether the request deletes an item.
+    pub(crate) fn deletes(&self) -> bool {
+        self.writes().iter().any(|(kind, _)| kind == "Delete")
+    }
+
+    /// The writes of the request, with their kind: `Put`, `Update` or `Delete`. Those of the history are left out.
+    pub(crate) fn writes(&self) -> Vec<(String, Value)> {
+        let of = |part: &Value| {
+            let (kind, write) = part.as_object().unwrap().iter().next().unwrap();
+            (kind.trim_end_matches("Request").to_owned(), write.clone())
+        };
+        let writes = match self.operation() {
+            Some(operation @ ("PutItem" | "UpdateItem" | "DeleteItem")) => {
+                vec![(operation.trim_end_matches("Item").to_owned(), self.json())]
+            }
+            Some("TransactWriteItems") => self.json()["TransactItems"].as_array().unwrap().iter().map(of).collect(),
+            Some("BatchWriteItem") => self.json()["RequestItems"][TABLE].as_array().unwrap().iter().map(of).collect(),
+            _ => Vec::new(),
+        };
+        let is_change = |write: &Value| key_of(write)["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with("HISTORY#"));
+        writes.into_iter().filter(|(kind, write)| kind != "ConditionCheck" && !is_change(write)).collect()
     }
 
     /// The value of a header. Its name is in lower case.
@@ -105,6 +125,11 @@ impl Request {
         stream.read_to_end(&mut response).unwrap();
         response
     }
+}
+
+/// The key of a write, perhaps with the other attributes of its item.
+pub(crate) fn key_of(write: &Value) -> &Value {
+    write.get("Key").unwrap_or(&write["Item"])
 }
 
 /// Starts a proxy in front of a server, and returns its URL. Connections are closed after each answer.
