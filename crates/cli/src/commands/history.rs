@@ -15,8 +15,8 @@ use crate::time::{now, parse_since};
 /// Print who changed what, with the values before and after
 ///
 /// Every command that changes something writes a change into the table, together with what it changes. After the changes, it prints
-/// what is stored now although no change made it: another program wrote that. Rules and parties that have expired are not among
-/// these.
+/// what is stored now although no change made it, as far as these changes show: another program wrote that. Rules and parties that
+/// have expired are not among these.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,13 +38,10 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let without = |_: &Pattern| format!("`callgatectl history --app {}` has all changes", quote(app.as_str()));
     let party = args.party.parse_party(table, without)?;
     let since = args.since.as_deref().map(parse_since).transpose()?;
-    let all = table.history(&app, None).await?;
+    let all = table.history(&app, since).await?;
     let unrecorded = table.unrecorded_changes(party.as_ref(), &all, now()).await?;
-    let is_asked = |change: &&Change| {
-        since.is_none_or(|since| change.at.as_second() >= since)
-            && party.as_ref().is_none_or(|party| change.names(party))
-    };
-    let changes: Vec<_> = all.iter().filter(is_asked).collect();
+    let is_about = |change: &&Change| party.as_ref().is_none_or(|party| change.names(party));
+    let changes: Vec<_> = all.iter().filter(is_about).collect();
     match connection.output {
         Output::Text => {
             for change in &changes {

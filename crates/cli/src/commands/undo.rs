@@ -127,7 +127,8 @@ fn report(
                 "dry_run" => "would be undone",
                 result => result,
             };
-            let took_back = change.undoes.as_ref().map(|id| format!(", which took back {}", escape(id)));
+            let undoes = change.undoes.as_ref().filter(|id| !change.command.contains(id.as_str()));
+            let took_back = undoes.map(|id| format!(", which took back {}", escape(id)));
             print_line(format!("{word}: {}{}", escape(&change.command), took_back.unwrap_or_default()))?;
             values.iter().try_for_each(print_values)?;
         }
