@@ -153,6 +153,7 @@ impl LogSettings {
             units: record.units,
             status: record.status,
             error: record.error.as_deref().map(|error| cut(error, MAX_ERROR)),
+            masked: self.mask_parties,
             function: cut(&self.function, MAX_NAME),
             metrics: Metrics::new(now, store_ms.is_some()),
             decisions: 1,
@@ -286,6 +287,9 @@ struct DecisionLine<'a> {
     status: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
+    /// Without it, a short id could be the end of a longer one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    masked: bool,
     function: &'a str,
     #[serde(rename = "_aws")]
     metrics: Metrics,

@@ -86,6 +86,7 @@ async fn parties_are_cut_to_their_last_four_characters_where_chosen() {
     sandbox.invoke(&call("+79161234567", "+74951234567")).await;
     let line = sandbox.log().await;
     assert_eq!([&line["caller"], &line["callee"], &line["rule"]], ["4567", "4567", "7916*"]);
+    assert_eq!(line["masked"], true);
     sandbox.invoke(&call("+79159876543", "+74951234567")).await;
     let line = sandbox.log().await.to_string();
     assert!(line.contains("party `4567` of app `defaultApp`, rule `7915*` of `incoming`"), "{line}");
