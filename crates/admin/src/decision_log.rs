@@ -7,13 +7,25 @@ use std::borrow::Cow;
 use callgate_core::MediaSet;
 
 mod chunks;
-pub mod filter;
+pub mod cloudwatch;
+mod filter;
+mod followed;
+mod groups;
 mod line;
+mod order;
 mod reader;
+mod spellings;
+mod statistics;
+pub mod wording;
 
 pub use filter::CallFilter;
+pub use followed::FollowedFile;
+pub use groups::{CallGroup, CallGroups};
 pub use line::parse;
-pub use reader::{DecisionLog, Summary};
+pub use order::InOrder;
+pub use reader::{Aggregate, DecisionLog, Scan, Summary};
+pub use spellings::Spellings;
+pub use statistics::{CallStatistics, Latency};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 pub type EpochMicroseconds = i64;

@@ -21,6 +21,7 @@ mod template;
 
 use columns::Fields;
 use lines::Lines;
+pub use csv::csv_row;
 pub use problem::{Problem, ProblemKind, Problems};
 pub use template::Template;
 
