@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use callgate_core::MediaSet;
+use jiff::Timestamp;
 
 mod chunks;
 pub mod cloudwatch;
@@ -29,6 +30,12 @@ pub use statistics::{CallStatistics, Latency};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 pub type EpochMicroseconds = i64;
+
+/// Formats a moment in UTC, to the microsecond, as the log has it.
+#[must_use]
+pub fn utc(timestamp: EpochMicroseconds) -> String {
+    Timestamp::from_microsecond(timestamp).map_or_else(|_| timestamp.to_string(), |it| format!("{it:.6}"))
+}
 
 /// A logged decision. Its texts are borrowed from the line, unless they had to be unescaped.
 ///

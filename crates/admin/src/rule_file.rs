@@ -20,8 +20,8 @@ mod problem;
 mod template;
 
 use columns::Fields;
-use lines::Lines;
 pub use csv::csv_row;
+use lines::Lines;
 pub use problem::{Problem, ProblemKind, Problems};
 pub use template::Template;
 

@@ -8,9 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 use callgate_admin::decision_log::cloudwatch::{LogGroup, Position};
 use callgate_admin::decision_log::wording::decision_word;
-use callgate_admin::decision_log::{
-    Aggregate, CallFilter, DecisionLog, FollowedFile, LoggedCall, Scan, Summary,
-};
+use callgate_admin::decision_log::{Aggregate, CallFilter, DecisionLog, FollowedFile, LoggedCall, Scan, Summary};
 use callgate_admin::time::format_local_aligned;
 use callgate_admin::wording::{count, escape};
 use callgate_core::{AppKey, Call, Pattern, PhoneRegion};
@@ -181,7 +179,8 @@ impl LogSourceArgs {
                  `--log calls.log`, and read that file with `--log calls.log`",
             ));
         }
-        let given = |option: &Option<String>| option.as_deref().map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned);
+        let given =
+            |option: &Option<String>| option.as_deref().map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned);
         let of_function = || given(&self.function).map(|function| format!("/aws/lambda/{function}"));
         let Some(name) = given(&self.log_group).or_else(of_function) else {
             return Err(usage(
@@ -309,9 +308,9 @@ pub(crate) fn call_text(call: &LoggedCall<'_>) -> String {
 /// The parties of a logged call, for a rule about exactly them. An id that would be another pattern is refused: the calling side
 /// chooses it.
 pub(crate) fn parties(call: &LoggedCall<'_>, region: Option<PhoneRegion>) -> anyhow::Result<Call> {
-    let parsed = call.to_call(region).ok_or_else(|| {
-        anyhow!("{} has an id that is not one with this --phone-region, or none", call_text(call))
-    })?;
+    let parsed = call
+        .to_call(region)
+        .ok_or_else(|| anyhow!("{} has an id that is not one with this --phone-region, or none", call_text(call)))?;
     for id in [&parsed.caller, &parsed.callee] {
         let is_exact = Pattern::new(id.as_str(), region).is_ok_and(|it| it == Pattern::Exact(id.as_str().to_owned()));
         if !is_exact {
@@ -377,8 +376,7 @@ async fn follow_file(
     let mut log = DecisionLog::growing(FollowedFile::open(path).with_context(|| cannot_open(path))?);
     let (mut scan, mut buffer) = (Scan::new(filter), Vec::new());
     loop {
-        let has_read =
-            tokio::task::block_in_place(|| log.read_next(&mut scan, &mut buffer, |call| take(Some(call))))?;
+        let has_read = tokio::task::block_in_place(|| log.read_next(&mut scan, &mut buffer, |call| take(Some(call))))?;
         if has_read || log.source().reopen().with_context(|| cannot_open(path))? {
             continue;
         }

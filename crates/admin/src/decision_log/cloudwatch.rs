@@ -66,7 +66,10 @@ pub fn patient(builder: Builder) -> Builder {
         .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_max_backoff(MAX_BACKOFF))
         .retry_partition(RetryPartition::custom("callgate-logs").token_bucket(TokenBucket::unlimited()).build())
         .timeout_config(
-            TimeoutConfig::builder().connect_timeout(REQUEST_TIMEOUT).operation_attempt_timeout(REQUEST_TIMEOUT).build(),
+            TimeoutConfig::builder()
+                .connect_timeout(REQUEST_TIMEOUT)
+                .operation_attempt_timeout(REQUEST_TIMEOUT)
+                .build(),
         )
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
@@ -139,7 +142,8 @@ impl LogGroup {
         let service = error.as_service_error();
         let code = service.and_then(|service| service.code()).map(str::to_owned);
         // A message about a wrong signature repeats what was signed, line by line.
-        let text = service.and_then(|service| service.message()).and_then(|text| text.lines().next()).unwrap_or_default();
+        let text =
+            service.and_then(|service| service.message()).and_then(|text| text.lines().next()).unwrap_or_default();
         let message = match code.as_deref() {
             Some("ResourceNotFoundException") => {
                 "there is no such log group in this region; check --log-group, --function and --region. A function that was \
