@@ -230,10 +230,9 @@ impl LogSourceArgs {
                 let parties = |call: &LoggedCall<'_>| {
                     [&call.app, &call.caller, &call.callee].map(|it| it.as_deref().unwrap_or_default().to_owned())
                 };
-                if found.as_ref().is_some_and(|found| parties(found) != parties(call)) {
-                    other = Some(call.clone().into_owned());
-                }
-                found = Some(call.clone().into_owned());
+                let is_other = found.as_ref().is_some_and(|found| parties(found) != parties(call));
+                let place = if is_other { &mut other } else { &mut found };
+                *place = Some(call.clone().into_owned());
                 Ok(())
             })
             .await?;
@@ -242,8 +241,8 @@ impl LogSourceArgs {
             (None, _) => Err(anyhow!("no call with the id `{shown}` {}", self.not_found())),
             (Some(one), Some(other)) => Err(anyhow!(
                 "several calls have the id `{shown}`, such as {} and {}; give the request's id, or the parties",
-                call_text(&other),
-                call_text(&one)
+                call_text(&one),
+                call_text(&other)
             )),
             (Some(call), None) => unmasked(call, &summary),
         }

@@ -80,7 +80,7 @@ impl Logged<'_> {
         let (door, rule, app, call_id) = (text(door), text(rule), text(app), text(call_id));
         let (caller, callee) = (text(caller), text(callee));
         format!(
-            r#"{{"timestamp":"2026-11-26T{time}Z","level":"info","message":"decision","hook":"OnCallEvent","decision":"{decision}","reason":"{reason}","door":{door},"rule":{rule},"app":{app},"caller":{caller},"callee":{callee},"media":["audio"],"call_id":{call_id},"request_id":"r-{time}","cold_start":false,"store_ms":3.5,"total_ms":4.25,"units":4.0,"status":{status},"function":"callgate","_aws":{{"Timestamp":1,"CloudWatchMetrics":[]}},"Decisions":1,"StoreLatency":3.5,"TotalLatency":4.25}}"#
+            r#"{{"timestamp":"2024-11-26T{time}Z","level":"info","message":"decision","hook":"OnCallEvent","decision":"{decision}","reason":"{reason}","door":{door},"rule":{rule},"app":{app},"caller":{caller},"callee":{callee},"media":["audio"],"call_id":{call_id},"request_id":"r-{time}","cold_start":false,"store_ms":3.5,"total_ms":4.25,"units":4.0,"status":{status},"function":"callgate","_aws":{{"Timestamp":1,"CloudWatchMetrics":[]}},"Decisions":1,"StoreLatency":3.5,"TotalLatency":4.25}}"#
         )
     }
 }
@@ -119,10 +119,10 @@ fn each_call_is_a_line_with_the_reason_in_words() {
     assert_eq!(
         run.stdout,
         "\
-2026-11-26 11:00:00 +00  refused    PPP009 → PPP005 in shop: no rule applies at any door (call c-1)
-2026-11-26 11:00:01 +00  permitted  PPP001 → PPP005 in shop: the rule between these two allows the call (call c-2)
-2026-11-26 11:00:02 +00  refused    +74951234567 → PPP005 in shop: the caller is blocked (request r-11:00:02.000001)
-2026-11-26 11:00:03 +00  failed     84951234567 → PPP009 in other: the permissions could not be read (call c-4)
+2024-11-26 11:00:00 +00  refused    PPP009 → PPP005 in shop: no rule applies at any door (call c-1)
+2024-11-26 11:00:01 +00  permitted  PPP001 → PPP005 in shop: the rule between these two allows the call (call c-2)
+2024-11-26 11:00:02 +00  refused    +74951234567 → PPP005 in shop: the caller is blocked (request r-11:00:02.000001)
+2024-11-26 11:00:03 +00  failed     84951234567 → PPP009 in other: the permissions could not be read (call c-4)
 "
     );
     assert_eq!(run.stderr, "");
@@ -136,8 +136,8 @@ fn every_form_of_a_line_is_read_and_other_lines_are_counted() {
     let calls = [
         own.clone(),
         format!("{own}\r"),
-        format!("2026-11-26T11:00:00.000Z {own}"),
-        format!("2026-11-26T11:00:00.000000+00:00 2026/11/26/[$LATEST]0123abcd {own}"),
+        format!("2024-11-26T11:00:00.000Z {own}"),
+        format!("2024-11-26T11:00:00.000000+00:00 2026/11/26/[$LATEST]0123abcd {own}"),
         format!("            \"message\": {string},"),
         format!("{{\"eventId\":\"1\",\"message\":{string},\"timestamp\":1}}"),
     ];
@@ -145,8 +145,8 @@ fn every_form_of_a_line_is_read_and_other_lines_are_counted() {
         b"",
         b"START RequestId: 1 Version: $LATEST",
         b"REPORT RequestId: 1\tDuration: 1.5 ms\tBilled Duration: 2 ms",
-        br#"{"timestamp":"2026-11-26T11:00:00.000001Z","level":"warn","message":"rejected","status":400,"error":"e","request_id":"1"}"#,
-        br#"{"timestamp":"2026-11-26T11:00:00.000001Z","level":"warn","message":"hooks are not authenticated"}"#,
+        br#"{"timestamp":"2024-11-26T11:00:00.000001Z","level":"warn","message":"rejected","status":400,"error":"e","request_id":"1"}"#,
+        br#"{"timestamp":"2024-11-26T11:00:00.000001Z","level":"warn","message":"hooks are not authenticated"}"#,
         &own.as_bytes()[..own.len() - 1],
         &own.as_bytes()[..own.len() / 2],
         b"\xff\xfe{\"timestamp\":\"\xff\"}",
@@ -166,7 +166,7 @@ fn every_form_of_a_line_is_read_and_other_lines_are_counted() {
     text.extend(std::iter::repeat_n(b'x', 3 << 20));
     text.extend_from_slice(format!("\n{own}").as_bytes());
     let log = LogFile::new(&text);
-    for arguments in ["", "--from PPP009", "--refused --app shop", "--since 2026-11-26", "--call-id c-1"] {
+    for arguments in ["", "--from PPP009", "--refused --app shop", "--since 2024-11-26", "--call-id c-1"] {
         let run = log.run(arguments).succeeds().prints("11 lines are not decisions, and were skipped");
         assert_eq!(run.stdout.lines().count(), 7, "{arguments}: {run:?}");
         let counted = log.json(&format!("{arguments} --stats"));
@@ -202,9 +202,9 @@ fn filters_select_calls() {
         ("--hook call", ""),
         ("--call-id c-2", "2"),
         ("--call-id r-11:00:02.000001", "3"),
-        ("--since '2026-11-26 11:00:01 UTC'", "234"),
-        ("--until '2026-11-26 11:00:01 UTC'", "1"),
-        ("--since '2026-11-26 11:00:01 UTC' --until '2026-11-26 11:00:03 UTC'", "23"),
+        ("--since '2024-11-26 11:00:01 UTC'", "234"),
+        ("--until '2024-11-26 11:00:01 UTC'", "1"),
+        ("--since '2024-11-26 11:00:01 UTC' --until '2024-11-26 11:00:03 UTC'", "23"),
     ] {
         let found: String =
             log.json(arguments).iter().map(|call| call["timestamp"].as_str().unwrap()[18..19].to_owned()).collect();
@@ -223,15 +223,12 @@ fn filters_select_calls() {
         ("--from @sales", "the log does not name groups; give the parties of `@sales`"),
         ("--since tomorrow", "`tomorrow` is not a valid time"),
         ("--since 2099-01-01", "is in the future"),
-        ("--since 1h --until 2h", "is in the future"),
         ("--csv --output json", "two formats"),
         ("--group --stats", "cannot be used with"),
     ] {
-        if arguments != "--since 1h --until 2h" {
-            log.run(arguments).exits_with(2).prints(error);
-        }
+        log.run(arguments).exits_with(2).prints(error);
     }
-    log.run("--since '2026-11-26 12:00' --until '2026-11-26 11:00'")
+    log.run("--since '2024-11-26 12:00' --until '2024-11-26 11:00'")
         .exits_with(2)
         .prints("--until is not after --since");
 }
@@ -345,7 +342,7 @@ fn a_call_of_the_log_can_be_named_in_place_of_its_parties() {
         (
             "allow --from-call c-1",
             1,
-            "several calls have the id `c-1`, such as the call at 2026-11-26 11:00:00 +00 from PPP009",
+            "several calls have the id `c-1`, such as the call at 2024-11-26 11:00:00 +00 from PPP009",
         ),
         ("allow --from-call c-star", 1, "the id `*` in the call"),
         ("allow --from-call c-prefix", 1, "the id `+7495*` in the call"),
@@ -416,15 +413,15 @@ fn calls_are_grouped_by_pair_and_reason_the_most_frequent_last() {
         groups.iter().map(|group| (group["caller"].as_str().unwrap(), group["count"].as_u64().unwrap())).collect();
     assert_eq!(counts, [("PPP009", 1), ("PPP001", 1), ("84951234567", 2), ("+74951234567", 3)]);
     assert_eq!(groups[3]["similar"], json!(["84951234567"]));
-    assert_eq!(groups[3]["first"], "2026-11-26T11:00:01.000001Z");
-    assert_eq!(groups[3]["last"], "2026-11-26T11:00:09.000001Z");
+    assert_eq!(groups[3]["first"], "2024-11-26T11:00:01.000001Z");
+    assert_eq!(groups[3]["last"], "2024-11-26T11:00:09.000001Z");
     assert_eq!(groups[1]["rule"], "PPP001");
     file.run("--group --refused").succeeds().prints(
-        "      3  refused    +74951234567 → PPP005 in shop: the caller is blocked, from 2026-11-26 11:00:01 +00 to \
-         2026-11-26 11:00:09 +00; maybe the same caller as 84951234567\n",
+        "      3  refused    +74951234567 → PPP005 in shop: the caller is blocked, from 2024-11-26 11:00:01 +00 to \
+         2024-11-26 11:00:09 +00; maybe the same caller as 84951234567\n",
     );
-    file.run("--stats").succeeds().prints("7 calls, from 2026-11-26 11:00:00 +00 to 2026-11-26 11:00:09 +00").prints(
-        "        3  42.9%  refused    caller_blocked\n        3  42.9%  refused    no_rule\nreading: p50 3.5 ms, p99 3.5 ms, of 7 calls\nin all: p50 4.2 ms, p99 4.2 ms, of 7 calls\n",
+    file.run("--stats").succeeds().prints("7 calls, from 2024-11-26 11:00:00 +00 to 2024-11-26 11:00:09 +00").prints(
+        "        3  42.9%  refused    caller_blocked\n        3  42.9%  refused    no_rule\nreading: p50 3.5 ms, p99 3.5 ms, of 7 calls\nin all: p50 4.3 ms, p99 4.3 ms, of 7 calls\n",
     );
     let statistics = &file.json("--stats --permitted")[0];
     assert_eq!(statistics["decisions"], json!([{"decision": "allow", "reason": "pair_rule", "count": 1}]));
@@ -433,15 +430,21 @@ fn calls_are_grouped_by_pair_and_reason_the_most_frequent_last() {
 
 #[test]
 fn texts_of_the_calling_side_are_shown_and_not_obeyed() {
-    let call =
-        Logged { call_id: Some("=cmd()\u{1b}[31m\u{202e}\n,\""), caller: Some("=1+1"), rule: Some("@x"), ..REFUSED };
+    let call = Logged {
+        call_id: Some("=cmd()\u{1b}[31m\u{202e}\n,\""),
+        caller: Some("=1+1"),
+        door: Some("callee"),
+        rule: Some("@x"),
+        ..REFUSED
+    };
     let file = LogFile::new(log(&[call]));
     let run = file.run("").succeeds();
     assert_eq!(run.stdout.lines().count(), 1);
     run.prints("(call =cmd()\\u{1b}[31m\\u{202e}\\n,\")\n");
-    let run = file.run("--csv").succeeds().prints(",deny,no_rule,,'@x,shop,'=1+1,PPP005,audio,OnCallEvent,\"'=cmd()");
+    let run =
+        file.run("--csv").succeeds().prints(",deny,no_rule,callee,'@x,shop,'=1+1,PPP005,audio,OnCallEvent,\"'=cmd()");
     assert!(!run.stdout.contains(['\u{1b}', '\u{202e}']));
-    file.run("--group --csv").succeeds().prints("shop,'=1+1,PPP005,deny,no_rule,,'@x,1,");
+    file.run("--group --csv").succeeds().prints("shop,'=1+1,PPP005,deny,no_rule,callee,'@x,1,");
     let numbers = file.run("--csv --output text").stdout.lines().next().unwrap().split(',').count();
     assert_eq!(numbers, 16);
 }
@@ -525,7 +528,7 @@ fn a_file_is_followed_when_it_grows_is_replaced_or_truncated() {
 
 /// An event of CloudWatch Logs.
 fn event(id: usize, call: &str) -> Value {
-    let time = 1_795_690_800_000_i64 + i64::try_from(id).unwrap();
+    let time = 1_732_618_800_000_i64 + i64::try_from(id).unwrap();
     json!({"eventId": format!("e{id}"), "timestamp": time, "ingestionTime": time, "logStreamName": "s", "message": format!("{call}\n")})
 }
 
@@ -591,7 +594,7 @@ fn a_log_group_is_read_page_by_page() {
         _ => panic!("{number}: {request:?}"),
     });
     let run = logs
-        .run("calls --log-group /aws/lambda/callgate --refused --party PPP005 --since 2026-11-26 --until 2026-11-27");
+        .run("calls --log-group /aws/lambda/callgate --refused --party PPP005 --since 2024-11-26 --until 2024-11-27");
     assert_eq!(run.clone().succeeds().stdout.lines().count(), 2, "{run:?}");
     let requests = logs.requests();
     let first = &requests[0];
@@ -601,8 +604,8 @@ fn a_log_group_is_read_page_by_page() {
         r#"{ $.message = "decision" && ($.decision = "deny") && ($.caller = "PPP005" || $.caller = "P005" || $.callee = "PPP005" || $.callee = "P005") }"#
     );
     // With a margin for the times at which lines arrive.
-    assert_eq!(first["startTime"], 1_795_651_200_000_i64 - 10_000);
-    assert_eq!(first["endTime"], 1_795_737_600_000_i64 + 10_000);
+    assert_eq!(first["startTime"], 1_732_579_200_000_i64 - 10_000);
+    assert_eq!(first["endTime"], 1_732_665_600_000_i64 + 10_000);
     for request in &requests[1..] {
         assert_eq!((&request["startTime"], &request["filterPattern"]), (&first["startTime"], &first["filterPattern"]));
     }
@@ -686,13 +689,13 @@ fn a_log_group_is_followed_without_repeating_calls() {
         let events: Vec<_> = events.iter().enumerate().take(count).map(|(id, call)| event(id, call)).collect();
         page(&events, None)
     });
-    let mut following = Following::start(&mut logs.tool("calls --function f --since 2026-11-26 --follow"));
+    let mut following = Following::start(&mut logs.tool("calls --function f --since 2024-11-26 --follow"));
     following.prints("first");
     following.prints("second");
     following.prints("third");
     let starts: Vec<_> = logs.requests().iter().map(|request| request["startTime"].as_i64().unwrap()).collect();
     // A minute before the last event that was read.
-    assert_eq!(starts[1..3], [1_795_690_740_000, 1_795_690_740_000]);
+    assert_eq!(starts[1..3], [1_732_618_740_000, 1_732_618_740_000]);
 }
 
 /// Many lines take several pieces and both threads, and more pairs than are kept in memory a temporary file.
