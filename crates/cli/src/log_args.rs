@@ -30,36 +30,36 @@ const FILE_POLL: Duration = Duration::from_millis(200);
 /// How often CloudWatch Logs is asked for more. It permits few requests per second.
 const GROUP_POLL: Duration = Duration::from_secs(2);
 
+/// The heading of the options that read the log.
+pub(crate) const HEADING: &str = "Log options";
 const LOG_GROUP: &str = "CALLGATE_LOG_GROUP";
 const FUNCTION: &str = "CALLGATE_FUNCTION";
 
 /// The log to read, and how far back.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Log options")]
 pub(crate) struct LogSourceArgs {
     /// Read the calls from a file that `serve --log` writes, or that was exported from CloudWatch; '-' is standard input
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "FILE", allow_hyphen_values = true)]
     log: Option<PathBuf>,
-    /// Read the calls from this log group of CloudWatch Logs; the stack's output LogGroup names it
-    #[arg(long, value_name = "NAME", env = LOG_GROUP, hide_env_values = true, allow_hyphen_values = true)]
+    /// Read the calls from this log group of CloudWatch Logs; the stack's outputs name it
+    #[arg(long, help_heading = HEADING, value_name = "NAME", env = LOG_GROUP, hide_env_values = true, allow_hyphen_values = true)]
     log_group: Option<String>,
     /// Read the calls from the log group of this Lambda function, /aws/lambda/NAME
-    #[arg(long, value_name = "NAME", env = FUNCTION, hide_env_values = true, allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "NAME", env = FUNCTION, hide_env_values = true, allow_hyphen_values = true)]
     function: Option<String>,
     /// Only calls from this time on: '1h' or '30m' ago, '15:00' (the last), '2026-12-31 18:00' in your time zone, or with a zone;
     /// without it, the last hour of CloudWatch Logs, and the whole file
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
 }
 
 /// The log to read, and the time of the calls.
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Log options")]
 pub(crate) struct LogArgs {
     #[command(flatten)]
     source: LogSourceArgs,
     /// Only calls before this time, in the same forms
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
 }
 
@@ -172,8 +172,8 @@ impl LogSourceArgs {
         }
         let of_function = |name: &str| format!("/aws/lambda/{name}");
         let options = [
-            given(&self.log_group, LOG_GROUP).map(|(name, is_typed)| (name.to_owned(), is_typed)),
-            given(&self.function, FUNCTION).map(|(name, is_typed)| (of_function(name), is_typed)),
+            given(self.log_group.as_deref(), LOG_GROUP).map(|(name, is_typed)| (name.to_owned(), is_typed)),
+            given(self.function.as_deref(), FUNCTION).map(|(name, is_typed)| (of_function(name), is_typed)),
         ];
         let options = || options.iter().flatten();
         // What is typed comes before what the environment has.
@@ -327,8 +327,8 @@ fn parties(call: &LoggedCall<'_>, region: Option<PhoneRegion>) -> anyhow::Result
 }
 
 /// The value of an option, and whether it was typed. An empty value counts as not given.
-fn given<'a>(option: &'a Option<String>, variable: &str) -> Option<(&'a str, bool)> {
-    let value = option.as_deref()?;
+fn given<'a>(option: Option<&'a str>, variable: &str) -> Option<(&'a str, bool)> {
+    let value = option?;
     let is_typed = std::env::var(variable).as_deref() != Ok(value);
     Some((value.trim(), is_typed)).filter(|(value, _)| !value.is_empty())
 }
@@ -402,7 +402,7 @@ async fn follow_file(
 #[derive(Debug, Clone, Args)]
 pub(crate) struct FromCallArgs {
     /// Take the app and the parties from this call of the log: the id that WCS gave the call, or Lambda the request
-    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    #[arg(long, help_heading = HEADING, value_name = "ID", allow_hyphen_values = true)]
     pub(crate) from_call: Option<String>,
     #[command(flatten)]
     pub(crate) log: LogSourceArgs,

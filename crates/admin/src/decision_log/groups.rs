@@ -71,9 +71,8 @@ impl Aggregate for CallGroups {
         key.clear();
         // A missing text differs from an empty one.
         for text in [&call.app, &call.caller, &call.callee] {
-            match text {
-                Some(text) => key.extend(["=", text]),
-                None => {}
+            if let Some(text) = text {
+                key.extend(["=", text]);
             }
             key.push(SEPARATOR);
         }
@@ -206,7 +205,9 @@ impl CallGroups {
         groups.sort_unstable_by(|(one_key, one), (key, other)| {
             (one.count, one.last, one_key).cmp(&(other.count, other.last, key))
         });
-        groups.iter().for_each(|(key, _)| spellings.insert_key(key));
+        for (key, _) in &groups {
+            spellings.insert_key(key);
+        }
         groups.into_iter().try_for_each(|(key, counted)| take_group(&key, counted, spellings, &mut take))
     }
 }

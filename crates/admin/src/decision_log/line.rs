@@ -191,22 +191,22 @@ impl<'a> OwnLine<'a> {
     /// them: a text is escaped, or they have another order.
     fn call(&self) -> Option<LoggedCall<'a>> {
         let mut members = Members(self.members);
-        let borrowed = |text: Option<&'a str>| text.map(Cow::Borrowed);
+        let borrowed = |Nullable(text): Nullable<&'a str>| text.map(Cow::Borrowed);
         let call = LoggedCall {
             timestamp: utc_timestamp(self.timestamp)?,
             hook: borrowed(members.text("hook")?),
-            decision: Decided::from_word(members.text("decision")??)?,
-            reason: Cow::Borrowed(members.text("reason")??),
+            decision: Decided::from_word(members.text("decision")?.0?)?,
+            reason: Cow::Borrowed(members.text("reason")?.0?),
             door: borrowed(members.text("door")?),
             rule: borrowed(members.text("rule")?),
             app: borrowed(members.text("app")?),
             caller: borrowed(members.text("caller")?),
             callee: borrowed(members.text("callee")?),
-            media: members.media()?,
+            media: members.media()?.0,
             call_id: borrowed(members.text("call_id")?),
             request_id: borrowed(members.text("request_id")?),
-            store_ms: members.flag("cold_start").and_then(|()| members.number("store_ms"))?,
-            total_ms: members.number("total_ms")?,
+            store_ms: members.flag("cold_start").and_then(|()| members.number("store_ms"))?.0,
+            total_ms: members.number("total_ms")?.0,
             status: Some(members.number("units").and_then(|_| members.value("status"))?.parse().ok()?),
             error: None,
         };
@@ -214,6 +214,9 @@ impl<'a> OwnLine<'a> {
         members.0.starts_with(b",\"function\":\"").then_some(LoggedCall { error, ..call })
     }
 }
+
+/// A value, or null.
+struct Nullable<T>(Option<T>);
 
 /// The members of an object that are not read yet, each after a comma.
 struct Members<'a>(&'a [u8]);
@@ -225,16 +228,16 @@ impl<'a> Members<'a> {
     }
 
     /// A text without escapes, or null.
-    fn text(&mut self, name: &str) -> Option<Option<&'a str>> {
+    fn text(&mut self, name: &str) -> Option<Nullable<&'a str>> {
         self.name(name)?;
         if let Some(rest) = self.0.strip_prefix(b"null") {
             self.0 = rest;
-            return Some(None);
+            return Some(Nullable(None));
         }
         let text = self.0.strip_prefix(b"\"")?;
         let (text, rest) = text.split_at_checked(memchr2(b'"', b'\\', text)?)?;
         self.0 = rest.strip_prefix(b"\"")?;
-        Some(Some(str::from_utf8(text).ok()?))
+        Some(Nullable(Some(str::from_utf8(text).ok()?)))
     }
 
     /// A value that is not a text, a list or an object.
@@ -251,16 +254,18 @@ impl<'a> Members<'a> {
     }
 
     /// A number, or null.
-    fn number(&mut self, name: &str) -> Option<Option<f64>> {
+    fn number(&mut self, name: &str) -> Option<Nullable<f64>> {
         match self.value(name)? {
-            "null" => Some(None),
-            number if number.starts_with(|c: char| c.is_ascii_digit()) => number.parse().ok().map(Some),
+            "null" => Some(Nullable(None)),
+            number if number.starts_with(|c: char| c.is_ascii_digit()) => {
+                number.parse().ok().map(|it| Nullable(Some(it)))
+            }
             _ => None,
         }
     }
 
     /// A list of media, or null.
-    fn media(&mut self) -> Option<Option<MediaSet>> {
+    fn media(&mut self) -> Option<Nullable<MediaSet>> {
         self.name("media")?;
         let all = [
             (&b"[\"audio\"]"[..], Some((true, false))),
@@ -271,7 +276,7 @@ impl<'a> Members<'a> {
         ];
         all.into_iter().find_map(|(text, media)| {
             self.0 = self.0.strip_prefix(text)?;
-            Some(media.map(|(audio, video)| MediaSet { audio, video }))
+            Some(Nullable(media.map(|(audio, video)| MediaSet { audio, video })))
         })
     }
 }

@@ -39,12 +39,11 @@ impl Aggregate for CallStatistics {
         let is_full = self.counts.len() >= MAX_REASONS;
         let mut counts = self.counts.iter_mut();
         let found = counts.find(|((decision, reason), _)| *decision == call.decision && *reason == *call.reason);
-        match found {
-            Some((_, count)) => *count += 1,
-            None => {
-                let reason = if is_full { "other" } else { &*call.reason };
-                *self.counts.entry((call.decision, reason.to_owned())).or_default() += 1;
-            }
+        if let Some((_, count)) = found {
+            *count += 1;
+        } else {
+            let reason = if is_full { "other" } else { &*call.reason };
+            *self.counts.entry((call.decision, reason.to_owned())).or_default() += 1;
         }
         self.store.add(call.store_ms);
         self.total.add(call.total_ms);

@@ -100,8 +100,7 @@ impl LoggedCall<'_> {
         };
         let rule = self.rule.as_deref();
         Some(match (self.decision, self.reason.as_ref()) {
-            (Decided::Error, _) => return None,
-            (_, "bad_signature" | "source_not_allowed") => return None,
+            (Decided::Error, _) | (_, "bad_signature" | "source_not_allowed") => return None,
             (Decided::Allow, _) => rule_command("deny", app, caller, callee),
             (_, "app_suspended") => item("resume", None),
             (_, "caller_suspended") => item("resume", Some(caller)),

@@ -9,6 +9,9 @@ use crate::write_rule::write_rule;
 
 /// Allow calls
 #[derive(Debug, Clone, clap::Args)]
+#[command(override_usage = "\
+callgatectl allow [OPTIONS] --app <APP> --from <PATTERN> --to <PATTERN>
+       callgatectl allow [OPTIONS] --from-call <ID>")]
 #[command(after_help = "\
 Examples:
   callgatectl allow --app shop --from PPP009 --to PPP005            one caller, one callee

@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 use crate::args::{AppOrCallArgs, ConditionArgs, parse_party, parse_written_party, rule_command};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
+use crate::log_args::HEADING;
 use crate::output::{Output, print_line};
 use crate::prompt::{confirm_app, confirm_change};
 use crate::time::now;
@@ -22,6 +23,10 @@ use crate::write_rule::party_expiry_notice;
 ///
 /// On a party that is blocked already, conditions that are not named stay as they are.
 #[derive(Debug, Clone, clap::Args)]
+#[command(override_usage = "\
+callgatectl block [OPTIONS] --app <APP> <PARTY>
+       callgatectl block [OPTIONS] --app <APP> --last-caller-of <PARTY>
+       callgatectl block [OPTIONS] --from-call <ID>")]
 #[command(after_help = "\
 Examples:
   callgatectl block --app shop +15550100199 --until 30d --note 'nuisance calls'
@@ -38,7 +43,7 @@ pub(crate) struct Args {
     #[arg(required_unless_present_any = ["from_call", "last_caller_of"])]
     party: Option<String>,
     /// Block the caller of the last call in the log that went to this party, in any spelling
-    #[arg(long, value_name = "PARTY", allow_hyphen_values = true, conflicts_with_all = ["party", "from_call"])]
+    #[arg(long, help_heading = HEADING, value_name = "PARTY", allow_hyphen_values = true, conflicts_with_all = ["party", "from_call"])]
     last_caller_of: Option<String>,
     #[command(flatten)]
     conditions: ConditionArgs,

@@ -168,12 +168,12 @@ async fn list(args: &Args, global: &GlobalArgs, filter: CallFilter, format: Form
     let mut printer = Printer { out, format, changes };
     let mut calls = InOrder::default();
     let summary = if args.follow {
-        let take = |call: Option<&LoggedCall<'_>>| match call {
-            Some(call) => calls.push(call.clone().into_owned(), |call| printer.print(&call)),
-            None => {
-                calls.flush(|call| printer.print(&call))?;
-                Ok(printer.out.flush()?)
+        let take = |call: Option<&LoggedCall<'_>>| {
+            if let Some(call) = call {
+                return calls.push(call.clone().into_owned(), |call| printer.print(&call));
             }
+            calls.flush(|call| printer.print(&call))?;
+            Ok(printer.out.flush()?)
         };
         args.log.follow(global, filter, take).await?
     } else {

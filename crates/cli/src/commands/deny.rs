@@ -9,6 +9,9 @@ use crate::write_rule::write_rule;
 
 /// Refuse calls, even if another door allows them
 #[derive(Debug, Clone, clap::Args)]
+#[command(override_usage = "\
+callgatectl deny [OPTIONS] --app <APP> --from <PATTERN> --to <PATTERN>
+       callgatectl deny [OPTIONS] --from-call <ID>")]
 #[command(after_help = "\
 Examples:
   callgatectl deny --app shop --from '+881*' --to '*'               a range that may not call anyone

@@ -75,8 +75,8 @@ const FAILED: Logged<'static> = Logged {
 
 impl Logged<'_> {
     fn line(&self) -> String {
-        let Self { time, decision, reason, door, rule, app, caller, callee, call_id, status } = self;
-        let text = |text: &Option<&str>| serde_json::to_string(text).unwrap();
+        let Self { time, decision, reason, door, rule, app, caller, callee, call_id, status } = *self;
+        let text = |text: Option<&str>| serde_json::to_string(&text).unwrap();
         let (door, rule, app, call_id) = (text(door), text(rule), text(app), text(call_id));
         let (caller, callee) = (text(caller), text(callee));
         format!(
@@ -206,9 +206,9 @@ fn filters_select_calls() {
         ("--until '2024-11-26 11:00:01 UTC'", "1"),
         ("--since '2024-11-26 11:00:01 UTC' --until '2024-11-26 11:00:03 UTC'", "23"),
     ] {
-        let found: String =
-            log.json(arguments).iter().map(|call| call["timestamp"].as_str().unwrap()[18..19].to_owned()).collect();
-        let found: String = found.chars().map(|second| char::from(second as u8 + 1)).collect();
+        // The number of each call is its second, from 1.
+        let number = |call: &Value| call["timestamp"].as_str().unwrap().as_bytes()[18] + 1;
+        let found: String = log.json(arguments).iter().map(|call| char::from(number(call))).collect();
         assert_eq!(found, expected, "{arguments}");
         assert_eq!(log.json(&format!("{arguments} --stats"))[0]["calls"], expected.len(), "{arguments}");
     }
@@ -512,8 +512,9 @@ fn a_file_is_followed_when_it_grows_is_replaced_or_truncated() {
     following.prints("second");
     // A line that is written in two parts.
     let line = named("third");
-    append(&path, &line[..100]);
-    append(&path, &format!("{}\nhalf of a li", &line[100..]));
+    let (start, end) = line.split_at(100);
+    append(&path, start);
+    append(&path, &format!("{end}\nhalf of a li"));
     following.prints("third");
     fs::rename(&path, path.with_extension("1")).unwrap();
     append(&path.with_extension("1"), &format!("ne\n{}\nhalf of a li", named("fourth")));
