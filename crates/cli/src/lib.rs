@@ -13,6 +13,7 @@ mod commands;
 mod connection;
 mod exit;
 mod interrupts;
+mod log_args;
 mod output;
 mod progress;
 mod prompt;
@@ -24,8 +25,8 @@ mod write_rule;
 mod write_status;
 
 use commands::{
-    allow, backup, block, check, completions, deny, disable, doctor, enable, export, find, forget, group, history,
-    import, man, r#move, restore, resume, revoke, serve as serve_command, show, suspend, table, unblock, undo,
+    allow, backup, block, calls, check, completions, deny, disable, doctor, enable, export, find, forget, group,
+    history, import, man, r#move, restore, resume, revoke, serve as serve_command, show, suspend, table, unblock, undo,
     wcs_simulator, who,
 };
 
@@ -46,6 +47,7 @@ Examples:
   callgatectl deny  --app shop --from '+881*' --to '*'          a range that may not call anyone
   callgatectl allow --app shop --from '*' --to support --hours 'Mon-Fri 09:00-18:00 Europe/Moscow'
   callgatectl check --app shop --from PPP009 --to PPP005        decide a call and explain the decision
+  callgatectl calls --since 10m --refused --why                 the calls that were refused, and what would permit them
 
 Exit codes: 0 done or permitted, 1 failed, 2 wrong usage, 3 refused (check), 4 findings (doctor)";
 
@@ -68,6 +70,7 @@ enum Command {
     Who(who::Args),
     Find(find::Args),
     Check(check::Args),
+    Calls(calls::Args),
     History(history::Args),
     Undo(undo::Args),
     Move(r#move::Args),
@@ -105,6 +108,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Who(args) => who::run(args, global).await,
         Command::Find(args) => find::run(args, global).await,
         Command::Check(args) => check::run(args, global).await,
+        Command::Calls(args) => calls::run(args, global).await,
         Command::History(args) => history::run(args, global).await,
         Command::Undo(args) => undo::run(args, global).await,
         Command::Move(args) => r#move::run(args, global).await,

@@ -20,18 +20,19 @@ pub(crate) fn parse_at(text: &str) -> anyhow::Result<EpochSeconds> {
     Ok(time::parse(text, now())?)
 }
 
-/// Parses the value of `--since`: a moment, or a time before now such as `1h` or `7d`.
-pub(crate) fn parse_since(text: &str) -> anyhow::Result<EpochSeconds> {
-    note_unknown_zone();
-    let before = time::parse(&format!("{} ago", text.trim()), now());
-    Ok(before.or_else(|_| time::parse(text, now()))?)
-}
-
 /// Parses the value of `--until`, which is in the future.
 pub(crate) fn parse_until(text: &str, now: EpochSeconds) -> anyhow::Result<EpochSeconds> {
     note_unknown_zone();
     let at = time::parse_until(text, now)?;
     if at > now { Ok(at) } else { Err(usage(format!("--until {} is not in the future", time::describe(at)))) }
+}
+
+/// Parses the value of `--since`, which is in the past.
+pub(crate) fn parse_since(text: &str) -> anyhow::Result<EpochSeconds> {
+    note_unknown_zone();
+    let now = now();
+    let at = time::parse_since(text, now)?;
+    if at <= now { Ok(at) } else { Err(usage(format!("--since {} is in the future", time::describe(at)))) }
 }
 
 fn note_unknown_zone() {

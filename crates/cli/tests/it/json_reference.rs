@@ -117,6 +117,10 @@ fn every_command_prints_the_documented_json_members() {
     check(&server, "`move --to-party`", &["move --app team a --to-party n --dry-run"], &rule);
     check(&server, "`move --to-app`", &["move --app team --to-app n --dry-run"], &none);
     check(&server, "`check`", &["check --app shop --from a --to b"], &none);
+    let log = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/guides/calls.log");
+    check(&server, "`calls`", &[&format!("calls --log {log} --why")], &none);
+    check(&server, "`calls --group`", &[&format!("calls --log {log} --group")], &none);
+    check(&server, "`calls --stats`", &[&format!("calls --log {log} --stats")], &none);
     check(&server, "`import --dry-run`", &[&format!("import {file_name} --dry-run --replace")], &rule);
     check(&server, "`import`", &[&format!("import {file_name}"), &format!("import {bad_name}")], &none);
     server.run(&format!("import {file_name} --list spam")).succeeds();
