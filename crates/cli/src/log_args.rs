@@ -125,7 +125,7 @@ impl LogArgs {
             (Source::Group(group), filter) => {
                 let (mut scan, mut position) = (Scan::new(&filter), Position::default());
                 loop {
-                    group.read(&mut scan, &mut position, |call| take(Some(call)), |_| ()).await?;
+                    group.read(&mut scan, &mut position, now(), |call| take(Some(call)), |_| ()).await?;
                     take(None)?;
                     tokio::time::sleep(GROUP_POLL).await;
                 }
@@ -368,6 +368,7 @@ async fn read(
         .read(
             &mut scan,
             &mut Position::default(),
+            now(),
             |call| bar.suspend(|| take(call)),
             |progress| {
                 let done = progress.latest.map(|latest| latest.saturating_sub(since));

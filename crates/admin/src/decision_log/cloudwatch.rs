@@ -34,6 +34,9 @@ const MARGIN: i64 = 10_000;
 /// How many milliseconds an event may arrive after later ones.
 const LATENESS: i64 = 60_000;
 
+/// How many milliseconds ago all events have arrived, even if the clock of this machine is wrong.
+const SURELY_ARRIVED: i64 = 300_000;
+
 /// The longest filter pattern, in characters ("`FilterLogEvents`", Amazon CloudWatch Logs API Reference).
 const MAX_PATTERN: usize = 1_024;
 
@@ -96,7 +99,7 @@ impl LogGroup {
     }
 
     /// Calls `take` with every call of the log group that the filter accepts, page by page, and `on_page` after each page. The
-    /// events that were read up to the position are left out. Stops at the first error of `take`.
+    /// events that were read up to the position are left out. Stops at the first error of `take`. `now` is the current time.
     ///
     /// # Errors
     /// Why the log group cannot be read, or the error of `take`.
@@ -104,6 +107,7 @@ impl LogGroup {
         &self,
         scan: &mut Scan<'_>,
         position: &mut Position,
+        now: EpochSeconds,
         mut take: impl FnMut(&LoggedCall<'_>) -> Result<(), E>,
         mut on_page: impl FnMut(Progress),
     ) -> Result<Summary, E> {
@@ -138,6 +142,7 @@ impl LogGroup {
             position.forget_before(progress.latest.map(|latest| millis(latest).saturating_sub(LATENESS)));
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
+                position.forget_before(Some(millis(now).saturating_sub(SURELY_ARRIVED)));
                 return Ok(scan.summary);
             }
         }

@@ -636,14 +636,12 @@ fn the_log_group_is_chosen_by_options_and_variables() {
             command.envs(value.map(|value| (name, value)));
         }
         // The line is older than an hour, so it is not printed although the stand-in returns it.
-        let before =
-            i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis())
-                .unwrap();
+        let before = milliseconds();
         Run::of(&mut command).succeeds();
         let [request] = logs.requests().try_into().unwrap();
         assert_eq!(request["logGroupName"], group, "{arguments}");
         let start = request["startTime"].as_i64().unwrap();
-        assert!((before - 3_611_000..before - 3_600_000).contains(&start), "{start}, {before}");
+        assert!((before - 3_611_000..=milliseconds() - 3_610_000).contains(&start), "{start}, {before}");
     }
     // A table on this machine has its calls in a file.
     let local = "calls --endpoint-url http://127.0.0.1:8000";
@@ -689,21 +687,40 @@ fn errors_of_cloudwatch_name_the_log_group_and_the_right() {
 
 #[test]
 fn a_log_group_is_followed_without_repeating_calls() {
-    let named = |id: &str| Logged { call_id: Some(id), ..REFUSED }.line();
-    let events = [named("first"), named("second"), named("third")];
-    let logs = Logs::start(move |number, _| {
-        // Each answer has the earlier events too, because late ones may come before them.
-        let count = (number + 1).min(events.len());
-        let events: Vec<_> = events.iter().enumerate().take(count).map(|(id, call)| event(id, call)).collect();
-        page(&events, None)
+    let now = milliseconds();
+    let logs = Logs::start(move |number, request| {
+        let start = request.json()["startTime"].as_i64().unwrap();
+        // Each answer has the earlier events from the start on too, because late ones may come before them.
+        let times =
+            (0..=number).map(|id| now + i64::try_from(id).unwrap()).enumerate().filter(|(_, time)| *time >= start);
+        let events = times.map(|(id, time)| {
+            let call = Logged { call_id: Some(&format!("id-{id}")), ..REFUSED }.line();
+            json!({"eventId": format!("e{id}"), "timestamp": time, "message": call})
+        });
+        page(&events.collect::<Vec<_>>(), None)
     });
     let mut following = Following::start(&mut logs.tool("calls --function f --since 2024-11-26 --follow"));
-    following.prints("first");
-    following.prints("second");
-    following.prints("third");
+    for id in 0..4 {
+        following.prints(&format!("id-{id}"));
+    }
     let starts: Vec<_> = logs.requests().iter().map(|request| request["startTime"].as_i64().unwrap()).collect();
-    // A minute before the last event that was read.
-    assert_eq!(starts[1..3], [1_732_618_740_000, 1_732_618_740_000]);
+    // A minute before the last event that was read, whose time is rounded down.
+    assert!((now - 61_000..=now - 60_000).contains(&starts[1]), "{starts:?}, {now}");
+
+    // Where no call is found, not all of the log is searched again.
+    let logs = Logs::start(|_, _| page(&[], None));
+    let following = Following::start(&mut logs.tool("calls --function f --since 2024-11-26 --follow"));
+    while logs.requests.lock().unwrap().len() < 2 {
+        std::thread::yield_now();
+    }
+    drop(following);
+    assert!((now - 301_000..milliseconds()).contains(&logs.requests()[1]["startTime"].as_i64().unwrap()));
+}
+
+/// The current time, in milliseconds since 1970.
+fn milliseconds() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_millis()).unwrap()
 }
 
 /// Many lines take several pieces and both threads, and more pairs than are kept in memory a temporary file.
