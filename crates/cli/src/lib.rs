@@ -25,7 +25,7 @@ mod write_status;
 
 use commands::{
     allow, backup, block, check, completions, deny, disable, doctor, enable, export, find, forget, group, import, man,
-    r#move, restore, resume, revoke, serve as serve_command, show, suspend, table, unblock, wcs_simulator, who,
+    r#move, policy, restore, resume, revoke, serve as serve_command, show, suspend, table, unblock, wcs_simulator, who,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -74,6 +74,7 @@ enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     Doctor(doctor::Args),
+    Policy(policy::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -109,6 +110,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => backup::run(args, global).await,
         Command::Restore(args) => restore::run(args, global).await,
         Command::Doctor(args) => doctor::run(args, global).await,
+        Command::Policy(args) => policy::run(args, global).await,
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     };

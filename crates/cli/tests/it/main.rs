@@ -37,6 +37,7 @@ mod moments;
 mod moving;
 mod one_party;
 mod plain_files;
+mod policy;
 mod proxy;
 mod random;
 #[cfg(unix)]
