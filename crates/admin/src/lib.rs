@@ -8,6 +8,7 @@ mod app_cache;
 pub mod backup;
 pub mod blocks;
 mod check;
+pub mod decision_log;
 pub mod doctor;
 pub mod edit;
 mod error;

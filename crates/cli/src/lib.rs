@@ -13,6 +13,7 @@ mod commands;
 mod connection;
 mod exit;
 mod interrupts;
+mod log_args;
 mod output;
 mod progress;
 mod prompt;

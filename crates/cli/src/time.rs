@@ -27,6 +27,14 @@ pub(crate) fn parse_until(text: &str, now: EpochSeconds) -> anyhow::Result<Epoch
     if at > now { Ok(at) } else { Err(usage(format!("--until {} is not in the future", time::describe(at)))) }
 }
 
+/// Parses the value of `--since`, which is in the past.
+pub(crate) fn parse_since(text: &str) -> anyhow::Result<EpochSeconds> {
+    note_unknown_zone();
+    let now = now();
+    let at = time::parse_since(text, now)?;
+    if at <= now { Ok(at) } else { Err(usage(format!("--since {} is in the future", time::describe(at)))) }
+}
+
 fn note_unknown_zone() {
     if !time::is_zone_known() {
         print_note("the time zone of this machine is not known, so times without a zone are in UTC; TZ can name it");

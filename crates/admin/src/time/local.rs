@@ -42,12 +42,29 @@ pub fn parse_until(text: &str, now: EpochSeconds) -> Result<EpochSeconds> {
     parse_in(&zone(), text, now, TimeOfDay::Next)
 }
 
+/// Parses like [`parse`], but a time of day such as `15:00` is the last one, and a time span such as `1h` is over.
+///
+/// # Errors
+/// As for [`parse`].
+pub fn parse_since(text: &str, now: EpochSeconds) -> Result<EpochSeconds> {
+    since(&zone(), text, now)
+}
+
+fn since(zone: &TimeZone, text: &str, now: EpochSeconds) -> Result<EpochSeconds> {
+    match text.trim().parse::<Span>() {
+        Ok(span) if span.is_positive() => parse_in(zone, &(-span).to_string(), now, TimeOfDay::Last),
+        _ => parse_in(zone, text, now, TimeOfDay::Last),
+    }
+}
+
 /// The day that a time of day without a date is on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum TimeOfDay {
     Today,
     /// Today, or tomorrow if it is over.
     Next,
+    /// Today, or yesterday if it is to come.
+    Last,
 }
 
 fn parse_in(zone: &TimeZone, text: &str, now: EpochSeconds, time_of_day: TimeOfDay) -> Result<EpochSeconds> {
@@ -107,7 +124,11 @@ impl Written {
                     let moment = today.to_datetime(time).to_zoned_datetime(zone.clone());
                     moment.is_ok_and(|it| it.timestamp().as_second() <= now)
                 };
-                let day = if time_of_day == TimeOfDay::Next && is_over() { today.tomorrow().ok() } else { Some(today) };
+                let day = match time_of_day {
+                    TimeOfDay::Next if is_over() => today.tomorrow().ok(),
+                    TimeOfDay::Last if !is_over() => today.yesterday().ok(),
+                    _ => Some(today),
+                };
                 day.map_or(Ok(None), |day| moment_of(day.to_datetime(time), zone))
             }
         }
@@ -212,6 +233,18 @@ mod tests {
 
     fn zone(name: &str) -> TimeZone {
         TimeZone::get(name).unwrap()
+    }
+
+    #[test]
+    fn the_start_of_a_log_is_in_the_past() {
+        let since = |text| super::since(&zone("Europe/Moscow"), text, NOW).map(time::format).unwrap();
+        for text in ["1h", "1h ago", "-1h", "PT1H", "60m"] {
+            assert_eq!(since(text), "2026-11-24T05:00:00Z", "{text}");
+        }
+        // It is nine o'clock in Moscow.
+        assert_eq!(since("08:59"), "2026-11-24T05:59:00Z");
+        assert_eq!(since("9:01"), "2026-11-23T06:01:00Z");
+        assert_eq!(since("2026-11-24 08:59 UTC"), "2026-11-24T08:59:00Z");
     }
 
     #[track_caller]
