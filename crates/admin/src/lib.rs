@@ -25,6 +25,7 @@ pub mod move_party;
 pub mod number_mistake;
 pub mod prefix_warning;
 pub mod redundancy;
+pub mod replay;
 pub mod restore;
 pub mod reversal;
 pub mod rule_file;

@@ -17,6 +17,7 @@ pub(crate) mod import;
 pub(crate) mod man;
 pub(crate) mod r#move;
 pub(crate) mod policy;
+pub(crate) mod replay;
 pub(crate) mod restore;
 pub(crate) mod resume;
 pub(crate) mod revoke;

@@ -17,6 +17,7 @@ mod log_args;
 mod output;
 mod progress;
 mod prompt;
+mod rule_file_args;
 mod serve;
 mod time;
 mod wcs;
@@ -26,7 +27,8 @@ mod write_status;
 
 use commands::{
     allow, backup, block, check, completions, deny, disable, doctor, enable, export, find, forget, group, import, man,
-    r#move, policy, restore, resume, revoke, serve as serve_command, show, suspend, table, unblock, wcs_simulator, who,
+    r#move, policy, replay, restore, resume, revoke, serve as serve_command, show, suspend, table, unblock,
+    wcs_simulator, who,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -47,7 +49,7 @@ Examples:
   callgatectl allow --app shop --from '*' --to support --hours 'Mon-Fri 09:00-18:00 Europe/Moscow'
   callgatectl check --app shop --from PPP009 --to PPP005        decide a call and explain the decision
 
-Exit codes: 0 done or permitted, 1 failed, 2 wrong usage, 3 refused (check), 4 findings (doctor)";
+Exit codes: 0 done or permitted, 1 failed, 2 wrong usage, 3 refused (check), 4 findings (doctor, replay)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -68,6 +70,7 @@ enum Command {
     Who(who::Args),
     Find(find::Args),
     Check(check::Args),
+    Replay(replay::Args),
     Move(r#move::Args),
     Forget(forget::Args),
     Import(import::Args),
@@ -104,6 +107,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Who(args) => who::run(args, global).await,
         Command::Find(args) => find::run(args, global).await,
         Command::Check(args) => check::run(args, global).await,
+        Command::Replay(args) => replay::run(args, global).await,
         Command::Move(args) => r#move::run(args, global).await,
         Command::Forget(args) => forget::run(args, global).await,
         Command::Import(args) => import::run(args, global).await,

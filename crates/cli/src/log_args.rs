@@ -57,6 +57,11 @@ impl LogArgs {
 }
 
 impl LogSourceArgs {
+    /// Whether the log is standard input.
+    pub(crate) fn is_standard_input(&self) -> bool {
+        self.log.as_ref().is_some_and(|path| path.as_os_str() == "-")
+    }
+
     /// Calls `take` with every call of the log that the filter accepts, in the order of the log.
     #[expect(clippy::unused_async, reason = "CloudWatch Logs is read asynchronously")]
     pub(crate) async fn for_each(

@@ -28,6 +28,9 @@ pub(crate) struct Args {
     /// The log group of the function
     #[arg(long, env = "CALLGATE_LOG_GROUP", value_name = "NAME", hide_env_values = true)]
     log_group: Option<String>,
+    /// The Lambda function, whose log group is /aws/lambda/NAME
+    #[arg(long, env = "CALLGATE_FUNCTION", value_name = "NAME", hide_env_values = true)]
+    function: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -52,11 +55,13 @@ impl From<RoleArg> for Role {
 
 /// Prints the policy.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
-    let log_group = args.log_group.as_deref().filter(|name| !name.trim().is_empty());
+    // An empty value counts as not given.
+    let given = |option: &Option<String>| option.clone().filter(|name| !name.trim().is_empty());
+    let log_group = given(&args.log_group).or_else(|| Some(format!("/aws/lambda/{}", given(&args.function)?)));
     let log_group = log_group
         .ok_or_else(|| usage("no log group is given; name one with --log-group, such as /aws/lambda/callgate"))?;
     let place = global.place(args.account.as_deref()).await?;
-    let resources = Resources::new(&place.region, &place.account, &place.table, log_group)?;
+    let resources = Resources::new(&place.region, &place.account, &place.table, &log_group)?;
     let policy = policy(args.role.into(), &resources);
     match global.output {
         Output::Text => print_line(format!("{policy:#}"))?,

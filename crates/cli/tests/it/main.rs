@@ -44,6 +44,7 @@ mod random;
 mod random_operations;
 mod random_tables;
 mod reference;
+mod replay;
 mod reversal;
 mod rules;
 mod serve;
