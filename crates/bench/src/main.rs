@@ -15,6 +15,7 @@ mod hooks;
 mod instructions;
 mod plot;
 mod program;
+mod replay;
 mod report;
 mod stand_ins;
 mod statistics;
@@ -44,6 +45,18 @@ enum Command {
         /// Measure this program, instead of building callgate
         #[arg(long)]
         program: Option<PathBuf>,
+    },
+    /// Measure how long `callgatectl replay` takes over a million rules
+    Replay {
+        /// Replay each log this many times
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// The number of calls in a log
+        #[arg(long, default_value_t = 100_000)]
+        calls: u32,
+        /// Measure this program, instead of building `callgatectl`
+        #[arg(long)]
+        tool: Option<PathBuf>,
     },
     /// Count the instructions of a warm call with valgrind
     Instructions {
@@ -104,6 +117,7 @@ async fn main() -> ExitCode {
         Command::Compare(args) => compare(args).await,
         Command::Grow(args) => grow(args).await,
         Command::Hooks { rounds, calls, program } => hooks(rounds, calls, program).await,
+        Command::Replay { rounds, calls, tool } => replay(rounds, calls, tool).await,
         Command::Instructions { programs, at_most } => instructions(programs, at_most).await,
         Command::Capacity => {
             println!("{}", capacity::table());
@@ -161,6 +175,14 @@ async fn hooks(rounds: u32, calls: u32, program: Option<PathBuf>) -> anyhow::Res
     println!("{}", costs.table());
     println!("{rounds} rounds of {calls} calls; {}", report::machine());
     costs.check()
+}
+
+async fn replay(rounds: u32, calls: u32, tool: Option<PathBuf>) -> anyhow::Result<()> {
+    let tool = program_or_build(tool, "callgatectl", "crates/cli/Cargo.toml")?;
+    let measurements = replay::measure(&tool, rounds, calls).await?;
+    println!("{}", replay::format(&measurements));
+    println!("{rounds} rounds; {}", report::machine());
+    measurements.iter().try_for_each(replay::Measurement::check)
 }
 
 async fn instructions(mut programs: Vec<Program>, at_most: Option<u64>) -> anyhow::Result<()> {
