@@ -5,18 +5,37 @@
 use std::borrow::Cow;
 
 use callgate_core::MediaSet;
+use jiff::Timestamp;
 
 mod chunks;
-pub mod filter;
+pub mod cloudwatch;
+mod filter;
+mod followed;
+mod groups;
 mod line;
+mod order;
 mod reader;
+mod spellings;
+mod statistics;
+pub mod wording;
 
 pub use filter::CallFilter;
+pub use followed::FollowedFile;
+pub use groups::{CallGroup, CallGroups};
 pub use line::parse;
-pub use reader::{DecisionLog, Summary};
+pub use order::InOrder;
+pub use reader::{Aggregate, DecisionLog, Scan, Summary};
+pub use spellings::Spellings;
+pub use statistics::{CallStatistics, Latency};
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 pub type EpochMicroseconds = i64;
+
+/// Formats a moment in UTC, to the microsecond, as the log has it.
+#[must_use]
+pub fn utc(timestamp: EpochMicroseconds) -> String {
+    Timestamp::from_microsecond(timestamp).map_or_else(|_| timestamp.to_string(), |it| format!("{it:.6}"))
+}
 
 /// A logged decision. Its texts are borrowed from the line, unless they had to be unescaped.
 ///

@@ -99,7 +99,7 @@ impl Error {
 }
 
 /// Why there are no credentials, if the request failed for that reason. The innermost cause is the most exact one.
-fn missing_credentials(error: &(dyn StdError + 'static)) -> Option<String> {
+pub(crate) fn missing_credentials(error: &(dyn StdError + 'static)) -> Option<String> {
     let causes = || std::iter::successors(Some(error), |&error| error.source());
     if !causes().any(<dyn StdError>::is::<CredentialsError>) {
         return None;

@@ -20,6 +20,7 @@ mod problem;
 mod template;
 
 use columns::Fields;
+pub use csv::csv_row;
 use lines::Lines;
 pub use problem::{Problem, ProblemKind, Problems};
 pub use template::Template;

@@ -10,7 +10,7 @@ use jiff::{Timestamp, ToSpan as _, ZonedDateTime};
 
 mod local;
 
-pub use local::{format_local, is_zone_known, parse, parse_since, parse_until};
+pub use local::{format_local, format_local_aligned, is_zone_known, parse, parse_since, parse_until};
 
 /// The first moment: the smallest number of nine digits.
 const FIRST: EpochSeconds = 100_000_000; // 1973-03-03T09:46:40Z

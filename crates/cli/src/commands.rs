@@ -3,6 +3,7 @@
 pub(crate) mod allow;
 pub(crate) mod backup;
 pub(crate) mod block;
+pub(crate) mod calls;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod deny;

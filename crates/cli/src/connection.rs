@@ -14,6 +14,7 @@ use aws_types::SdkConfig;
 use aws_types::os_shim_internal::{Env, Fs};
 use callgate::config::is_http_url;
 use callgate::store::client;
+use callgate_admin::decision_log::cloudwatch::patient;
 use callgate_admin::{Author, Table};
 use callgate_core::PhoneRegion;
 use clap::Args;
@@ -123,6 +124,17 @@ impl GlobalArgs {
     pub(crate) async fn clients<const N: usize>(&self, deadlines: [Duration; N]) -> anyhow::Result<[Client; N]> {
         let config = self.load(self.endpoint()?).await?;
         Ok(deadlines.map(|deadline| connect(&config, deadline)))
+    }
+
+    /// Whether the table is on this machine.
+    pub(crate) fn is_local(&self) -> anyhow::Result<bool> {
+        Ok(self.endpoint()?.is_some_and(is_loopback))
+    }
+
+    /// A client for CloudWatch Logs, with credentials and region as for the table. The table's endpoint is not used for it.
+    pub(crate) async fn logs_client(&self) -> anyhow::Result<aws_sdk_cloudwatchlogs::Client> {
+        let config = aws_sdk_cloudwatchlogs::config::Builder::from(&self.load(None).await?);
+        Ok(aws_sdk_cloudwatchlogs::Client::from_conf(patient(config).build()))
     }
 
     /// Checks that the profile exists. Without it, a container's or an instance's credentials must not be used instead.

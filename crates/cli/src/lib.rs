@@ -26,9 +26,9 @@ mod write_rule;
 mod write_status;
 
 use commands::{
-    allow, backup, block, check, completions, deny, disable, doctor, enable, export, find, forget, group, import, man,
-    r#move, policy, replay, restore, resume, revoke, serve as serve_command, show, suspend, table, unblock,
-    wcs_simulator, who,
+    allow, backup, block, calls, check, completions, deny, disable, doctor, enable, export, find, forget, group,
+    import, man, r#move, policy, replay, restore, resume, revoke, serve as serve_command, show, suspend, table,
+    unblock, wcs_simulator, who,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -48,6 +48,7 @@ Examples:
   callgatectl deny  --app shop --from '+881*' --to '*'          a range that may not call anyone
   callgatectl allow --app shop --from '*' --to support --hours 'Mon-Fri 09:00-18:00 Europe/Moscow'
   callgatectl check --app shop --from PPP009 --to PPP005        decide a call and explain the decision
+  callgatectl calls --since 10m --refused --why                 the calls that were refused, and what would permit them
 
 Exit codes: 0 done or permitted, 1 failed, 2 wrong usage, 3 refused (check), 4 findings (doctor, replay)";
 
@@ -70,6 +71,7 @@ enum Command {
     Who(who::Args),
     Find(find::Args),
     Check(check::Args),
+    Calls(calls::Args),
     Replay(replay::Args),
     Move(r#move::Args),
     Forget(forget::Args),
@@ -107,6 +109,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Who(args) => who::run(args, global).await,
         Command::Find(args) => find::run(args, global).await,
         Command::Check(args) => check::run(args, global).await,
+        Command::Calls(args) => calls::run(args, global).await,
         Command::Replay(args) => replay::run(args, global).await,
         Command::Move(args) => r#move::run(args, global).await,
         Command::Forget(args) => forget::run(args, global).await,

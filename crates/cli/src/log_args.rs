@@ -3,14 +3,35 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::Context as _;
-use callgate_admin::decision_log::{CallFilter, DecisionLog, LoggedCall, Summary};
+use anyhow::{Context as _, anyhow, bail};
+use callgate_admin::decision_log::cloudwatch::{LogGroup, Position};
+use callgate_admin::decision_log::wording::decision_word;
+use callgate_admin::decision_log::{Aggregate, CallFilter, DecisionLog, FollowedFile, LoggedCall, Scan, Summary};
+use callgate_admin::time::format_local_aligned;
+use callgate_admin::wording::{count, escape};
+use callgate_core::{AppKey, Call, Pattern, PhoneRegion};
 use clap::Args;
+use indicatif::ProgressBar;
 
 use crate::connection::GlobalArgs;
 use crate::exit::usage;
-use crate::time::{parse_at, parse_since};
+use crate::output::{Output, print_note};
+use crate::progress::progress_bar;
+use crate::time::{now, parse_at, parse_since};
+
+/// How far back CloudWatch Logs is read without `--since`, in seconds. It costs time and money.
+const LAST_HOUR: i64 = 60 * 60;
+
+/// How often a file that is followed is checked for more.
+const FILE_POLL: Duration = Duration::from_millis(200);
+
+/// How often CloudWatch Logs is asked for more. It permits few requests per second.
+const GROUP_POLL: Duration = Duration::from_secs(2);
+
+const LOG_GROUP: &str = "CALLGATE_LOG_GROUP";
+const FUNCTION: &str = "CALLGATE_FUNCTION";
 
 /// The log to read, and how far back.
 #[derive(Debug, Clone, Args)]
@@ -20,10 +41,10 @@ pub(crate) struct LogSourceArgs {
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     log: Option<PathBuf>,
     /// Read the calls from this log group of CloudWatch Logs; the stack's output LogGroup names it
-    #[arg(long, value_name = "NAME", env = "CALLGATE_LOG_GROUP", hide_env_values = true, allow_hyphen_values = true)]
+    #[arg(long, value_name = "NAME", env = LOG_GROUP, hide_env_values = true, allow_hyphen_values = true)]
     log_group: Option<String>,
-    /// Read the calls from the log group of this Lambda function
-    #[arg(long, value_name = "NAME", env = "CALLGATE_FUNCTION", hide_env_values = true, allow_hyphen_values = true)]
+    /// Read the calls from the log group of this Lambda function, /aws/lambda/NAME
+    #[arg(long, value_name = "NAME", env = FUNCTION, hide_env_values = true, allow_hyphen_values = true)]
     function: Option<String>,
     /// Only calls from this time on: '1h' or '30m' ago, '15:00' (the last), '2026-12-31 18:00' in your time zone, or with a zone;
     /// without it, the last hour of CloudWatch Logs, and the whole file
@@ -36,10 +57,16 @@ pub(crate) struct LogSourceArgs {
 #[command(next_help_heading = "Log options")]
 pub(crate) struct LogArgs {
     #[command(flatten)]
-    pub(crate) source: LogSourceArgs,
+    source: LogSourceArgs,
     /// Only calls before this time, in the same forms
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     until: Option<String>,
+}
+
+/// A log.
+enum Source {
+    File(PathBuf),
+    Group(LogGroup),
 }
 
 impl LogArgs {
@@ -51,42 +78,321 @@ impl LogArgs {
         filter: CallFilter,
         take: impl FnMut(&LoggedCall<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Summary> {
-        let until = self.until.as_deref().map(parse_at).transpose()?;
-        self.source.for_each(global, CallFilter { until, ..filter }, take).await
+        self.source.for_each(global, self.filter(filter)?, take).await
+    }
+
+    /// Computes something from all calls of the log that the filter accepts.
+    pub(crate) async fn aggregate<A: Aggregate + Default>(
+        &self,
+        global: &GlobalArgs,
+        filter: CallFilter,
+    ) -> anyhow::Result<(A, Summary)> {
+        let filter = self.filter(filter)?;
+        match self.source.open(global, &filter).await? {
+            (Source::File(path), filter) => {
+                let file = open(&path)?;
+                Ok(tokio::task::block_in_place(|| DecisionLog::new(file).aggregate(&filter))?)
+            }
+            (Source::Group(group), filter) => {
+                let mut aggregate = A::default();
+                let summary = read(&group, global, &filter, |call| Ok(aggregate.add(call)?)).await?;
+                Ok((aggregate, summary))
+            }
+        }
+    }
+
+    /// Calls `take` with every call of the log that the filter accepts, and with `None` when there is no more for now. Only ends
+    /// with standard input, or at an error.
+    pub(crate) async fn follow(
+        &self,
+        global: &GlobalArgs,
+        filter: CallFilter,
+        mut take: impl FnMut(Option<&LoggedCall<'_>>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Summary> {
+        if self.until.is_some() {
+            return Err(usage("--follow waits for calls to come; leave out --until"));
+        }
+        match self.source.open(global, &filter).await? {
+            (Source::File(path), filter) if is_stdin(&path) => {
+                let mut log = DecisionLog::new(io::stdin());
+                let (mut scan, mut buffer) = (Scan::new(&filter), Vec::new());
+                while tokio::task::block_in_place(|| log.read_next(&mut scan, &mut buffer, |call| take(Some(call))))? {
+                    take(None)?;
+                }
+                Ok(scan.summary)
+            }
+            (Source::File(path), filter) => follow_file(&path, &filter, take).await,
+            (Source::Group(group), filter) => {
+                let (mut scan, mut position) = (Scan::new(&filter), Position::default());
+                loop {
+                    group.read(&mut scan, &mut position, |call| take(Some(call)), |_| ()).await?;
+                    take(None)?;
+                    tokio::time::sleep(GROUP_POLL).await;
+                }
+            }
+        }
+    }
+
+    /// Whether the log is standard input.
+    pub(crate) fn is_standard_input(&self) -> bool {
+        self.source.log.as_deref().is_some_and(is_stdin)
+    }
+
+    /// Prints what is to be noticed about a log that was read.
+    pub(crate) fn print_summary(&self, summary: &Summary, compares_ids: bool) {
+        self.source.print_summary(summary, compares_ids);
+    }
+
+    fn filter(&self, filter: CallFilter) -> anyhow::Result<CallFilter> {
+        Ok(CallFilter { until: self.until.as_deref().map(parse_at).transpose()?, ..filter })
     }
 }
 
 impl LogSourceArgs {
-    /// Whether the log is standard input.
-    pub(crate) fn is_standard_input(&self) -> bool {
-        self.log.as_ref().is_some_and(|path| path.as_os_str() == "-")
-    }
-
-    /// Calls `take` with every call of the log that the filter accepts, in the order of the log.
-    #[expect(clippy::unused_async, reason = "CloudWatch Logs is read asynchronously")]
-    pub(crate) async fn for_each(
+    async fn for_each(
         &self,
-        _global: &GlobalArgs,
+        global: &GlobalArgs,
         filter: CallFilter,
         take: impl FnMut(&LoggedCall<'_>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Summary> {
+        match self.open(global, &filter).await? {
+            (Source::File(path), filter) => {
+                let file = open(&path)?;
+                tokio::task::block_in_place(|| DecisionLog::new(file).for_each(&filter, take))
+            }
+            (Source::Group(group), filter) => read(&group, global, &filter, take).await,
+        }
+    }
+
+    /// Chooses the log, and from when it is read.
+    async fn open(&self, global: &GlobalArgs, filter: &CallFilter) -> anyhow::Result<(Source, CallFilter)> {
         let since = self.since.as_deref().map(parse_since).transpose()?;
-        let filter = CallFilter { since, ..filter };
-        let Some(path) = &self.log else {
+        if let (Some(since), Some(until)) = (since, filter.until)
+            && since >= until
+        {
+            return Err(usage("--until is not after --since"));
+        }
+        if let Some(path) = &self.log {
+            return Ok((Source::File(path.clone()), CallFilter { since, ..filter.clone() }));
+        }
+        let is_typed = |option: &Option<String>, variable| {
+            option.is_some() && std::env::var(variable).ok().as_ref() != option.as_ref()
+        };
+        if global.is_local()? && !is_typed(&self.log_group, LOG_GROUP) && !is_typed(&self.function, FUNCTION) {
             return Err(usage(
-                "no log is given; name a file with --log, or a log group with --log-group or --function",
+                "the endpoint is on this machine, where no calls are in CloudWatch Logs; start `callgatectl serve` with \
+                 `--log calls.log`, and read that file with `--log calls.log`",
+            ));
+        }
+        let given =
+            |option: &Option<String>| option.as_deref().map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned);
+        let of_function = || given(&self.function).map(|function| format!("/aws/lambda/{function}"));
+        let Some(name) = given(&self.log_group).or_else(of_function) else {
+            return Err(usage(
+                "no log is given; name the log group with --log-group or CALLGATE_LOG_GROUP, as in the stack's output LogGroup, \
+                 the function with --function or CALLGATE_FUNCTION, or a file with --log",
             ));
         };
-        let file = open(path)?;
-        tokio::task::block_in_place(|| DecisionLog::new(file).for_each(&filter, take))
+        let group = LogGroup::new(global.logs_client().await?, &name);
+        let since = since.or(Some(filter.until.unwrap_or_else(now).saturating_sub(LAST_HOUR)));
+        Ok((Source::Group(group), CallFilter { since, ..filter.clone() }))
     }
+
+    /// Prints what is to be noticed about a log that was read.
+    fn print_summary(&self, summary: &Summary, compares_ids: bool) {
+        if summary.is_masked == Some(true) {
+            let comparison = if compares_ids {
+                ", with which ids are compared here; a prefix cannot be compared, so no call matches it"
+            } else {
+                ""
+            };
+            print_note(format!("the log has only the last four characters of ids (LOG_PARTIES=masked){comparison}"));
+        }
+        // CloudWatch Logs returns only what the filter selects.
+        if summary.skipped() > 0 && self.log.is_some() {
+            let is = if summary.skipped() == 1 { "is not a decision, and was" } else { "are not decisions, and were" };
+            print_note(format!("{} {is} skipped", count(summary.skipped(), "line")));
+        }
+        if summary.accepted == 0 {
+            let searched = if self.log.is_some() || self.since.is_some() {
+                ""
+            } else {
+                " in the last hour; --since reads further back"
+            };
+            print_note(format!("no calls found{searched}"));
+        }
+    }
+
+    /// The call in the log with this id of the call, or of its request.
+    pub(crate) async fn find_call(&self, global: &GlobalArgs, id: &str) -> anyhow::Result<LoggedCall<'static>> {
+        let filter = CallFilter { call_id: Some(id.to_owned()), ..CallFilter::default() };
+        let mut found: Option<LoggedCall<'static>> = None;
+        let mut other = None;
+        let summary = self
+            .for_each(global, filter, |call| {
+                let parties = |call: &LoggedCall<'_>| {
+                    [&call.app, &call.caller, &call.callee].map(|it| it.as_deref().unwrap_or_default().to_owned())
+                };
+                if found.as_ref().is_some_and(|found| parties(found) != parties(call)) {
+                    other = Some(call.clone().into_owned());
+                }
+                found = Some(call.clone().into_owned());
+                Ok(())
+            })
+            .await?;
+        let shown = escape(id);
+        match (found, other) {
+            (None, _) => Err(anyhow!("no call with the id `{shown}` {}", self.not_found())),
+            (Some(one), Some(other)) => Err(anyhow!(
+                "several calls have the id `{shown}`, such as {} and {}; give the request's id, or the parties",
+                call_text(&other),
+                call_text(&one)
+            )),
+            (Some(call), None) => unmasked(call, &summary),
+        }
+    }
+
+    /// The last call in the log that went to a party of an app.
+    pub(crate) async fn find_last_call(
+        &self,
+        global: &GlobalArgs,
+        app: &AppKey,
+        callee: &str,
+    ) -> anyhow::Result<LoggedCall<'static>> {
+        let to = Some(Pattern::Exact(callee.to_owned()));
+        let filter = CallFilter { app: Some(app.clone()), to, ..CallFilter::default() };
+        let mut last: Option<LoggedCall<'static>> = None;
+        let summary = self
+            .for_each(global, filter, |call| {
+                if last.as_ref().is_none_or(|last| last.timestamp <= call.timestamp) {
+                    last = Some(call.clone().into_owned());
+                }
+                Ok(())
+            })
+            .await?;
+        match last {
+            None => Err(anyhow!("no call to `{}` in app `{app}` {}", escape(callee), self.not_found())),
+            Some(call) => unmasked(call, &summary),
+        }
+    }
+
+    fn not_found(&self) -> &'static str {
+        match (&self.log, &self.since) {
+            (None, None) => "is in the last hour of the log; --since reads further back",
+            _ => "is in the log",
+        }
+    }
+}
+
+/// Returns a call, unless its ids are cut.
+fn unmasked(call: LoggedCall<'static>, summary: &Summary) -> anyhow::Result<LoggedCall<'static>> {
+    if summary.is_masked == Some(true) && call.may_be_masked() {
+        bail!(
+            "the log has only the last four characters of ids (LOG_PARTIES=masked), so the parties of {} are not known; give \
+             them instead",
+            call_text(&call)
+        );
+    }
+    Ok(call)
+}
+
+/// A logged call as it is named in messages.
+pub(crate) fn call_text(call: &LoggedCall<'_>) -> String {
+    let text = |text: &Option<_>| text.as_deref().map_or_else(|| "?".to_owned(), escape);
+    format!(
+        "the call at {} from {} to {} in app {}, {}: {}",
+        format_local_aligned(call.timestamp.div_euclid(1_000_000)),
+        text(&call.caller),
+        text(&call.callee),
+        text(&call.app),
+        decision_word(call.decision),
+        escape(&call.because())
+    )
+}
+
+/// The parties of a logged call, for a rule about exactly them. An id that would be another pattern is refused: the calling side
+/// chooses it.
+pub(crate) fn parties(call: &LoggedCall<'_>, region: Option<PhoneRegion>) -> anyhow::Result<Call> {
+    let parsed = call
+        .to_call(region)
+        .ok_or_else(|| anyhow!("{} has an id that is not one with this --phone-region, or none", call_text(call)))?;
+    for id in [&parsed.caller, &parsed.callee] {
+        let is_exact = Pattern::new(id.as_str(), region).is_ok_and(|it| it == Pattern::Exact(id.as_str().to_owned()));
+        if !is_exact {
+            bail!("the id `{}` in {} looks like a pattern; no rule was written", escape(id.as_str()), call_text(call));
+        }
+    }
+    Ok(parsed)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 /// Opens a file, or standard input for `-`.
 fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
-    if path.as_os_str() == "-" {
+    if is_stdin(path) {
         return Ok(Box::new(io::stdin()));
     }
-    let file = File::open(path).with_context(|| format!("the log `{}` cannot be opened", path.display()))?;
-    Ok(Box::new(file))
+    Ok(Box::new(File::open(path).with_context(|| cannot_open(path))?))
+}
+
+fn cannot_open(path: &Path) -> String {
+    format!("the log `{}` cannot be opened", escape(&path.to_string_lossy()))
+}
+
+/// Reads a log group. On a terminal, shows how far it has come.
+async fn read(
+    group: &LogGroup,
+    global: &GlobalArgs,
+    filter: &CallFilter,
+    mut take: impl FnMut(&LoggedCall<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<Summary> {
+    let since = filter.since.unwrap_or_default();
+    let seconds = filter.until.unwrap_or_else(now).saturating_sub(since);
+    let is_long = seconds > LAST_HOUR;
+    let bar = if is_long {
+        progress_bar(u64::try_from(seconds).unwrap_or_default(), "seconds of the log", global.output)?
+    } else {
+        ProgressBar::hidden()
+    };
+    let mut scan = Scan::new(filter);
+    let shown = bar.clone();
+    let summary = group
+        .read(
+            &mut scan,
+            &mut Position::default(),
+            |call| bar.suspend(|| take(call)),
+            |progress| {
+                let done = progress.latest.map(|latest| latest.saturating_sub(since));
+                shown.set_position(done.and_then(|done| u64::try_from(done).ok()).unwrap_or_default());
+            },
+        )
+        .await?;
+    bar.finish_and_clear();
+    Ok(summary)
+}
+
+async fn follow_file(
+    path: &Path,
+    filter: &CallFilter,
+    mut take: impl FnMut(Option<&LoggedCall<'_>>) -> anyhow::Result<()>,
+) -> anyhow::Result<Summary> {
+    let mut log = DecisionLog::growing(FollowedFile::open(path).with_context(|| cannot_open(path))?);
+    let (mut scan, mut buffer) = (Scan::new(filter), Vec::new());
+    loop {
+        let has_read = tokio::task::block_in_place(|| log.read_next(&mut scan, &mut buffer, |call| take(Some(call))))?;
+        if has_read || log.source().reopen().with_context(|| cannot_open(path))? {
+            continue;
+        }
+        take(None)?;
+        tokio::time::sleep(FILE_POLL).await;
+    }
+}
+
+impl GlobalArgs {
+    /// Whether the output is for programs.
+    pub(crate) fn is_json(&self) -> bool {
+        self.output == Output::Json
+    }
 }

@@ -46,6 +46,28 @@ pub(crate) fn print_line(line: impl Into<Line>) -> io::Result<()> {
     writeln!(anstream::stdout().lock(), "{}", line.into().0)
 }
 
+/// Standard output for many lines of a result. A terminal gets each line at once.
+pub(crate) struct LineOutput {
+    out: BufWriter<anstream::AutoStream<io::Stdout>>,
+    is_terminal: bool,
+}
+
+impl LineOutput {
+    pub(crate) fn new() -> Self {
+        Self { out: BufWriter::new(anstream::stdout()), is_terminal: io::stdout().is_terminal() }
+    }
+
+    /// Prints a line, as [`print_line`] does.
+    pub(crate) fn print(&mut self, line: impl Into<Line>) -> io::Result<()> {
+        writeln!(self.out, "{}", line.into().0)?;
+        if self.is_terminal { self.out.flush() } else { Ok(()) }
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 /// Prints a line for people on standard error.
 pub(crate) fn print_note(line: impl Into<Line>) {
     let _ = writeln!(anstream::stderr().lock(), "{}", line.into().0);

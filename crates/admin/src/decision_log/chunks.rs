@@ -18,11 +18,18 @@ pub(super) struct Chunks<R> {
     is_skipping: bool,
     /// The number of lines that were too long.
     too_long: u64,
+    /// Whether a line without an end may still get it.
+    is_growing: bool,
 }
 
 impl<R: Read> Chunks<R> {
     pub(super) fn new(source: R) -> Self {
-        Self { source, rest: Vec::new(), is_skipping: false, too_long: 0 }
+        Self { source, rest: Vec::new(), is_skipping: false, too_long: 0, is_growing: false }
+    }
+
+    /// A source to which lines are added. At its end, nothing is read, and the next attempt may read more.
+    pub(super) fn growing(source: R) -> Self {
+        Self { is_growing: true, ..Self::new(source) }
     }
 
     /// Reads the next piece into a buffer, and returns its length: 0 at the end of the file. Does not wait for more lines than
@@ -46,6 +53,10 @@ impl<R: Read> Chunks<R> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
+            if read == 0 && self.is_growing {
+                self.rest.extend_from_slice(buffer.get(..filled).unwrap_or_default());
+                return Ok(0);
+            }
             if read == 0 {
                 self.is_skipping = false;
                 return Ok(filled);
@@ -64,6 +75,10 @@ impl<R: Read> Chunks<R> {
                 return Ok(length);
             }
         }
+    }
+
+    pub(super) fn source(&mut self) -> &mut R {
+        &mut self.source
     }
 
     /// The number of lines so far that were too long, and were skipped.
@@ -128,6 +143,23 @@ mod tests {
         check(b"a", &[b"a"], 0);
         check(b"a\nb", &[b"a", b"b"], 0);
         check(b"\na\r\n\n\xff\0\n", &[b"", b"a", b"", b"\xff\0"], 0);
+    }
+
+    #[test]
+    fn a_line_that_grows_is_read_when_it_is_whole() {
+        struct Pauses(Vec<&'static [u8]>);
+        impl Read for Pauses {
+            fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+                let piece = if self.0.is_empty() { b"" } else { self.0.remove(0) };
+                space[..piece.len()].copy_from_slice(piece);
+                Ok(piece.len())
+            }
+        }
+        let mut chunks = Chunks::growing(Pauses(vec![b"a\nb", b"", b"", b"c", b"", b"d\n", b"e"]));
+        let mut buffer = Vec::new();
+        let mut next = || chunks.read(&mut buffer).map(|length| buffer[..length].to_vec()).unwrap();
+        let pieces: Vec<_> = (0..6).map(|_| next()).collect();
+        assert_eq!(pieces, [b"a\n".as_slice(), b"", b"", b"", b"bcd\n", b""]);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 
 use callgate_core::{AppKey, EpochSeconds, Pattern};
+use memchr::memchr;
+use memchr::memmem::Finder;
 
-use super::{Decided, LoggedCall, MASKED};
+use super::{Decided, EpochMicroseconds, LoggedCall, MASKED};
 
 /// The calls to read. What is not named is not compared.
 #[derive(Debug, Clone, Default)]
@@ -38,8 +40,33 @@ impl CallFilter {
         [&self.from, &self.to, &self.party].into_iter().flatten().any(|pattern| *pattern != Pattern::Everyone)
     }
 
+    /// The texts that every line of an accepted call contains, if it is written in the usual form.
+    pub(super) fn needles(&self) -> Needles {
+        let exact = |name: &str, value: &str| is_plain(value).then(|| format!("{name}:\"{value}\""));
+        let party = |name: &str, pattern: &Option<Pattern>| match pattern {
+            Some(Pattern::Exact(id)) => exact(name, id),
+            Some(Pattern::Prefix(prefix)) => is_plain(prefix).then(|| format!("{name}:\"{prefix}")),
+            _ => None,
+        };
+        let app = self.app.as_ref().and_then(|app| exact("\"app\"", app.as_str()));
+        let decision = match self.decisions.as_slice() {
+            [decision] => exact("\"decision\"", decision.as_str()),
+            _ => None,
+        };
+        let reason = match self.reasons.as_slice() {
+            [reason] => exact("\"reason\"", reason),
+            _ => None,
+        };
+        let hook = self.hook.as_deref().and_then(|hook| exact("\"hook\"", hook));
+        let call_id = self.call_id.as_deref().and_then(|id| exact("", id));
+        let from = party("\"caller\"", &self.from);
+        let to = party("\"callee\"", &self.to);
+        let texts = [call_id, from, to, party("", &self.party), reason, decision, app, hook];
+        Needles(texts.into_iter().flatten().map(|text| Finder::new(text.as_bytes()).into_owned()).collect())
+    }
+
     /// Whether the calls of a time are to be read.
-    pub(super) fn accepts_time(&self, timestamp: super::EpochMicroseconds) -> bool {
+    pub(super) fn accepts_time(&self, timestamp: EpochMicroseconds) -> bool {
         let seconds = timestamp.div_euclid(1_000_000);
         self.since.is_none_or(|since| since <= seconds) && self.until.is_none_or(|until| seconds < until)
     }
@@ -80,7 +107,27 @@ fn accepts_id(pattern: &Pattern, id: &str, is_masked: bool) -> bool {
 }
 
 /// The end of an id, as a masked log has it.
-fn masked(id: &str) -> &str {
+pub(super) fn masked(id: &str) -> &str {
     let start = id.char_indices().rev().nth(MASKED - 1).map_or(0, |(at, _)| at);
     id.get(start..).unwrap_or_default()
+}
+
+/// Whether no program escapes a character of a text when it writes JSON.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-_.,:*#@ ".contains(&byte))
+}
+
+/// Texts that are searched for in a line before it is parsed.
+#[derive(Debug)]
+pub(super) struct Needles(Vec<Finder<'static>>);
+
+impl Needles {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a line contains all texts, or may contain one of them in an escaped form.
+    pub(super) fn are_in(&self, line: &[u8]) -> bool {
+        self.0.iter().all(|finder| finder.find(line).is_some()) || memchr(b'\\', line).is_some()
+    }
 }

@@ -5,7 +5,7 @@ use std::str;
 
 use callgate_core::MediaSet;
 use jiff::Timestamp;
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr2, memmem};
 use serde::Deserialize;
 
 use super::{Decided, EpochMicroseconds, LoggedCall};
@@ -16,7 +16,7 @@ use super::{Decided, EpochMicroseconds, LoggedCall};
 /// exports and `aws logs tail` prints it, or a JSON string, as in the events that `aws logs filter-log-events` prints.
 #[must_use]
 pub fn parse(line: &[u8]) -> Option<LoggedCall<'_>> {
-    if let Some(call) = parse_own(line) {
+    if let Some(call) = OwnLine::new(line).and_then(|line| line.call()) {
         return Some(call);
     }
     // A JSON text in a JSON string: `"{\"timestamp\":…`. In the function's own lines, this is inside a text that a caller chose.
@@ -165,11 +165,110 @@ pub(super) fn utc_timestamp(text: &[u8]) -> Option<EpochMicroseconds> {
     Some((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000_000 + number(micro)?)
 }
 
-/// Parses a line exactly as the function writes it, up to the metrics, which are not read. `None` for any other line, also if
-/// it is a valid one: a text is escaped, or the members have another order.
-fn parse_own(line: &[u8]) -> Option<LoggedCall<'_>> {
-    let _ = line;
-    None
+/// The line of a decision as the function begins and ends every one of them.
+pub(super) struct OwnLine<'a> {
+    /// The text of its timestamp.
+    pub(super) timestamp: &'a [u8],
+    /// The members after its message.
+    members: &'a [u8],
+}
+
+impl<'a> OwnLine<'a> {
+    /// `None` for any other line, also if it is a valid one in another form.
+    pub(super) fn new(line: &'a [u8]) -> Option<Self> {
+        const TIMESTAMP: usize = "2026-11-24T00:50:11.431641Z".len();
+        let rest = line.strip_suffix(b"}")?.strip_prefix(b"{\"timestamp\":\"")?;
+        let (timestamp, rest) = rest.split_at_checked(TIMESTAMP)?;
+        let rest = rest.strip_prefix(b"\",\"level\":\"")?;
+        let rest = rest
+            .strip_prefix(b"info")
+            .or_else(|| rest.strip_prefix(b"warn"))
+            .or_else(|| rest.strip_prefix(b"error"))?;
+        Some(Self { timestamp, members: rest.strip_prefix(b"\",\"message\":\"decision\"")? })
+    }
+
+    /// Parses the members up to the metrics, which are not read. `None` if they are not exactly as the function usually writes
+    /// them: a text is escaped, or they have another order.
+    fn call(&self) -> Option<LoggedCall<'a>> {
+        let mut members = Members(self.members);
+        let borrowed = |text: Option<&'a str>| text.map(Cow::Borrowed);
+        let call = LoggedCall {
+            timestamp: utc_timestamp(self.timestamp)?,
+            hook: borrowed(members.text("hook")?),
+            decision: Decided::from_word(members.text("decision")??)?,
+            reason: Cow::Borrowed(members.text("reason")??),
+            door: borrowed(members.text("door")?),
+            rule: borrowed(members.text("rule")?),
+            app: borrowed(members.text("app")?),
+            caller: borrowed(members.text("caller")?),
+            callee: borrowed(members.text("callee")?),
+            media: members.media()?,
+            call_id: borrowed(members.text("call_id")?),
+            request_id: borrowed(members.text("request_id")?),
+            store_ms: members.value("cold_start").and_then(|_| members.number("store_ms"))?,
+            total_ms: members.number("total_ms")?,
+            status: Some(members.value("units").and_then(|_| members.value("status"))?.parse().ok()?),
+            error: None,
+        };
+        let error = if members.0.starts_with(b",\"error\"") { borrowed(members.text("error")?) } else { None };
+        members.0.starts_with(b",\"function\":\"").then_some(LoggedCall { error, ..call })
+    }
+}
+
+/// The members of an object that are not read yet, each after a comma.
+struct Members<'a>(&'a [u8]);
+
+impl<'a> Members<'a> {
+    fn name(&mut self, name: &str) -> Option<()> {
+        self.0 = self.0.strip_prefix(b",\"")?.strip_prefix(name.as_bytes())?.strip_prefix(b"\":")?;
+        Some(())
+    }
+
+    /// A text without escapes, or null.
+    fn text(&mut self, name: &str) -> Option<Option<&'a str>> {
+        self.name(name)?;
+        if let Some(rest) = self.0.strip_prefix(b"null") {
+            self.0 = rest;
+            return Some(None);
+        }
+        let text = self.0.strip_prefix(b"\"")?;
+        let (text, rest) = text.split_at_checked(memchr2(b'"', b'\\', text)?)?;
+        self.0 = rest.strip_prefix(b"\"")?;
+        Some(Some(str::from_utf8(text).ok()?))
+    }
+
+    /// A value that is not a text, a list or an object.
+    fn value(&mut self, name: &str) -> Option<&'a str> {
+        self.name(name)?;
+        let (value, rest) = self.0.split_at_checked(memchr(b',', self.0)?)?;
+        self.0 = rest;
+        str::from_utf8(value).ok()
+    }
+
+    /// A number, or null.
+    fn number(&mut self, name: &str) -> Option<Option<f64>> {
+        match self.value(name)? {
+            "null" => Some(None),
+            number if number.starts_with(|c: char| c.is_ascii_digit()) => number.parse().ok().map(Some),
+            _ => None,
+        }
+    }
+
+    /// A list of media, or null.
+    fn media(&mut self) -> Option<Option<MediaSet>> {
+        self.name("media")?;
+        let all = [
+            (&b"[\"audio\"]"[..], Some((true, false))),
+            (b"[\"audio\",\"video\"]", Some((true, true))),
+            (b"[\"video\"]", Some((false, true))),
+            (b"[]", Some((false, false))),
+            (b"null", None),
+        ];
+        all.into_iter().find_map(|(text, media)| {
+            self.0 = self.0.strip_prefix(text)?;
+            Some(media.map(|(audio, video)| MediaSet { audio, video }))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -217,6 +316,48 @@ mod tests {
             format!(r#"{{"logStreamName":"2026/11/24/[$LATEST]01","timestamp":1,"message":{string},"eventId":"1"}}"#),
         ] {
             assert_eq!(parse(line.as_bytes()), Some(call()), "{line}");
+        }
+    }
+
+    /// The two ways to read a line agree, whatever is in it.
+    #[test]
+    fn a_line_in_the_usual_form_is_read_as_any_json() {
+        let line = LINE.replace(r#"x\"é"#, "xé");
+        let fast = |line: &str| OwnLine::new(line.as_bytes()).and_then(|line| line.call());
+        assert_eq!(fast(LINE), None);
+        assert_eq!(fast(&line).unwrap().call_id.as_deref(), Some("xé"));
+        for (one, other) in [
+            (
+                r#""app":"defaultApp","caller":"PPP009","callee":"PPP005","media":["audio"]"#,
+                r#""app":null,"caller":null,"callee":null,"media":null"#,
+            ),
+            (r#""store_ms":3.444"#, r#""store_ms":null"#),
+            (r#"["audio"]"#, r#"["audio","video"]"#),
+            (r#"["audio"]"#, "[]"),
+            (r#""status":403,"#, r#""status":503,"error":"no","#),
+            (r#""level":"info""#, r#""level":"error""#),
+            (r#""door":null,"rule":null"#, r#""door":"callee","rule":"*""#),
+        ] {
+            let changed = line.replace(one, other);
+            assert!(changed != line && fast(&changed).is_some(), "{changed}");
+            assert_eq!(fast(&changed), first_value::<Line<'_>>(changed.as_bytes()).unwrap().call());
+        }
+        // Every change of one character that is still read in this way is read alike in the other.
+        for at in (0..line.len()).filter(|&at| line.is_char_boundary(at) && line.is_char_boundary(at + 1)) {
+            for other in ["", "0", "\"", ",", "x", "\\", "}", "-"] {
+                let mut changed = line.clone();
+                changed.replace_range(at..=at, other);
+                let Some(call) = fast(&changed) else { continue };
+                match first_value::<Line<'_>>(changed.as_bytes()) {
+                    Some(line) => assert_eq!(Some(call), line.call(), "{changed}"),
+                    // The values of these are not read.
+                    None => assert!(
+                        ["cold_start", "units"].iter().any(|name| changed.find(name).is_some_and(|it| it < at))
+                            || changed.find("function").is_some_and(|it| it < at),
+                        "{changed}"
+                    ),
+                }
+            }
         }
     }
 

@@ -293,6 +293,13 @@ impl<W: Write> Writer<W> {
     }
 }
 
+/// A row of a CSV file that is not of rules: each value with the name of its column. A value with which a spreadsheet would begin
+/// a formula has an apostrophe before it; numbers and patterns in the columns `from` and `to` stay as they are.
+pub fn csv_row<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let fields = fields.into_iter().map(|(column, value)| quote(formula::escape(column, value)));
+    fields.collect::<Vec<_>>().join(",")
+}
+
 /// A field in quotation marks, if it needs them.
 fn quote(field: Cow<'_, str>) -> String {
     if field.contains([',', '"', '\n', '\r']) {

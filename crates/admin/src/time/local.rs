@@ -208,6 +208,16 @@ pub fn format_local(moment: EpochSeconds) -> String {
     format(moment, &zone())
 }
 
+/// Formats a moment in the time zone of this machine, always to the second and with the offset, so that lines of a log are
+/// aligned: `2026-12-31 18:00:00 +03`. [`parse`] parses this form.
+#[must_use]
+pub fn format_local_aligned(moment: EpochSeconds) -> String {
+    let Ok(timestamp) = Timestamp::from_second(moment) else { return moment.to_string() };
+    let zoned = timestamp.to_zoned_datetime(zone());
+    let (date, time, offset) = (zoned.date(), zoned.time(), zoned.offset());
+    format!("{date} {:02}:{:02}:{:02} {offset}", time.hour(), time.minute(), time.second())
+}
+
 fn format(moment: EpochSeconds, zone: &TimeZone) -> String {
     let Ok(timestamp) = Timestamp::from_second(moment) else { return moment.to_string() };
     let info = zone.to_offset_info(timestamp);

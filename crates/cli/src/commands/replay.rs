@@ -52,7 +52,7 @@ pub(crate) struct Args {
 /// Checks the file, reads the log, and decides its calls.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
-    if args.file.as_os_str() == "-" && args.log.source.is_standard_input() {
+    if args.file.as_os_str() == "-" && args.log.is_standard_input() {
         return Err(usage("only one of --with and --log can be standard input"));
     }
     let now = now();
