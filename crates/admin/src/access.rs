@@ -64,6 +64,7 @@ pub const COMMANDS: &[CommandRights] = {
         of("find", Reader, &["Scan"]),
         of("group show", Reader, &["Scan"]),
         of("check", Reader, &["BatchGetItem"]),
+        of("calls", Reader, &["BatchGetItem", READ_LOG]),
         of("replay", Reader, &["BatchGetItem", READ_LOG]),
         of("export", Reader, &["Scan"]),
         of("backup", Reader, &["Scan"]),

@@ -148,6 +148,7 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
                 "move --app shop --to-app store --dry-run",
             ]),
         ),
+        ("calls", own(&["calls --log-group x --since 1h", &format!("calls --log {log} --why")])),
         (
             "replay",
             own(&[
@@ -212,7 +213,13 @@ fn used_rights(name: &str, runs: Vec<String>, granted: &Rights) -> Rights {
             }
         });
         let mut command = tool();
-        command.env("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", &url);
+        let variables = [
+            ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", url.as_str()),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "a"),
+            ("AWS_SECRET_ACCESS_KEY", "a"),
+        ];
+        command.envs(variables);
         let run = Run::of(command.args(["--table", TABLE, "--endpoint-url", &url]).args(split_words(&arguments)));
         // A file cannot contain everything in this table.
         let codes: &[i32] = if name == "export" { &[1] } else { &[0, 3, 4] };
