@@ -9,6 +9,7 @@ use callgate_core::{AppKey, EpochSeconds, has_expired};
 use crate::error::{Error, Result};
 use crate::prefix_warning::PrefixWarning;
 use crate::rule_file::{FileRule, Problem, Problems, Reader};
+use crate::rule_row::RuleRow;
 use crate::sorted_rules::{Insertion, SortedRules};
 use crate::table::Table;
 use crate::time;
@@ -17,10 +18,12 @@ mod apply;
 mod batches;
 mod difference;
 mod plan;
+mod proposal;
 mod steps;
 mod write;
 
 use plan::Plan;
+pub(crate) use proposal::Proposal;
 pub(crate) use steps::{covers, union};
 
 pub(crate) use apply::wait;
@@ -144,6 +147,11 @@ impl Import {
 
     fn lock(&self) -> MutexGuard<'_, Data> {
         lock(&self.data)
+    }
+
+    /// Whether the import may remove this stored rule.
+    fn may_remove(&self, row: &RuleRow) -> bool {
+        self.list.is_none() || row.list == self.list
     }
 
     fn planned(&self) -> Result<&Arc<Plan>> {

@@ -3,6 +3,7 @@
 //! A [`Table`] is the entry point. This crate does not print, prompt or parse arguments. It returns values, and one closed set
 //! of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
 
+pub mod access;
 mod app_cache;
 pub mod backup;
 pub mod blocks;
@@ -26,6 +27,7 @@ pub mod move_party;
 pub mod number_mistake;
 pub mod prefix_warning;
 pub mod redundancy;
+pub mod replay;
 pub mod restore;
 pub mod reversal;
 pub mod rule_file;

@@ -173,6 +173,16 @@ impl SortedRules {
         self.database.prepare_cached(sql).and_then(|mut query| query.exists([pk, sk])).map_err(|error| failed(&error))
     }
 
+    /// The rules in an item, in order.
+    pub(crate) fn rules_of_item(&self, pk: &str, sk: &str) -> Result<Vec<SortedRule>> {
+        let rules = || {
+            let sql = "SELECT k1, k2, k3, k4, number, row FROM rules WHERE k1 = ? AND k2 = ? ORDER BY k3, k4";
+            let mut query = self.database.prepare_cached(sql)?;
+            query.query_map([pk, sk], read_row)?.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        rules().map_err(|error| failed(&error))
+    }
+
     /// The keys of the first items after a key, in order. For the first page, the key is two empty texts.
     pub(crate) fn item_keys(&self, after: &[String; 2], limit: usize) -> Result<Vec<[String; 2]>> {
         let [k1, k2] = after;

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use callgate_core::{Door, Effect, MediaSet, Pattern, Rule};
+use callgate_core::{Decision, Door, Effect, InvalidRecord, MediaSet, Pattern, RecordLocation, Rule, RuleKey};
 
 use crate::error::{Error, Result};
 use crate::rule_target::RuleTarget;
@@ -26,6 +26,42 @@ pub fn conditions_text(rule: &Rule) -> String {
     let list = list.as_ref().map(|list| format!(", list {}", escape(list)));
     let note = note.as_ref().map(|note| format!(" ({})", escape(note)));
     [media, hours, until, disabled, list, note].into_iter().flatten().collect()
+}
+
+/// The decision in a few words.
+#[must_use]
+pub fn decision_text(decision: &Decision<'_>) -> String {
+    match decision {
+        Decision::Rule { door, key, effect } => {
+            let verb = match effect {
+                Effect::Allow => "allows",
+                Effect::Deny => "denies",
+            };
+            match key {
+                RuleKey::Pair(_) => format!("the rule between these two {verb} the call"),
+                RuleKey::Entry(pattern) => format!("the rule `{pattern}` at door {} {verb} the call", door.as_str()),
+            }
+        }
+        Decision::Suspended(door) => format!("the {} is suspended", door.as_str()),
+        Decision::Blocked(block) => {
+            let until = block.expires_at.map(|at| format!(" until {}", time::describe(at))).unwrap_or_default();
+            let note = block.note.as_ref().map(|note| format!(", {note}")).unwrap_or_default();
+            format!("the caller is blocked{until}{note}")
+        }
+        Decision::NoRule => "no rule applies at any door".to_owned(),
+        Decision::InvalidRecord(invalid) => format!("{}: {}", location(invalid), invalid.error),
+    }
+}
+
+fn location(invalid: &InvalidRecord<'_>) -> String {
+    match invalid.location {
+        RecordLocation::Item(door) => {
+            let owner = if door == Door::Destination { Door::App } else { door };
+            format!("the {}'s item is invalid", owner.as_str())
+        }
+        RecordLocation::Entry(door, pattern) => format!("the rule `{pattern}` at door {} is invalid", door.as_str()),
+        RecordLocation::Pair => "the rule between these two is invalid".to_owned(),
+    }
 }
 
 /// The doors at which a rule decides, in words: `door callee`, `doors caller and callee`.

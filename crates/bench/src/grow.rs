@@ -39,7 +39,7 @@ const CALLERS: u32 = 100;
 /// Rules in one import.
 const CHUNK: u32 = 50_000;
 
-type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// The cost of a call at one size.
 #[derive(Debug)]
@@ -116,12 +116,12 @@ fn callee_with_patterns(patterns: u32) -> Item {
     }))
 }
 
-fn item(attributes: &Value) -> Item {
+pub(crate) fn item(attributes: &Value) -> Item {
     serde_json::from_value(attributes.clone()).unwrap_or_default()
 }
 
 /// Creates an empty permission table.
-fn table() -> anyhow::Result<Database> {
+pub(crate) fn table() -> anyhow::Result<Database> {
     let database = Database::memory()?;
     let request: CreateTableRequest = serde_json::from_value(json!({
         "TableName": TABLE,
@@ -136,7 +136,7 @@ fn table() -> anyhow::Result<Database> {
     Ok(database)
 }
 
-fn import(database: &Database, items: Vec<Item>) -> anyhow::Result<()> {
+pub(crate) fn import(database: &Database, items: Vec<Item>) -> anyhow::Result<()> {
     database.import_items(TABLE, items, ImportOptions::default())?;
     Ok(())
 }

@@ -16,6 +16,7 @@ mod hooks;
 mod instructions;
 mod plot;
 mod program;
+mod replay;
 mod report;
 mod stand_ins;
 mod statistics;
@@ -54,6 +55,18 @@ enum Command {
         /// Search files of so many lines
         #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000])]
         lines: Vec<u32>,
+        /// Measure this program, instead of building `callgatectl`
+        #[arg(long)]
+        tool: Option<PathBuf>,
+    },
+    /// Measure how long `callgatectl replay` takes over a million rules
+    Replay {
+        /// Replay each log this many times
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+        /// The number of calls in a log
+        #[arg(long, default_value_t = 100_000)]
+        calls: u32,
         /// Measure this program, instead of building `callgatectl`
         #[arg(long)]
         tool: Option<PathBuf>,
@@ -118,6 +131,7 @@ async fn main() -> ExitCode {
         Command::Grow(args) => grow(args).await,
         Command::Hooks { rounds, calls, program } => hooks(rounds, calls, program).await,
         Command::Calls { rounds, lines, tool } => measure_calls(rounds, &lines, tool),
+        Command::Replay { rounds, calls, tool } => replay(rounds, calls, tool).await,
         Command::Instructions { programs, at_most } => instructions(programs, at_most).await,
         Command::Capacity => {
             println!("{}", capacity::table());
@@ -183,6 +197,14 @@ fn measure_calls(rounds: u32, lines: &[u32], tool: Option<PathBuf>) -> anyhow::R
     println!("{}", calls::table(&times));
     println!("{rounds} rounds; {}", report::machine());
     calls::check(&times)
+}
+
+async fn replay(rounds: u32, calls: u32, tool: Option<PathBuf>) -> anyhow::Result<()> {
+    let tool = program_or_build(tool, "callgatectl", "crates/cli/Cargo.toml")?;
+    let measurements = replay::measure(&tool, rounds, calls).await?;
+    println!("{}", replay::format(&measurements));
+    println!("{rounds} rounds; {}", report::machine());
+    measurements.iter().try_for_each(replay::Measurement::check)
 }
 
 async fn instructions(mut programs: Vec<Program>, at_most: Option<u64>) -> anyhow::Result<()> {

@@ -18,6 +18,8 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod man;
 pub(crate) mod r#move;
+pub(crate) mod policy;
+pub(crate) mod replay;
 pub(crate) mod restore;
 pub(crate) mod resume;
 pub(crate) mod revoke;

@@ -107,6 +107,25 @@ impl GlobalArgs {
         Ok(Connection { table, output: self.output, config, is_aws, keep_days: self.keep })
     }
 
+    /// Where the table is. Nothing is sent to it. If the account is not given, AWS is asked whose credentials these are.
+    pub(crate) async fn place(&self, account: Option<&str>) -> anyhow::Result<Place> {
+        let connection = self.open().await?;
+        let name = connection.table.name();
+        if let Some(arn) = name.strip_prefix("arn:") {
+            return Place::of_arn(arn)
+                .ok_or_else(|| usage(format!("`{name}` is not the ARN of a table; check --table")));
+        }
+        // A local server is in no region, so the one in the configuration may be made up.
+        let is_chosen = connection.is_aws || self.region.is_some() || is_set("AWS_REGION") || self.profile.is_some();
+        let region = connection.config.region().filter(|_| is_chosen).map(ToString::to_string);
+        let region = region.ok_or_else(|| usage("no AWS region is given; give one with --region or AWS_REGION"))?;
+        let account = match given(account) {
+            Some(account) => account.to_owned(),
+            None => connection.account().await?,
+        };
+        Ok(Place { region, account, table: name.to_owned() })
+    }
+
     /// A client for each deadline, with credentials, region and endpoint from options, environment and AWS configuration
     /// files.
     pub(crate) async fn clients<const N: usize>(&self, deadlines: [Duration; N]) -> anyhow::Result<[Client; N]> {
@@ -232,7 +251,45 @@ impl GlobalArgs {
     }
 }
 
+/// Where in AWS a table is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) region: String,
+    /// The number of the account.
+    pub(crate) account: String,
+    /// The table's name.
+    pub(crate) table: String,
+}
+
+impl Place {
+    /// The place of a table with this ARN, of which `arn:` is cut off.
+    fn of_arn(arn: &str) -> Option<Self> {
+        let [_partition, "dynamodb", region, account, table] = arn.splitn(5, ':').collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let [region, account, table] = [region, account, table.strip_prefix("table/")?].map(str::to_owned);
+        Some(Self { region, account, table })
+    }
+}
+
 impl Connection {
+    /// The number of the account that the credentials belong to.
+    async fn account(&self) -> anyhow::Result<String> {
+        if !self.is_aws {
+            return Err(usage("no account is given; give its number with --account"));
+        }
+        let identity = aws_sdk_sts::Client::new(&self.config).get_caller_identity().send();
+        let why = match tokio::time::timeout(IDENTITY_DEADLINE, identity).await {
+            Ok(Ok(identity)) => match identity.account() {
+                Some(account) => return Ok(account.to_owned()),
+                None => "AWS did not return one".to_owned(),
+            },
+            Ok(Err(error)) => client::describe(&error),
+            Err(_) => format!("AWS did not answer within {} seconds", IDENTITY_DEADLINE.as_secs()),
+        };
+        anyhow::bail!("the account of the credentials is not known: {why}; give its number with --account")
+    }
+
     /// The author of changes: the AWS identity, or the user of this machine if AWS is not used or does not answer in time.
     pub(crate) async fn author(&self) -> Author {
         let (command, keep_days) = (command_line(), self.keep_days);

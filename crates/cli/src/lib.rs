@@ -17,6 +17,7 @@ mod log_args;
 mod output;
 mod progress;
 mod prompt;
+mod rule_file_args;
 mod serve;
 mod time;
 mod wcs;
@@ -26,8 +27,8 @@ mod write_status;
 
 use commands::{
     allow, backup, block, calls, check, completions, deny, disable, doctor, enable, export, find, forget, group,
-    history, import, man, r#move, restore, resume, revoke, serve as serve_command, show, suspend, table, unblock, undo,
-    wcs_simulator, who,
+    history, import, man, r#move, policy, replay, restore, resume, revoke, serve as serve_command, show, suspend,
+    table, unblock, undo, wcs_simulator, who,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -49,7 +50,7 @@ Examples:
   callgatectl check --app shop --from PPP009 --to PPP005        decide a call and explain the decision
   callgatectl calls --since 10m --refused --why                 the calls that were refused, and what would permit them
 
-Exit codes: 0 done or permitted, 1 failed, 2 wrong usage, 3 refused (check), 4 findings (doctor)";
+Exit codes: 0 done or permitted, 1 failed, 2 wrong usage, 3 refused (check), 4 findings (doctor, replay)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -71,6 +72,7 @@ enum Command {
     Find(find::Args),
     Check(check::Args),
     Calls(calls::Args),
+    Replay(replay::Args),
     History(history::Args),
     Undo(undo::Args),
     Move(r#move::Args),
@@ -80,6 +82,7 @@ enum Command {
     Backup(backup::Args),
     Restore(restore::Args),
     Doctor(doctor::Args),
+    Policy(policy::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -109,6 +112,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Find(args) => find::run(args, global).await,
         Command::Check(args) => check::run(args, global).await,
         Command::Calls(args) => calls::run(args, global).await,
+        Command::Replay(args) => replay::run(args, global).await,
         Command::History(args) => history::run(args, global).await,
         Command::Undo(args) => undo::run(args, global).await,
         Command::Move(args) => r#move::run(args, global).await,
@@ -118,6 +122,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => backup::run(args, global).await,
         Command::Restore(args) => restore::run(args, global).await,
         Command::Doctor(args) => doctor::run(args, global).await,
+        Command::Policy(args) => policy::run(args, global).await,
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),
     };

@@ -133,6 +133,11 @@ impl LogArgs {
         }
     }
 
+    /// Whether the log is standard input.
+    pub(crate) fn is_standard_input(&self) -> bool {
+        self.source.log.as_deref().is_some_and(is_stdin)
+    }
+
     /// Prints what is to be noticed about a log that was read.
     pub(crate) fn print_summary(&self, summary: &Summary, compares_ids: bool) {
         self.source.print_summary(summary, compares_ids);

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::cloudformation::{STACK, Template};
-use super::{insights, lines};
+use super::lines;
 
 const BOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/src");
 
@@ -37,18 +39,42 @@ fn every_alarm_has_a_chapter_with_commands() {
     }
 }
 
+/// A pattern for the function's log matches one of its real lines: `{ $.FIELD = VALUE }`. `.ci/runbook.py` runs the commands of
+/// `callgatectl`, which reads the same lines.
 #[tokio::test]
-async fn every_query_uses_fields_of_real_lines() {
+async fn every_filter_pattern_matches_a_real_line() {
     let (text, lines) = (pages(), lines().await);
     let mut checked = 0;
-    // query FROM TO 'QUERY'
-    for typed in text.split("\nquery ").skip(1) {
-        let quoted: Vec<&str> = typed.split('\'').collect();
-        let query = quoted[if typed.starts_with('\'') { 3 } else { 1 }];
-        insights::check(query, &lines).unwrap_or_else(|error| panic!("{query}: {error}"));
+    for typed in text.split("aws logs tail \"$CALLGATE_LOG_GROUP\"").skip(1) {
+        let options = typed.lines().next().unwrap();
+        let Some((_, pattern)) = options.split_once("--filter-pattern '{ $.") else { continue };
+        let (field, value) = pattern.split_once(" }'").unwrap().0.split_once(" = ").unwrap();
+        let value: Value = serde_json::from_str(value).unwrap();
+        assert!(lines.iter().any(|line| line[field] == value), "no line has `{field}` {value}");
         checked += 1;
     }
-    assert!(checked >= 9, "found {checked} queries");
+    assert!(checked >= 1, "found {checked} patterns");
+    assert!(!text.contains("start-query"), "`callgatectl calls` answers it");
+}
+
+/// The log group in the outputs is the function's, and has the name that `callgatectl calls --function` takes for it.
+#[test]
+fn the_outputs_name_the_log_group_and_the_function() {
+    let template = Template::with(&[]);
+    let groups = template.created("AWS::Logs::LogGroup");
+    let function = &template.resources("AWS::Serverless::Function")[0];
+    let outputs = template.outputs();
+    let logged_to = function["LoggingConfig"]["LogGroup"].as_str().unwrap();
+    assert_eq!(outputs["LogGroup"], logged_to);
+    assert_eq!(
+        groups[logged_to]["LogGroupName"],
+        format!("/aws/lambda/{}", function["FunctionName"].as_str().unwrap())
+    );
+    assert!(outputs["Next4Watch"].as_str().unwrap().contains(&format!("--log-group {logged_to} ")));
+    let setup = std::fs::read_to_string(Path::new(BOOK).join("operations/index.md")).unwrap();
+    for named in setup.split("$(output ").skip(1).map(|it| it.split_once(')').unwrap().0) {
+        assert!(outputs.contains_key(named), "the template has no output `{named}`");
+    }
 }
 
 #[test]

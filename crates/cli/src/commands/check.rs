@@ -5,10 +5,10 @@ use std::fmt::{self, Write as _};
 use anstyle::AnsiColor;
 use callgate_admin::reversal::Reversal;
 use callgate_admin::time;
-use callgate_admin::wording::{conditions_text, count, escape, media_text};
+use callgate_admin::wording::{conditions_text, count, decision_text, escape, media_text};
 use callgate_core::{
-    Applicability, Call, Decision, Door, Effect, EpochSeconds, EvaluatedRule, InvalidRecord, MediaSet, ParsedItem,
-    Party, PartyId, Pattern, Permissions, RecordLocation, RuleKey, Status, Trace, has_expired, trace,
+    Applicability, Call, Decision, Door, Effect, EpochSeconds, EvaluatedRule, MediaSet, ParsedItem, Party, PartyId,
+    Pattern, Permissions, RuleKey, Status, Trace, has_expired, trace,
 };
 use serde_json::{Value, json};
 
@@ -121,7 +121,7 @@ fn text(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: E
         Effect::Deny => ("refused", AnsiColor::Red.on_default()),
     };
     let media = if call.media.video { "audio and video" } else { "audio" };
-    let because = escape(&because(&trace.decision));
+    let because = escape(&decision_text(&trace.decision));
     let _ = writeln!(out, ": {} ({because})", trace.decision.reason());
     let _ = write!(out, "  {} to {} in app {}, {media}, at {}", call.caller, call.callee, call.app, time::describe(at));
     for (door, rules) in &trace.doors {
@@ -176,41 +176,6 @@ fn heading(door: Door, call: &Call) -> String {
         Door::Destination => format!("door destination: whom anyone in app {} may call", call.app),
         Door::Caller => format!("door caller: whom {} may call", call.caller),
         Door::Callee => format!("door callee: who may call {}", call.callee),
-    }
-}
-
-/// The decision in a few words.
-fn because(decision: &Decision<'_>) -> String {
-    match decision {
-        Decision::Rule { door, key, effect } => {
-            let verb = match effect {
-                Effect::Allow => "allows",
-                Effect::Deny => "denies",
-            };
-            match key {
-                RuleKey::Pair(_) => format!("the rule between these two {verb} the call"),
-                RuleKey::Entry(pattern) => format!("the rule `{pattern}` at door {} {verb} the call", door.as_str()),
-            }
-        }
-        Decision::Suspended(door) => format!("the {} is suspended", door.as_str()),
-        Decision::Blocked(block) => {
-            let until = block.expires_at.map(|at| format!(" until {}", time::describe(at))).unwrap_or_default();
-            let note = block.note.as_ref().map(|note| format!(", {note}")).unwrap_or_default();
-            format!("the caller is blocked{until}{note}")
-        }
-        Decision::NoRule => "no rule applies at any door".to_owned(),
-        Decision::InvalidRecord(invalid) => format!("{}: {}", location(invalid), invalid.error),
-    }
-}
-
-fn location(invalid: &InvalidRecord<'_>) -> String {
-    match invalid.location {
-        RecordLocation::Item(door) => {
-            let owner = if door == Door::Destination { Door::App } else { door };
-            format!("the {}'s item is invalid", owner.as_str())
-        }
-        RecordLocation::Entry(door, pattern) => format!("the rule `{pattern}` at door {} is invalid", door.as_str()),
-        RecordLocation::Pair => "the rule between these two is invalid".to_owned(),
     }
 }
 
@@ -273,7 +238,7 @@ fn as_json(
         .collect();
     json!({
         "decision": trace.decision.effect().as_str(), "reason": trace.decision.reason(), "door": door, "rule": rule,
-        "because": because(&trace.decision), "app": call.app.as_str(), "caller": call.caller.as_str(),
+        "because": decision_text(&trace.decision), "app": call.app.as_str(), "caller": call.caller.as_str(),
         "callee": call.callee.as_str(), "video": call.media.video, "at": time::format(at), "doors": doors,
         "command": command, "advice": advice,
     })

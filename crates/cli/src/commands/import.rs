@@ -1,21 +1,19 @@
 //! `import`: writes the rules of a file to the table.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use callgate_admin::Author;
 use callgate_admin::import::{Applied, Import, OtherRules};
-use callgate_admin::rule_file::{Problems, Reader, Template};
+use callgate_admin::rule_file::Problems;
 use callgate_admin::wording::count;
-use callgate_admin::{Author, Table};
 use serde_json::json;
 
-use crate::args::{FormatArg, SpeedArgs};
+use crate::args::SpeedArgs;
 use crate::connection::{Connection, GlobalArgs};
-use crate::exit::{Outcome, usage};
+use crate::exit::Outcome;
 use crate::output::{Output, print_error, print_line, print_note};
 use crate::prompt::confirm_app;
+use crate::rule_file_args::{RuleFileArgs, replaces_no_app};
 use crate::time::now;
 use crate::write_import::{Options, print_kinds, write_import};
 
@@ -46,19 +44,8 @@ pub(crate) struct Args {
     /// The file, or - for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The format of the file; by default, detected from the first character
-    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "template")]
-    format: Option<FormatArg>,
-    /// The app of every rule; without it, each line names its app
-    #[arg(long, value_name = "APP", allow_hyphen_values = true)]
-    app: Option<String>,
-    /// The list of every rule; with --replace, only rules of this list are removed
-    #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
-    list: Option<String>,
-    /// Read a file with a number on each line, and write this rule for each of them, in the words that show prints, such as
-    /// 'block {}', 'deny * to {}' or 'allow {} to PPP005, audio only'
-    #[arg(long = "as", value_name = "RULE", allow_hyphen_values = true, requires = "app")]
-    template: Option<String>,
+    #[command(flatten)]
+    rules: RuleFileArgs,
     /// Show what would be added, changed and removed, and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -68,9 +55,6 @@ pub(crate) struct Args {
     /// Do not ask before removing rules
     #[arg(long, short)]
     yes: bool,
-    /// Accept ids that look like numbers and are none, prefixes that no number has, and rules that have expired
-    #[arg(long)]
-    exactly: bool,
     #[command(flatten)]
     speed: SpeedArgs,
 }
@@ -82,15 +66,15 @@ const MAX_APPS: usize = 3;
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let Connection { table, output, .. } = &connection;
-    let mut import = match Import::check(table, args.reader(table)?, now()).await? {
+    let mut import = match Import::check(table, args.rules.reader(&args.file, table)?, now()).await? {
         Ok(import) => import,
         Err(problems) => return refuse(&problems, *output),
     };
     print_kinds(import.warnings(), 0, "notice: ");
-    if args.replace && import.has_no_app()? {
-        let why = "has no rules, so it names no app whose rules would be replaced; to remove the rules of an app, name it \
-                   with --app";
-        return refuse(&Problems::of_file(why), *output);
+    if args.replace
+        && let Some(problems) = replaces_no_app(&import)?
+    {
+        return refuse(&problems, *output);
     }
     table.check_keys().await?;
     let author = connection.author().await;
@@ -160,43 +144,15 @@ async fn finish(
     Ok(Outcome::Failed)
 }
 
-impl Args {
-    fn reader(&self, table: &Table) -> anyhow::Result<Reader<Box<dyn Read + Send>>> {
-        let app = self.app.as_deref().map(|app| table.parse_app(app)).transpose()?;
-        if self.list.as_ref().is_some_and(String::is_empty) {
-            return Err(usage("--list is empty; give the list a name, such as `spam`"));
-        }
-        let region = table.phone_region();
-        let reader = match &self.template {
-            Some(rule) => {
-                let template = Template::parse(rule, now())?;
-                Reader::of_numbers(self.open()?, template, region)
-            }
-            None => Reader::new(self.open()?, self.format.map(Into::into), region),
-        };
-        Ok(reader.exactly(self.exactly).of_app(app).of_list(self.list.clone()))
-    }
-
-    fn open(&self) -> anyhow::Result<Box<dyn Read + Send>> {
-        if self.file.as_os_str() == "-" {
-            return Ok(Box::new(io::stdin()));
-        }
-        let name = self.file.display();
-        Ok(Box::new(File::open(&self.file).with_context(|| format!("`{name}` cannot be opened"))?))
-    }
-}
-
 /// Prints what is wrong with the file.
 fn refuse(problems: &Problems, output: Output) -> anyhow::Result<Outcome> {
-    let Problems { first, count: all, .. } = problems;
     match output {
         Output::Json => {
-            print_line(json!({"result": "refused", "written": 0, "problems": first, "count": all}))?;
+            let Problems { first, count, .. } = problems;
+            print_line(json!({"result": "refused", "written": 0, "problems": first, "count": count}))?;
         }
-        Output::Text => {
-            print_kinds(problems, 0, "");
-        }
+        Output::Text => print_kinds(problems, 0, ""),
     }
-    print_error(format!("{} in the file; nothing was written", count(*all, "problem")));
+    print_error(format!("{} in the file; nothing was written", count(problems.count, "problem")));
     Ok(Outcome::Failed)
 }

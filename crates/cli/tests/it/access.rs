@@ -1,25 +1,37 @@
-//! The rights in the book's page on access: each command needs all of those that the page lists for it, and no others.
+//! The rights of each command and each role: those that its requests need, the ones in the book's page on access, those in
+//! [`callgate_admin::access`] and those in the policies. All four are the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use callgate_admin::access::{COMMANDS, Role};
 use serde_json::{Value, json};
 
 use crate::proxy::{Request, Treatment, start_proxy};
 use crate::support::{Run, TABLE, TempFolder, TestServer, split_words, tool};
 
-/// The rights of each command, as the table of the page lists them: the commands, and then the rights.
-fn rights() -> BTreeMap<String, BTreeSet<String>> {
+type Rights = BTreeSet<String>;
+
+/// The role and the rights of each command, as the table of the page lists them.
+fn listed() -> BTreeMap<String, (String, Rights)> {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/operations/access.md");
     let page = std::fs::read_to_string(page).unwrap();
     let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
     let rows = page.lines().filter(|line| line.trim_start().starts_with("| `"));
     rows.flat_map(|row| {
-        let [_, commands, rights, _] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
-        words(commands).into_iter().map(move |command| (command, words(rights)))
+        let [_, commands, role, rights, _] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        words(commands).into_iter().map(move |command| (command, (role.trim().to_owned(), words(rights))))
     })
     .collect()
+}
+
+/// Compares two sets of rights, and names what one has and the other does not.
+#[track_caller]
+fn assert_same(what: &str, listed: &Rights, needed: &Rights) {
+    let (missing, unused): (Vec<_>, Vec<_>) =
+        (needed.difference(listed).collect(), listed.difference(needed).collect());
+    assert!(missing.is_empty() && unused.is_empty(), "{what}: {missing:?} are missing, {unused:?} are not used");
 }
 
 /// A table with one of everything that a command may meet.
@@ -40,6 +52,7 @@ fn full_table() -> TestServer {
     put("PARTY#shop#b", "CALLER#q", &disabled);
     put("PARTY#shop#b", "PARTY", &list("incoming", "+1*", &allow));
     put("PARTY#shop#b", "CALLER#a", &allow);
+    put("PARTY#shop#k", "PARTY", &list("incoming", "+3*", &disabled));
     put("PARTY#shop#c", "PARTY", &json!({"status": {"S": "suspended"}}));
     put("PARTY#shop#d", "PARTY", &list("incoming", "+1*", &expired));
     put("PARTY#shop#d", "CALLER#a", &expired);
@@ -58,7 +71,11 @@ fn full_table() -> TestServer {
 /// What each command does, in full. Everything runs on a new table.
 fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
     let rules = "app,from,to,effect\nshop,a,b,deny\nshop,n,b,allow\nshop,*,d,allow\nshop,*,e,allow\nnew,+1*,d,allow\nnew,*,*,allow\n";
-    let import = format!("import {}", folder.write("rules.csv", rules).display());
+    let rules = folder.write("rules.csv", rules).display().to_string();
+    let import = format!("import {rules}");
+    let call = json!({"timestamp": "2026-11-24T00:50:11.431641Z", "message": "decision", "decision": "allow",
+        "reason": "pair_rule", "app": "shop", "caller": "a-caller", "callee": "a-callee", "media": ["audio"], "total_ms": 3.6});
+    let log = folder.write("log.ndjson", &format!("{call}\n")).display().to_string();
     let backup = folder.path().join("backup.ndjson");
     let other = TestServer::with_table();
     other.run("allow --app shop --from a --to b --note other").succeeds();
@@ -84,7 +101,13 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
             .collect()
     };
     let switch = |command: &str| {
-        let rules = ["--from a --to b", "--from q --to b", "--from '+1*' --to b --yes", "--from a --to '+1*' --yes"];
+        let rules = [
+            "--from a --to b",
+            "--from q --to b",
+            "--from '+1*' --to b --yes",
+            "--from '+3*' --to k --yes",
+            "--from a --to '+1*' --yes",
+        ];
         rules.iter().map(|rule| format!("{command} --app shop {rule}")).collect()
     };
     vec![
@@ -125,6 +148,14 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
                 "move --app shop --to-app store --dry-run",
             ]),
         ),
+        ("calls", own(&["calls --log-group x --since 1h", &format!("calls --log {log} --why")])),
+        (
+            "replay",
+            own(&[
+                &format!("replay --with {rules} --log-group x --since 1h"),
+                &format!("replay --with {rules} --log {log}"),
+            ]),
+        ),
         ("check", own(&["check --app shop --from a --to b", "check --app shop --from x --to y"])),
         ("import", vec![import.clone(), format!("{import} --dry-run")]),
         ("import --replace", vec![format!("{import} --replace --yes"), format!("{import} --replace --dry-run")]),
@@ -142,12 +173,16 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
 
 /// The rights that a request needs. A transaction needs those of its parts (Amazon DynamoDB Developer Guide, "Using IAM with
 /// DynamoDB transactions").
-fn needed_rights(request: &Request) -> BTreeSet<String> {
+fn needed_rights(request: &Request) -> Rights {
+    if let Some((_, operation)) = request.head.split_once("Logs_20140328.") {
+        return [format!("logs:{}", operation.lines().next().unwrap().trim())].into();
+    }
     let operation = request.operation().unwrap();
-    let body: Value = serde_json::from_slice(&request.body).unwrap();
+    let body = request.json();
     if operation != "TransactWriteItems" {
+        // A right on the table is not one on its index.
         let index = body.get("IndexName").map(|name| format!("index/{}", name.as_str().unwrap()));
-        return [operation.to_owned()].into_iter().chain(index).collect();
+        return [index.unwrap_or_else(|| operation.to_owned())].into();
     }
     let parts = body["TransactItems"].as_array().unwrap().iter().flat_map(|part| part.as_object().unwrap().keys());
     parts
@@ -155,40 +190,98 @@ fn needed_rights(request: &Request) -> BTreeSet<String> {
         .collect()
 }
 
-/// Every command with exactly the rights that the page lists for it.
+/// The rights that the runs of a command need. Each run has the rights in `granted`, and no others.
+fn used_rights(name: &str, runs: Vec<String>, granted: &Rights) -> Rights {
+    let used = Arc::<Mutex<Rights>>::default();
+    for arguments in runs {
+        let server = match arguments.as_str() {
+            "table create" => TestServer::empty(),
+            _ if name == "table create" => TestServer::with_table_and_index(None),
+            _ => full_table(),
+        };
+        let (granted, recorded) = (granted.clone(), Arc::clone(&used));
+        let url = start_proxy(server.address, move |request| {
+            let needed = needed_rights(request);
+            recorded.lock().unwrap().extend(needed.iter().cloned());
+            match needed.iter().find(|right| !granted.contains(*right)) {
+                Some(missing) => {
+                    Treatment::refuse_with("AccessDeniedException", &format!("not authorized to perform: {missing}"))
+                }
+                // There is no server of logs. This one has no events.
+                None if request.operation().is_none() => Treatment::answer("200 OK", &json!({"events": []})),
+                None => Treatment::Forward,
+            }
+        });
+        let mut command = tool();
+        let variables = [
+            ("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", url.as_str()),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "a"),
+            ("AWS_SECRET_ACCESS_KEY", "a"),
+        ];
+        command.envs(variables);
+        let run = Run::of(command.args(["--table", TABLE, "--endpoint-url", &url]).args(split_words(&arguments)));
+        // A file cannot contain everything in this table.
+        let codes: &[i32] = if name == "export" { &[1] } else { &[0, 3, 4] };
+        assert!(codes.contains(&run.code), "{arguments}: {run:?}");
+        run.does_not_print("AccessDenied").does_not_print("not authorized");
+    }
+    let used = used.lock().unwrap().clone();
+    used
+}
+
+/// The rights that a policy allows, in the words of the page.
+fn allowed(role: Role) -> Rights {
+    let arguments =
+        "policy --region eu-central-1 --account 123456789012 --log-group /aws/lambda/callgate --output json";
+    let run = Run::of(tool().args(["--table", TABLE]).args(split_words(arguments)).arg(role.as_str())).succeeds();
+    let policy: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(policy["Version"], "2012-10-17");
+    let table = format!("arn:aws:dynamodb:eu-central-1:123456789012:table/{TABLE}");
+    let log_group = "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/lambda/callgate:*";
+    let mut rights = Rights::new();
+    for statement in policy["Statement"].as_array().unwrap() {
+        assert_eq!(statement["Effect"], "Allow");
+        let resource = statement["Resource"].as_str().unwrap();
+        let right = |action: &str| match action.split_once(':').unwrap() {
+            ("dynamodb", "Query") if resource == format!("{table}/index/inverted") => "index/inverted".to_owned(),
+            ("dynamodb", action) if resource == table => action.to_owned(),
+            ("logs", _) if resource == log_group => action.to_owned(),
+            _ => panic!("{statement}"),
+        };
+        for action in statement["Action"].as_array().unwrap() {
+            assert!(rights.insert(right(action.as_str().unwrap())), "{action} twice");
+        }
+    }
+    rights
+}
+
+/// Every command with exactly the rights that the page lists for it, and every role with those of its commands.
 #[test]
 fn the_listed_rights_suffice_and_each_of_them_is_used() {
-    let (rights, folder) = (rights(), TempFolder::new());
+    let (listed, folder) = (listed(), TempFolder::new());
+    let of_code = COMMANDS.iter().map(|it| {
+        let rights = it.rights.iter().map(|&right| right.to_owned()).collect();
+        (it.command.to_owned(), (it.role.as_str().to_owned(), rights))
+    });
+    for (command, of_code) in &of_code.collect::<BTreeMap<String, (String, Rights)>>() {
+        assert_eq!(listed.get(command), Some(of_code), "`{command}`: the page lists, and the code has");
+    }
+    assert_eq!(listed.len(), COMMANDS.len());
     let commands = commands(&folder);
-    let listed: BTreeSet<_> = rights.keys().map(String::as_str).collect();
-    assert_eq!(listed, commands.iter().map(|(name, _)| *name).collect());
+    let names: BTreeSet<_> = commands.iter().map(|(name, _)| *name).collect();
+    assert_eq!(listed.keys().map(String::as_str).collect::<BTreeSet<_>>(), names);
+    let mut used_by_role = Role::ALL.map(|role| (role, Rights::new()));
     for (name, runs) in commands {
-        let used = Arc::<Mutex<BTreeSet<String>>>::default();
-        let granted = &rights[name];
-        for arguments in runs {
-            let server = match arguments.as_str() {
-                "table create" => TestServer::empty(),
-                _ if name == "table create" => TestServer::with_table_and_index(None),
-                _ => full_table(),
-            };
-            let (granted, used) = (granted.clone(), Arc::clone(&used));
-            let url = start_proxy(server.address, move |request| {
-                let needed = needed_rights(request);
-                used.lock().unwrap().extend(needed.iter().cloned());
-                let Some(missing) = needed.iter().find(|right| !granted.contains(*right)) else {
-                    return Treatment::Forward;
-                };
-                let message = format!("not authorized to perform: dynamodb:{missing}");
-                Treatment::answer("400 Bad Request", &json!({"__type": "x#AccessDeniedException", "message": message}))
-            });
-            let mut command = tool();
-            let run = Run::of(command.args(["--table", TABLE, "--endpoint-url", &url]).args(split_words(&arguments)));
-            // A file cannot contain everything in this table.
-            let codes: &[i32] = if name == "export" { &[1] } else { &[0, 3, 4] };
-            assert!(codes.contains(&run.code), "{arguments}: {run:?}");
-            run.does_not_print("AccessDenied").does_not_print("not authorized");
+        let (role, rights) = &listed[name];
+        let used = used_rights(name, runs, rights);
+        assert_same(&format!("`{name}`"), rights, &used);
+        for (_, all) in used_by_role.iter_mut().skip_while(|(it, _)| it.as_str() != role) {
+            all.extend(used.iter().cloned());
         }
-        assert_eq!(&*used.lock().unwrap(), granted, "`{name}` uses, and the page lists");
+    }
+    for (role, used) in used_by_role {
+        assert_same(&format!("the policy of the {}", role.as_str()), &allowed(role), &used);
     }
 }
 
@@ -200,8 +293,8 @@ fn the_rights_of_all_commands_are_listed() {
     let (help, _) = help.split_once("\n\n").unwrap();
     let names =
         help.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()));
-    let listed: BTreeSet<_> = rights().keys().map(|name| name.split(' ').next().unwrap().to_owned()).collect();
-    let others = ["serve", "wcs-simulator", "completions", "man", "help"];
+    let listed: BTreeSet<_> = listed().keys().map(|name| name.split(' ').next().unwrap().to_owned()).collect();
+    let others = ["serve", "wcs-simulator", "policy", "completions", "man", "help"];
     let expected: BTreeSet<_> = names.filter(|name| !others.contains(name)).map(str::to_owned).collect();
     assert_eq!(listed, expected);
 }

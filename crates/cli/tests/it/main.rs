@@ -39,12 +39,14 @@ mod moments;
 mod moving;
 mod one_party;
 mod plain_files;
+mod policy;
 mod proxy;
 mod random;
 #[cfg(unix)]
 mod random_operations;
 mod random_tables;
 mod reference;
+mod replay;
 mod reversal;
 mod rules;
 mod serve;

@@ -34,7 +34,7 @@ const PATTERNS: [&str; 8] = ["*", "+7*", "+74*", "+7495*", "+74951*", "a*", "@sa
 const ODD_PATTERNS: [&str; 6] = ["+7 4*", "tel:+7*", "*9*", "98*", "a\n*", " a*"];
 
 /// Callers and callees of the calls that are compared. Some of them match no rule, or only an odd one.
-const PARTIES: [&str; 12] =
+pub(crate) const PARTIES: [&str; 12] =
     ["a", "b", "+7495", "+74951", "anonymous", "98*", "+749512", "+741", "+79", "ab", "*98", "+7 4x"];
 
 /// Some of them coincide in winter, but not in summer.
@@ -49,10 +49,10 @@ const HOURS: [&str; 7] = [
 ];
 
 /// Makes items at random. `odd` is how many percent of the choices are not as the tool makes them.
-struct Tables {
-    random: Random,
-    now: EpochSeconds,
-    odd: u64,
+pub(crate) struct Tables {
+    pub(crate) random: Random,
+    pub(crate) now: EpochSeconds,
+    pub(crate) odd: u64,
 }
 
 impl Tables {
@@ -159,7 +159,7 @@ impl Tables {
         item
     }
 
-    fn table(&mut self) -> Vec<Value> {
+    pub(crate) fn table(&mut self) -> Vec<Value> {
         let mut items = Vec::new();
         for (app, escaped) in [("shop", "shop"), ("way#2", "way%232")] {
             if self.random.percent(80) {
@@ -228,7 +228,7 @@ fn key_of(item: &Value) -> (String, String) {
 }
 
 /// The items of a table, by key.
-type Items = BTreeMap<(String, String), Attributes>;
+pub(crate) type Items = BTreeMap<(String, String), Attributes>;
 
 fn attribute(value: &Value) -> AttributeValue {
     let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
@@ -249,7 +249,7 @@ fn attributes(map: &Value) -> Attributes {
 }
 
 /// Everything that is stored.
-fn stored(server: &TestServer) -> (Vec<Value>, Items) {
+pub(crate) fn stored(server: &TestServer) -> (Vec<Value>, Items) {
     let mut output = server.request("Scan", &json!({"TableName": TABLE, "ConsistentRead": true}));
     let items: Vec<Value> = serde_json::from_value(output["Items"].take()).unwrap();
     let parsed = items.iter().map(|item| (key_of(item), attributes(item))).collect();
@@ -257,7 +257,7 @@ fn stored(server: &TestServer) -> (Vec<Value>, Items) {
 }
 
 /// Makes the table contain exactly these items.
-fn restore(server: &TestServer, items: &[Value]) {
+pub(crate) fn restore(server: &TestServer, items: &[Value]) {
     for item in stored(server).0 {
         server.request("DeleteItem", &json!({"TableName": TABLE, "Key": {"pk": item["pk"], "sk": item["sk"]}}));
     }
@@ -393,7 +393,7 @@ fn fixes(server: &TestServer) -> Vec<String> {
     commands
 }
 
-fn now() -> EpochSeconds {
+pub(crate) fn now() -> EpochSeconds {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     since.as_secs().try_into().unwrap()
 }
