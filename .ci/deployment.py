@@ -11,6 +11,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 
 import botocore.exceptions
@@ -82,6 +83,21 @@ def check_table(stack, table, callgatectl):
     assert json.loads(described.stdout)["differences"] == [], described
 
 
+def check_calls(stack, run, tool, log):
+    """Reads the log back from its group. moto ignores JSON filter patterns, so the tool has to filter the calls itself."""
+    logs, group = stack.client("logs"), f"/aws/lambda/{stack.name}"
+    logs.create_log_stream(logGroupName=group, logStreamName="sandbox")
+    events = [{"timestamp": int(time.time() * 1000), "message": line} for line in log.splitlines()]
+    logs.put_log_events(logGroupName=group, logStreamName="sandbox", logEvents=events)
+    decisions = [it for it in stand_ins.check_log(log) if it["message"] == "decision" and it["decision"] == "deny"]
+    calls = run(tool, "calls", "--function", stack.name, "--refused", "--output", "json")
+    read = [json.loads(line) for line in calls.stdout.splitlines()]
+    assert decisions and len(events) > len(decisions), log
+    assert sorted(it["timestamp"] for it in read) == sorted(it["timestamp"] for it in decisions), calls
+    missing = run(tool, "calls", "--log-group", "/aws/lambda/none")
+    assert missing.returncode == 1 and "no such log group" in missing.stderr, missing
+
+
 def deploy(package, bootstrap, tool, endpoint):
     port = stand_ins.free_port()
     changes = {"HookSecret": SECRET, "AllowedSources": SOURCES, "ReservedConcurrency": "10"}
@@ -126,6 +142,7 @@ def deploy(package, bootstrap, tool, endpoint):
         call = event("document-permitted")
         assert send(port, "OnCallEvent", call)[0] == 503
         lines = stand_ins.check_log(log.read_text())
+        check_calls(stack, run, tool, log.read_text())
     lines = [it for it in lines if it.get("call_id") == json.loads(call)["callId"]]
     size = len(json.dumps(lines[0], separators=(",", ":")))
     print(f"the call in WCS's documentation: {size} bytes of log")

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod calls;
 mod capacity;
 mod compare;
 mod cpu_quota;
@@ -45,6 +46,18 @@ enum Command {
         /// Measure this program, instead of building callgate
         #[arg(long)]
         program: Option<PathBuf>,
+    },
+    /// Measure how long `callgatectl calls` takes for a file of the log, against grep
+    Calls {
+        /// Run both programs this many times for each search
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+        /// Search files of so many lines
+        #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000])]
+        lines: Vec<u32>,
+        /// Measure this program, instead of building `callgatectl`
+        #[arg(long)]
+        tool: Option<PathBuf>,
     },
     /// Measure how long `callgatectl replay` takes over a million rules
     Replay {
@@ -117,6 +130,7 @@ async fn main() -> ExitCode {
         Command::Compare(args) => compare(args).await,
         Command::Grow(args) => grow(args).await,
         Command::Hooks { rounds, calls, program } => hooks(rounds, calls, program).await,
+        Command::Calls { rounds, lines, tool } => measure_calls(rounds, &lines, tool),
         Command::Replay { rounds, calls, tool } => replay(rounds, calls, tool).await,
         Command::Instructions { programs, at_most } => instructions(programs, at_most).await,
         Command::Capacity => {
@@ -175,6 +189,14 @@ async fn hooks(rounds: u32, calls: u32, program: Option<PathBuf>) -> anyhow::Res
     println!("{}", costs.table());
     println!("{rounds} rounds of {calls} calls; {}", report::machine());
     costs.check()
+}
+
+fn measure_calls(rounds: u32, lines: &[u32], tool: Option<PathBuf>) -> anyhow::Result<()> {
+    let tool = program_or_build(tool, "callgatectl", "crates/cli/Cargo.toml")?;
+    let times = calls::measure(&tool, rounds, lines)?;
+    println!("{}", calls::table(&times));
+    println!("{rounds} rounds; {}", report::machine());
+    calls::check(&times)
 }
 
 async fn replay(rounds: u32, calls: u32, tool: Option<PathBuf>) -> anyhow::Result<()> {

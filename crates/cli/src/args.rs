@@ -6,10 +6,12 @@ use callgate_admin::edit::{BlockEdit, Edit, RuleEdit};
 use callgate_admin::rule_file::Format;
 use callgate_admin::wording::quote;
 use callgate_admin::{RuleLocation, RuleTarget, Table, wording};
-use callgate_core::{AppKey, Door, Effect, EpochSeconds, Hours, PartyId, Pattern, Window};
+use callgate_core::{AppKey, Call, Door, Effect, EpochSeconds, Hours, PartyId, Pattern, Window};
 use clap::{Args, ValueEnum};
 
+use crate::connection::GlobalArgs;
 use crate::exit::usage;
+use crate::log_args::FromCallArgs;
 use crate::output::print_note;
 use crate::time;
 
@@ -36,6 +38,29 @@ pub(crate) struct AppArgs {
 impl AppArgs {
     pub(crate) fn parse(&self, table: &Table) -> anyhow::Result<AppKey> {
         Ok(table.parse_app(&self.key)?)
+    }
+}
+
+/// An app, unless a logged call names it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct AppOrCallArgs {
+    /// The app (WCS's appKey)
+    #[arg(long, value_name = "APP", env = APP, hide_env_values = true, value_parser = app_name, allow_hyphen_values = true)]
+    #[arg(required_unless_present = "from_call")]
+    app: Option<String>,
+    #[command(flatten)]
+    pub(crate) call: FromCallArgs,
+}
+
+impl AppOrCallArgs {
+    /// Finds the call of the log, if one is named.
+    pub(crate) async fn find_call(&self, global: &GlobalArgs) -> anyhow::Result<Option<Call>> {
+        self.call.find(global, self.app.as_deref()).await
+    }
+
+    /// Parses the app that was given.
+    pub(crate) fn parse(&self, table: &Table) -> anyhow::Result<AppKey> {
+        Ok(table.parse_app(self.app.as_deref().unwrap_or_default())?)
     }
 }
 
@@ -145,13 +170,7 @@ pub(crate) struct TargetArgs {
 
 impl TargetArgs {
     pub(crate) fn parse(&self, table: &Table) -> anyhow::Result<RuleTarget> {
-        let Self { app, from, to } = self;
-        let pattern = |text: &str| -> anyhow::Result<Pattern> {
-            let pattern = table.parse_pattern(text)?;
-            print_understood(text, &pattern.to_string());
-            Ok(pattern)
-        };
-        Ok(RuleTarget { app: app.parse(table)?, from: pattern(from)?, to: pattern(to)? })
+        parse_target(table, self.app.parse(table)?, &self.from, &self.to)
     }
 
     /// Parses the callers and callees of a stored rule, and where it is stored. With `exactly`, takes them literally.
@@ -172,12 +191,21 @@ impl TargetArgs {
         let location = RuleLocation::literal(&app, from, to, door);
         Ok((RuleTarget { app, from: Pattern::from_stored(from), to: Pattern::from_stored(to) }, location))
     }
+}
 
-    /// Checks that callers and callees are not mistakes, before they are stored.
-    fn check_written(&self, table: &Table) -> anyhow::Result<()> {
-        table.check_written(&self.from)?;
-        Ok(table.check_written(&self.to)?)
-    }
+fn parse_target(table: &Table, app: AppKey, from: &str, to: &str) -> anyhow::Result<RuleTarget> {
+    let pattern = |text: &str| -> anyhow::Result<Pattern> {
+        let pattern = table.parse_pattern(text)?;
+        print_understood(text, &pattern.to_string());
+        Ok(pattern)
+    };
+    Ok(RuleTarget { app, from: pattern(from)?, to: pattern(to)? })
+}
+
+/// Checks that callers and callees are not mistakes, before they are stored.
+fn check_written(table: &Table, from: &str, to: &str) -> anyhow::Result<()> {
+    table.check_written(from)?;
+    Ok(table.check_written(to)?)
 }
 
 /// The conditions and the note that rules and blocks have in common. What is not named stays as it is.
@@ -235,7 +263,15 @@ fn edit<T>(value: Option<T>, is_cleared: bool) -> Edit<T> {
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct RuleArgs {
     #[command(flatten)]
-    pub(crate) target: TargetArgs,
+    app: AppOrCallArgs,
+    /// The callers: an id or number in any spelling, a group such as @sales, a prefix such as '+7495*', or '*' for everyone
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
+    #[arg(required_unless_present = "from_call", conflicts_with = "from_call")]
+    from: Option<String>,
+    /// The callees, in the same forms
+    #[arg(long, value_name = "PATTERN", allow_hyphen_values = true)]
+    #[arg(required_unless_present = "from_call", conflicts_with = "from_call")]
+    to: Option<String>,
     /// Only for these media: an allow applies to calls without other media, a deny to calls with any of them
     #[arg(long, value_name = "audio|video", value_delimiter = ',')]
     media: Vec<String>,
@@ -267,12 +303,24 @@ pub(crate) struct RuleArgs {
 }
 
 impl RuleArgs {
-    /// Parses the callers and callees, which are checked for mistakes.
-    pub(crate) fn target(&self, table: &Table) -> anyhow::Result<RuleTarget> {
+    /// Parses the callers and callees, which are checked for mistakes, or takes them from the log.
+    pub(crate) async fn target(&self, table: &Table, global: &GlobalArgs) -> anyhow::Result<RuleTarget> {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let (from, to) = match self.app.find_call(global).await? {
+            Some(Call { app, caller, callee, media: _ }) => {
+                let exact = |id: &PartyId| Pattern::Exact(id.as_str().to_owned());
+                let target = RuleTarget { app, from: exact(&caller), to: exact(&callee) };
+                if !self.exactly {
+                    check_written(table, caller.as_str(), callee.as_str())?;
+                }
+                return Ok(target);
+            }
+            None => (text(&self.from), text(&self.to)),
+        };
         if !self.exactly {
-            self.target.check_written(table)?;
+            check_written(table, &from, &to)?;
         }
-        self.target.parse(table)
+        parse_target(table, self.app.parse(table)?, &from, &to)
     }
 
     pub(crate) fn edit(&self, effect: Effect, now: EpochSeconds) -> anyhow::Result<RuleEdit> {

@@ -11,13 +11,13 @@ use callgate_admin::decision_log::wording::decision_word;
 use callgate_admin::decision_log::{Aggregate, CallFilter, DecisionLog, FollowedFile, LoggedCall, Scan, Summary};
 use callgate_admin::time::format_local_aligned;
 use callgate_admin::wording::{count, escape};
-use callgate_core::{AppKey, Call, Pattern, PhoneRegion};
+use callgate_core::{AppKey, Call, PartyId, Pattern, PhoneRegion};
 use clap::Args;
 use indicatif::ProgressBar;
 
 use crate::connection::GlobalArgs;
 use crate::exit::usage;
-use crate::output::{Output, print_note};
+use crate::output::print_note;
 use crate::progress::progress_bar;
 use crate::time::{now, parse_at, parse_since};
 
@@ -175,25 +175,27 @@ impl LogSourceArgs {
         if let Some(path) = &self.log {
             return Ok((Source::File(path.clone()), CallFilter { since, ..filter.clone() }));
         }
-        let is_typed = |option: &Option<String>, variable| {
-            option.is_some() && std::env::var(variable).ok().as_ref() != option.as_ref()
-        };
-        if global.is_local()? && !is_typed(&self.log_group, LOG_GROUP) && !is_typed(&self.function, FUNCTION) {
+        let of_function = |name: &str| format!("/aws/lambda/{name}");
+        let options = [
+            given(&self.log_group, LOG_GROUP).map(|(name, is_typed)| (name.to_owned(), is_typed)),
+            given(&self.function, FUNCTION).map(|(name, is_typed)| (of_function(name), is_typed)),
+        ];
+        let options = || options.iter().flatten();
+        // What is typed comes before what the environment has.
+        let typed = options().find(|(_, is_typed)| *is_typed);
+        if global.is_local()? && typed.is_none() {
             return Err(usage(
                 "the endpoint is on this machine, where no calls are in CloudWatch Logs; start `callgatectl serve` with \
                  `--log calls.log`, and read that file with `--log calls.log`",
             ));
         }
-        let given =
-            |option: &Option<String>| option.as_deref().map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned);
-        let of_function = || given(&self.function).map(|function| format!("/aws/lambda/{function}"));
-        let Some(name) = given(&self.log_group).or_else(of_function) else {
+        let Some((name, _)) = typed.or_else(|| options().next()) else {
             return Err(usage(
                 "no log is given; name the log group with --log-group or CALLGATE_LOG_GROUP, as in the stack's output LogGroup, \
                  the function with --function or CALLGATE_FUNCTION, or a file with --log",
             ));
         };
-        let group = LogGroup::new(global.logs_client().await?, &name);
+        let group = LogGroup::new(global.logs_client().await?, name);
         let since = since.or(Some(filter.until.unwrap_or_else(now).saturating_sub(LAST_HOUR)));
         Ok((Source::Group(group), CallFilter { since, ..filter.clone() }))
     }
@@ -224,7 +226,7 @@ impl LogSourceArgs {
     }
 
     /// The call in the log with this id of the call, or of its request.
-    pub(crate) async fn find_call(&self, global: &GlobalArgs, id: &str) -> anyhow::Result<LoggedCall<'static>> {
+    async fn find_call(&self, global: &GlobalArgs, id: &str) -> anyhow::Result<LoggedCall<'static>> {
         let filter = CallFilter { call_id: Some(id.to_owned()), ..CallFilter::default() };
         let mut found: Option<LoggedCall<'static>> = None;
         let mut other = None;
@@ -233,10 +235,9 @@ impl LogSourceArgs {
                 let parties = |call: &LoggedCall<'_>| {
                     [&call.app, &call.caller, &call.callee].map(|it| it.as_deref().unwrap_or_default().to_owned())
                 };
-                if found.as_ref().is_some_and(|found| parties(found) != parties(call)) {
-                    other = Some(call.clone().into_owned());
-                }
-                found = Some(call.clone().into_owned());
+                let is_other = found.as_ref().is_some_and(|found| parties(found) != parties(call));
+                let place = if is_other { &mut other } else { &mut found };
+                *place = Some(call.clone().into_owned());
                 Ok(())
             })
             .await?;
@@ -245,21 +246,21 @@ impl LogSourceArgs {
             (None, _) => Err(anyhow!("no call with the id `{shown}` {}", self.not_found())),
             (Some(one), Some(other)) => Err(anyhow!(
                 "several calls have the id `{shown}`, such as {} and {}; give the request's id, or the parties",
-                call_text(&other),
-                call_text(&one)
+                call_text(&one),
+                call_text(&other)
             )),
             (Some(call), None) => unmasked(call, &summary),
         }
     }
 
-    /// The last call in the log that went to a party of an app.
+    /// Finds the last call in the log that went to a party of an app, and prints it.
     pub(crate) async fn find_last_call(
         &self,
         global: &GlobalArgs,
         app: &AppKey,
-        callee: &str,
-    ) -> anyhow::Result<LoggedCall<'static>> {
-        let to = Some(Pattern::Exact(callee.to_owned()));
+        callee: &PartyId,
+    ) -> anyhow::Result<Call> {
+        let to = Some(Pattern::Exact(callee.as_str().to_owned()));
         let filter = CallFilter { app: Some(app.clone()), to, ..CallFilter::default() };
         let mut last: Option<LoggedCall<'static>> = None;
         let summary = self
@@ -271,8 +272,13 @@ impl LogSourceArgs {
             })
             .await?;
         match last {
-            None => Err(anyhow!("no call to `{}` in app `{app}` {}", escape(callee), self.not_found())),
-            Some(call) => unmasked(call, &summary),
+            None => Err(anyhow!("no call to `{callee}` in app `{app}` {}", self.not_found())),
+            Some(call) => {
+                let logged = unmasked(call, &summary)?;
+                let call = parties(&logged, global.phone_region()?)?;
+                print_note(call_text(&logged));
+                Ok(call)
+            }
         }
     }
 
@@ -297,7 +303,7 @@ fn unmasked(call: LoggedCall<'static>, summary: &Summary) -> anyhow::Result<Logg
 }
 
 /// A logged call as it is named in messages.
-pub(crate) fn call_text(call: &LoggedCall<'_>) -> String {
+fn call_text(call: &LoggedCall<'_>) -> String {
     let text = |text: &Option<_>| text.as_deref().map_or_else(|| "?".to_owned(), escape);
     format!(
         "the call at {} from {} to {} in app {}, {}: {}",
@@ -312,7 +318,7 @@ pub(crate) fn call_text(call: &LoggedCall<'_>) -> String {
 
 /// The parties of a logged call, for a rule about exactly them. An id that would be another pattern is refused: the calling side
 /// chooses it.
-pub(crate) fn parties(call: &LoggedCall<'_>, region: Option<PhoneRegion>) -> anyhow::Result<Call> {
+fn parties(call: &LoggedCall<'_>, region: Option<PhoneRegion>) -> anyhow::Result<Call> {
     let parsed = call
         .to_call(region)
         .ok_or_else(|| anyhow!("{} has an id that is not one with this --phone-region, or none", call_text(call)))?;
@@ -323,6 +329,13 @@ pub(crate) fn parties(call: &LoggedCall<'_>, region: Option<PhoneRegion>) -> any
         }
     }
     Ok(parsed)
+}
+
+/// The value of an option, and whether it was typed. An empty value counts as not given.
+fn given<'a>(option: &'a Option<String>, variable: &str) -> Option<(&'a str, bool)> {
+    let value = option.as_deref()?;
+    let is_typed = std::env::var(variable).as_deref() != Ok(value);
+    Some((value.trim(), is_typed)).filter(|(value, _)| !value.is_empty())
 }
 
 fn is_stdin(path: &Path) -> bool {
@@ -390,9 +403,27 @@ async fn follow_file(
     }
 }
 
-impl GlobalArgs {
-    /// Whether the output is for programs.
-    pub(crate) fn is_json(&self) -> bool {
-        self.output == Output::Json
+/// A call of the log, in place of an app and parties.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FromCallArgs {
+    /// Take the app and the parties from this call of the log: the id that WCS gave the call, or Lambda the request
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    pub(crate) from_call: Option<String>,
+    #[command(flatten)]
+    pub(crate) log: LogSourceArgs,
+}
+
+impl FromCallArgs {
+    /// Finds the call, and prints it. `None` if none is named. If an app is given too, it must be that of the call.
+    pub(crate) async fn find(&self, global: &GlobalArgs, app: Option<&str>) -> anyhow::Result<Option<Call>> {
+        let Some(id) = &self.from_call else { return Ok(None) };
+        let logged = self.log.find_call(global, id).await?;
+        let call = parties(&logged, global.phone_region()?)?;
+        if let Some(app) = app.map(str::trim).filter(|app| *app != call.app.as_str()) {
+            let app = escape(app);
+            return Err(usage(format!("{} is not in app `{app}` of --app or CALLGATE_APP", call_text(&logged))));
+        }
+        print_note(call_text(&logged));
+        Ok(Some(call))
     }
 }

@@ -23,7 +23,7 @@ const MAX_EXCEPTIONS: usize = 3;
 pub(crate) async fn write_rule(effect: Effect, args: &RuleArgs, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let table = &connection.table;
-    let target = args.target(table)?;
+    let target = args.target(table, global).await?;
     let edit = args.edit(effect, now())?;
     let door = args.door.map(Into::into);
     let plan = async || Ok(table.plan_rule(target.clone(), door, &edit, now()).await?);

@@ -66,7 +66,10 @@ fn the_outputs_name_the_log_group_and_the_function() {
     let outputs = template.outputs();
     let logged_to = function["LoggingConfig"]["LogGroup"].as_str().unwrap();
     assert_eq!(outputs["LogGroup"], logged_to);
-    assert_eq!(groups[logged_to]["LogGroupName"], format!("/aws/lambda/{}", function["FunctionName"].as_str().unwrap()));
+    assert_eq!(
+        groups[logged_to]["LogGroupName"],
+        format!("/aws/lambda/{}", function["FunctionName"].as_str().unwrap())
+    );
     assert!(outputs["Next4Watch"].as_str().unwrap().contains(&format!("--log-group {logged_to} ")));
     let setup = std::fs::read_to_string(Path::new(BOOK).join("operations/index.md")).unwrap();
     for named in setup.split("$(output ").skip(1).map(|it| it.split_once(')').unwrap().0) {

@@ -19,6 +19,9 @@ use crate::error::{Error, missing_credentials};
 /// The most attempts at one request. CloudWatch Logs permits few requests per second ("CloudWatch Logs quotas").
 const MAX_ATTEMPTS: u32 = 12;
 
+/// The longest pause before the second attempt. It doubles from there, with jitter.
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+
 /// The longest pause before another attempt.
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
@@ -63,7 +66,12 @@ pub struct Position {
 #[must_use]
 pub fn patient(builder: Builder) -> Builder {
     builder
-        .retry_config(RetryConfig::standard().with_max_attempts(MAX_ATTEMPTS).with_max_backoff(MAX_BACKOFF))
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(MAX_ATTEMPTS)
+                .with_initial_backoff(FIRST_BACKOFF)
+                .with_max_backoff(MAX_BACKOFF),
+        )
         .retry_partition(RetryPartition::custom("callgate-logs").token_bucket(TokenBucket::unlimited()).build())
         .timeout_config(
             TimeoutConfig::builder()

@@ -16,7 +16,8 @@ Examples:
   callgatectl allow --app shop --from '+7495*' --to PPP005          a range of callers, one callee
   callgatectl allow --app shop --from '*' --to '*'                  everyone may call everyone
   callgatectl allow --app shop --from PPP009 --to PPP005 --media audio --until 30d --note 'on trial'
-  callgatectl allow --app shop --from '*' --to support --hours 'Mon-Fri 09:00-18:00 Europe/Moscow'")]
+  callgatectl allow --app shop --from '*' --to support --hours 'Mon-Fri 09:00-18:00 Europe/Moscow'
+  callgatectl allow --from-call 5f0c2d1e --function callgate        the parties of a logged call")]
 pub(crate) struct Args {
     #[command(flatten)]
     rule: RuleArgs,

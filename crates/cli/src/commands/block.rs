@@ -1,16 +1,16 @@
 //! `block`: blocks a caller.
 
 use anyhow::bail;
-use callgate_admin::RuleRow;
 use callgate_admin::blocks::BlockChange;
 use callgate_admin::rule_row::deny_all;
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::wording::{conditions_text, escape, quote};
+use callgate_admin::{RuleRow, Table};
 use callgate_core::{AppKey, Block, ParseError, PartyId, Pattern};
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use crate::args::{AppArgs, ConditionArgs, parse_written_party, rule_command};
+use crate::args::{AppOrCallArgs, ConditionArgs, parse_party, parse_written_party, rule_command};
 use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Output, print_line};
@@ -26,14 +26,20 @@ use crate::write_rule::party_expiry_notice;
 Examples:
   callgatectl block --app shop +15550100199 --until 30d --note 'nuisance calls'
   callgatectl block --app shop anonymous
+  callgatectl block --app shop --last-caller-of PPP005 --log calls.log
+  callgatectl block --from-call 5f0c2d1e --function callgate
 
 A block is for one caller and all callees. For a pattern, a group, single callees, media or hours, write a deny.")]
 pub(crate) struct Args {
     #[command(flatten)]
-    app: AppArgs,
+    app: AppOrCallArgs,
     /// The caller, in any spelling; 'anonymous' for callers that withhold their number
     #[arg(value_name = "PARTY", allow_hyphen_values = true)]
-    party: String,
+    #[arg(required_unless_present_any = ["from_call", "last_caller_of"])]
+    party: Option<String>,
+    /// Block the caller of the last call in the log that went to this party, in any spelling
+    #[arg(long, value_name = "PARTY", allow_hyphen_values = true, conflicts_with_all = ["party", "from_call"])]
+    last_caller_of: Option<String>,
     #[command(flatten)]
     conditions: ConditionArgs,
     /// Accept an id that looks like a number and is none, or like a pattern
@@ -54,14 +60,17 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let connection = global.open().await?;
     let table = &connection.table;
-    let app = args.app.parse(table)?;
+    let (app, caller) = args.caller(table, global).await?;
     let deny = |from: &Pattern, to: &Pattern| {
         let deny = rule_command("deny", app.as_str(), from, to);
         deny.strip_suffix('`').map_or_else(String::new, |it| format!("{it}{}`", args.rule_options()))
     };
     let to = args.to.as_deref().map(|text| table.parse_pattern(text)).transpose()?.unwrap_or(Pattern::Everyone);
     let instead = |pattern: &Pattern| format!("write a deny instead: {}", deny(pattern, &to));
-    let caller = parse_written_party(table, &args.party, args.exactly, instead)?;
+    let caller = match caller {
+        Some(caller) => caller,
+        None => parse_written_party(table, args.party.as_deref().unwrap_or_default(), args.exactly, instead)?,
+    };
     if args.to.is_some() || !args.rule_options().is_empty() {
         let from = Pattern::Exact(caller.as_str().to_owned());
         return Err(usage(format!(
@@ -107,6 +116,21 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
 }
 
 impl Args {
+    /// The app, and the caller if it is taken from the log.
+    async fn caller(&self, table: &Table, global: &GlobalArgs) -> anyhow::Result<(AppKey, Option<PartyId>)> {
+        if self.party.is_some() && self.app.call.from_call.is_some() {
+            return Err(usage("--from-call names the caller; leave out the party"));
+        }
+        if let Some(call) = self.app.find_call(global).await? {
+            return Ok((call.app, Some(call.caller)));
+        }
+        let app = self.app.parse(table)?;
+        let Some(callee) = &self.last_caller_of else { return Ok((app, None)) };
+        let callee = parse_party(table, callee, self.exactly, |_| "name one party that was called".to_owned())?;
+        let call = self.app.call.log.find_last_call(global, &app, &callee).await?;
+        Ok((app, Some(call.caller)))
+    }
+
     /// The options that only a rule has.
     fn rule_options(&self) -> String {
         let media = self.media.iter().map(|value| format!(" --media {}", quote(value)));

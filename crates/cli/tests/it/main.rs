@@ -8,6 +8,7 @@ mod bad_input;
 #[cfg(unix)]
 mod blocks;
 mod busy_dynamodb;
+mod calls;
 mod changed_meanwhile;
 mod check;
 mod concurrent_writes;

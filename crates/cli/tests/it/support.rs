@@ -164,7 +164,7 @@ pub(crate) fn tool() -> Command {
             command.env_remove(name);
         }
     }
-    for name in ["TABLE_NAME", "PHONE_REGION", "CALLGATE_APP"] {
+    for name in ["TABLE_NAME", "PHONE_REGION", "CALLGATE_APP", "CALLGATE_LOG_GROUP", "CALLGATE_FUNCTION"] {
         command.env_remove(name);
     }
     command.env("AWS_CONFIG_FILE", "/nonexistent").env("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent");
