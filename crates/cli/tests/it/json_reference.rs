@@ -117,20 +117,20 @@ fn every_command_prints_the_documented_json_members() {
     check(&server, "`move --to-party`", &["move --app team a --to-party n --dry-run"], &rule);
     check(&server, "`move --to-app`", &["move --app team --to-app n --dry-run"], &none);
     check(&server, "`check`", &["check --app shop --from a --to b"], &none);
-    let line = |reason: &str, callee: &str| {
-        json!({"timestamp": "2026-11-24T10:00:00Z", "message": "decision", "decision": "deny", "reason": reason,
-            "app": "shop", "caller": "PPP009", "callee": callee, "media": ["audio"], "total_ms": 1})
-    };
-    let log = file.with_extension("log");
-    std::fs::write(&log, format!("{}\n{}\n", line("no_rule", "PPP005"), line("no_rule", "b"))).unwrap();
-    let rules = file.with_extension("replay.csv");
-    std::fs::write(&rules, "app,from,to,effect\nshop,PPP009,*,deny\n").unwrap();
-    let replay = |rules: &std::path::Path| format!("replay --with {} --log {}", rules.display(), log.display());
-    check(&server, "`replay`", &[&replay(&rules), &replay(&bad)], &none);
     let log = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/guides/calls.log");
     check(&server, "`calls`", &[&format!("calls --log {log} --why")], &none);
     check(&server, "`calls --group`", &[&format!("calls --log {log} --group")], &none);
     check(&server, "`calls --stats`", &[&format!("calls --log {log} --stats")], &none);
+    let line = |reason: &str, callee: &str| {
+        json!({"timestamp": "2026-11-24T10:00:00Z", "message": "decision", "decision": "deny", "reason": reason,
+            "app": "shop", "caller": "PPP009", "callee": callee, "media": ["audio"], "total_ms": 1})
+    };
+    let replayed = file.with_extension("log");
+    std::fs::write(&replayed, format!("{}\n{}\n", line("no_rule", "PPP005"), line("no_rule", "b"))).unwrap();
+    let rules = file.with_extension("replay.csv");
+    std::fs::write(&rules, "app,from,to,effect\nshop,PPP009,*,deny\n").unwrap();
+    let replay = |rules: &std::path::Path| format!("replay --with {} --log {}", rules.display(), replayed.display());
+    check(&server, "`replay`", &[&replay(&rules), &replay(&bad)], &none);
     check(&server, "`import --dry-run`", &[&format!("import {file_name} --dry-run --replace")], &rule);
     check(&server, "`import`", &[&format!("import {file_name}"), &format!("import {bad_name}")], &none);
     server.run(&format!("import {file_name} --list spam")).succeeds();
@@ -168,6 +168,6 @@ fn every_command_prints_the_documented_json_members() {
     }
     std::fs::remove_file(file).unwrap();
     std::fs::remove_file(bad).unwrap();
-    std::fs::remove_file(log).unwrap();
+    std::fs::remove_file(replayed).unwrap();
     std::fs::remove_file(rules).unwrap();
 }
