@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anstyle::AnsiColor;
+use callgate_admin::decision_log::CallFilter;
 use callgate_admin::import::Import;
 use callgate_admin::replay::{Answer, Flip, LogDifference, LoggedCalls, NotReplayed, ReplayReport};
 use callgate_admin::rule_file::Problems;
@@ -64,7 +65,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         return refuse(&problems, output);
     }
     let mut calls = LoggedCalls::new();
-    let read = args.log.for_each(global, Default::default(), |call| Ok(calls.add(call)?)).await?;
+    let read = args.log.for_each(global, CallFilter::default(), |call| Ok(calls.add(call)?)).await?;
     if read.masked > 0 {
         anyhow::bail!(
             "the log has only the last four characters of each id (LogParties=masked), so its calls cannot be decided again"
@@ -98,7 +99,7 @@ fn print_report(report: &ReplayReport, other_lines: u64) -> anyhow::Result<()> {
     let [permitted, refused] = [Effect::Allow, Effect::Deny].map(|effect| report.flipped(effect));
     let calls = count(report.calls, "call");
     print_line(match (permitted, refused) {
-        (0, 0) => format!("no answer would change, of {calls}"),
+        (0, 0) => format!("none of {calls} would be answered differently"),
         _ => format!(
             "{} of {calls} would be answered differently: {permitted} permitted, {refused} refused",
             permitted + refused

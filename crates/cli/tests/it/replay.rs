@@ -48,7 +48,7 @@ impl Replay {
     }
 
     fn run(&self, options: &str) -> Run {
-        let log: String = self.log.iter().map(|line| format!("{line}\n")).collect();
+        let log = self.log.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let log = self.folder.write("calls.log", &log);
         let rules = self.folder.write("rules.csv", self.rules);
         self.server.run(&format!("replay --with {} --log {} {options}", rules.display(), log.display()))
@@ -123,7 +123,7 @@ fn without_a_flip_the_exit_code_is_0() {
     replay
         .run("")
         .exits_with(0)
-        .prints("no answer would change, of 1 call\n")
+        .prints("none of 1 call would be answered differently\n")
         .prints("the table as it is repeats 1 of 1 logged answer\n");
     assert_eq!(replay.server.items().len(), 1, "replay writes nothing");
 }
@@ -374,11 +374,8 @@ fn the_answers_are_those_after_an_import() {
         // A list takes only rules that name it, or no list.
         if !list.is_empty() {
             let text = std::fs::read_to_string(&rules).unwrap();
-            let text: String = text
-                .lines()
-                .filter(|line| !line.contains("=1") && !line.contains("'@x"))
-                .map(|it| format!("{it}\n"))
-                .collect();
+            let lines = text.lines().filter(|line| !line.contains("=1") && !line.contains("'@x"));
+            let text = lines.collect::<Vec<_>>().join("\n");
             std::fs::write(&rules, text).unwrap();
         }
         let options = format!("{} {replaces} {list} --exactly", rules.display());
@@ -397,11 +394,13 @@ fn the_answers_are_those_after_an_import() {
             let logged = if random.percent(50) { "allow" } else { "deny" };
             calls.push((Call { app, caller, callee, media }, at, logged));
         }
-        let log: String = calls.iter().map(|(call, at, logged)| {
+        let lines = calls.iter().map(|(call, at, logged)| {
             let line = line(&time::format(*at), call.caller.as_str(), call.callee.as_str());
-            let members = json!({"app": call.app.as_str(), "media": call.media.words(), "decision": logged, "reason": "r", "total_ms": 0});
-            format!("{}\n", with(line, &members))
-        }).collect();
+            let members = json!({"app": call.app.as_str(), "media": call.media.words(), "decision": logged, "reason": "r",
+                "total_ms": 0});
+            with(line, &members).to_string()
+        });
+        let log = lines.collect::<Vec<_>>().join("\n");
         let log = folder.write("calls.log", &log);
         let run = server.run(&format!("replay --with {options} --log {} --output json", log.display()));
         let before = stored(&server).1;
