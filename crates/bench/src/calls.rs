@@ -63,7 +63,8 @@ pub(crate) fn measure(tool: &Program, rounds: u32, sizes: &[u32]) -> anyhow::Res
     Ok(all)
 }
 
-/// Writes calls as the function logs them: 20,000 callers, some of them much more often than others.
+/// Writes calls as the function logs them: 20,000 callers, some of them much more often than others, with three callees each. The
+/// answer depends on the parties.
 fn write_log(path: &Path, lines: u32) -> anyhow::Result<()> {
     let file = Some(Arc::new(File::create(path)?));
     let log = LogSettings { level: Level::Info, mask_parties: false, function: "callgate".to_owned(), file };
@@ -75,9 +76,9 @@ fn write_log(path: &Path, lines: u32) -> anyhow::Result<()> {
     };
     for _ in 0..lines {
         // The smaller of two numbers is more often small.
-        let caller = format!("+7495{:07}", random(20_000).min(random(20_000)));
-        let callee = format!("PPP{:03}", random(1_000).min(random(1_000)).min(random(1_000)));
-        let is_permitted = random(10) < 7;
+        let (number, choice) = (random(20_000).min(random(20_000)), random(3));
+        let (caller, callee) = (format!("+7495{number:07}"), format!("PPP{:03}", (number * 7 + choice * 311) % 1_000));
+        let is_permitted = (number + choice) % 10 < 7;
         let (call_id, request_id) = (format!("{:032x}", random(u64::MAX)), format!("{:036x}", random(u64::MAX)));
         let record = DecisionRecord {
             decision: if is_permitted { "allow" } else { "deny" },
@@ -103,10 +104,11 @@ fn write_log(path: &Path, lines: u32) -> anyhow::Result<()> {
 /// Runs a program to its end, and returns how long it took.
 fn run(command: &mut Command) -> anyhow::Result<Duration> {
     let started = Instant::now();
-    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let status = status.with_context(|| format!("cannot run {command:?}"))?;
-    anyhow::ensure!(status.success(), "{command:?} failed");
-    Ok(started.elapsed())
+    // If its output is discarded, grep stops at the first line.
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {command:?}"))?;
+    let elapsed = started.elapsed();
+    anyhow::ensure!(output.status.success() && !output.stdout.is_empty(), "{command:?} failed");
+    Ok(elapsed)
 }
 
 impl Times {

@@ -6,7 +6,7 @@ use memchr::{memchr, memrchr};
 
 /// The size of a piece, and so the length from which a line is too long to be one of the log. The function's own lines have
 /// at most 40,000 bytes; as a JSON string, about twice as many.
-pub(super) const CHUNK: usize = 1 << 20;
+pub(super) const CHUNK: usize = 1 << 18;
 
 /// Reads pieces of whole lines.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! Counts the calls of each pair of parties, with constant memory.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::BuildHasher as _;
 
 use rusqlite::{Connection, Row, params};
 
@@ -20,7 +21,7 @@ const COMPARED: usize = 1 << 16;
 /// Between the texts of a key. No id or app's key has control characters.
 const SEPARATOR: char = '\0';
 
-/// The calls between two parties of an app that had the same answer for the same reason.
+/// The calls between two parties of an app that had the same answer for the same reason, by the same rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallGroup {
     /// The app's key.
@@ -33,7 +34,7 @@ pub struct CallGroup {
     pub decision: Decided,
     /// The stable word for the reason.
     pub reason: String,
-    /// The door whose rule decided the last call.
+    /// The door whose rule decided.
     pub door: Option<String>,
     /// The pattern of that rule.
     pub rule: Option<String>,
@@ -48,21 +49,33 @@ pub struct CallGroup {
 /// The calls of a log by pair and reason.
 #[derive(Debug, Default)]
 pub struct CallGroups {
-    /// By the texts of the key, with a separator after each.
-    groups: HashMap<String, Counted>,
+    /// By the hashes of their keys: a table without texts fits into the processor's caches. The hashes have a random secret, so
+    /// that no calling side can choose two ids with the same one.
+    groups: HashMap<u64, Counted>,
+    /// The keys of the groups: their texts, with a separator between them.
+    keys: Vec<String>,
+    hashes: RandomState,
     /// The groups that were moved out of memory.
     database: Option<Connection>,
     /// A key, whose memory is used again.
     key: String,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Counted {
+    /// The position of its key.
+    key: usize,
     count: u64,
     first: EpochMicroseconds,
     last: EpochMicroseconds,
-    /// The door and the rule of the last call.
-    rule: Option<(String, String)>,
+}
+
+impl Counted {
+    fn add(&mut self, other: Self) {
+        self.count += other.count;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
 }
 
 impl Aggregate for CallGroups {
@@ -70,107 +83,87 @@ impl Aggregate for CallGroups {
         let mut key = std::mem::take(&mut self.key);
         key.clear();
         // A missing text differs from an empty one.
-        for text in [&call.app, &call.caller, &call.callee] {
+        for text in [&call.app, &call.caller, &call.callee, &call.door, &call.rule] {
             if let Some(text) = text {
-                key.extend(["=", text]);
+                key.push('=');
+                key.push_str(text);
             }
             key.push(SEPARATOR);
         }
-        key.extend([call.decision.as_str(), "\0", &call.reason]);
-        let rule = || Some((call.door.as_ref()?.to_string(), call.rule.as_ref()?.to_string()));
-        if let Some(counted) = self.groups.get_mut(&key) {
-            counted.count += 1;
-            counted.first = counted.first.min(call.timestamp);
-            if call.timestamp >= counted.last {
-                counted.last = call.timestamp;
-                let is_same = match (&counted.rule, &call.door, &call.rule) {
-                    (Some((door, rule)), Some(new_door), Some(new_rule)) => door == new_door && rule == new_rule,
-                    (None, None, _) => true,
-                    _ => false,
-                };
-                if !is_same {
-                    counted.rule = rule();
-                }
-            }
-        } else {
-            let counted = Counted { count: 1, first: call.timestamp, last: call.timestamp, rule: rule() };
-            self.groups.insert(key.clone(), counted);
-            if self.groups.len() >= IN_MEMORY {
-                self.spill()?;
-            }
-        }
+        key.push_str(call.decision.as_str());
+        key.push(SEPARATOR);
+        key.push_str(&call.reason);
+        let one = Counted { key: 0, count: 1, first: call.timestamp, last: call.timestamp };
+        let added = self.add_counted(&key, one);
         self.key = key;
-        Ok(())
+        added
     }
 
     fn merge(&mut self, mut other: Self) -> Result<()> {
         if other.database.is_some() {
             other.spill()?;
         }
-        for (key, counted) in std::mem::take(&mut other.groups) {
-            self.add_counted(key, counted)?;
+        for counted in other.groups.values() {
+            self.add_counted(other.keys.get(counted.key).map_or("", String::as_str), *counted)?;
         }
         let Some(database) = &other.database else { return Ok(()) };
         let mut query = database.prepare(&format!("SELECT {COLUMNS} FROM groups")).map_err(|error| failed(&error))?;
         for row in query.query_map([], counted).map_err(|error| failed(&error))? {
             let (key, counted) = row.map_err(|error| failed(&error))?;
-            self.add_counted(key, counted)?;
+            self.add_counted(&key, counted)?;
         }
         Ok(())
     }
 }
 
-const COLUMNS: &str = "key, count, first, last, door, rule";
+const COLUMNS: &str = "key, count, first, last";
 
 fn counted(row: &Row<'_>) -> rusqlite::Result<(String, Counted)> {
-    let (door, rule): (Option<String>, Option<String>) = (row.get(4)?, row.get(5)?);
-    let (count, first, last) = (row.get(1)?, row.get(2)?, row.get(3)?);
-    Ok((row.get(0)?, Counted { count, first, last, rule: door.zip(rule) }))
+    Ok((row.get(0)?, Counted { key: 0, count: row.get(1)?, first: row.get(2)?, last: row.get(3)? }))
 }
 
 impl CallGroups {
-    fn add_counted(&mut self, key: String, counted: Counted) -> Result<()> {
-        match self.groups.entry(key) {
-            Entry::Occupied(mut entry) => {
-                let Counted { count, first, last, rule } = entry.get_mut();
-                *count += counted.count;
-                *first = (*first).min(counted.first);
-                if counted.last >= *last {
-                    (*last, *rule) = (counted.last, counted.rule);
-                }
-            }
+    fn add_counted(&mut self, key: &str, counted: Counted) -> Result<()> {
+        match self.groups.entry(self.hashes.hash_one(key)) {
+            Entry::Occupied(mut entry) => entry.get_mut().add(counted),
             Entry::Vacant(entry) => {
-                entry.insert(counted);
+                entry.insert(Counted { key: self.keys.len(), ..counted });
+                self.keys.push(key.to_owned());
             }
         }
         if self.groups.len() >= IN_MEMORY { self.spill() } else { Ok(()) }
     }
 
+    /// Takes all groups that are in memory, with their keys.
+    fn take(&mut self) -> Vec<(String, Counted)> {
+        let mut keys = std::mem::take(&mut self.keys);
+        let groups = self.groups.drain();
+        groups
+            .map(|(_, counted)| (keys.get_mut(counted.key).map(std::mem::take).unwrap_or_default(), counted))
+            .collect()
+    }
+
     /// Moves all groups to the temporary file.
     fn spill(&mut self) -> Result<()> {
         if self.database.is_none() {
-            self.database = Some(temporary_database(
-                "CREATE TABLE groups (key PRIMARY KEY, count, first, last, door, rule) WITHOUT ROWID;",
-            )?);
+            self.database =
+                Some(temporary_database("CREATE TABLE groups (key PRIMARY KEY, count, first, last) WITHOUT ROWID;")?);
         }
+        let groups = self.take();
         let Some(database) = &self.database else { return Ok(()) };
-        let write = |groups: &mut HashMap<String, Counted>| {
+        let write = |mut groups: Vec<(String, Counted)>| {
             let mut upsert = database.prepare_cached(
-                "INSERT INTO groups VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
-                 count = count + excluded.count, first = min(first, excluded.first), last = max(last, excluded.last),
-                 door = iif(excluded.last >= last, excluded.door, door),
-                 rule = iif(excluded.last >= last, excluded.rule, rule)",
+                "INSERT INTO groups VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET
+                 count = count + excluded.count, first = min(first, excluded.first), last = max(last, excluded.last)",
             )?;
             // In the order of the keys, pages of the file are read and written once.
-            let mut groups: Vec<_> = groups.drain().collect();
             groups.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-            for (key, Counted { count, first, last, rule }) in groups {
-                let (door, rule) = rule.unzip();
-                upsert.execute(params![key, count, first, last, door, rule])?;
+            for (key, Counted { key: _, count, first, last }) in groups {
+                upsert.execute(params![key, count, first, last])?;
             }
             Ok(())
         };
-        write(&mut self.groups).map_err(|error| failed(&error))
+        write(groups).map_err(|error| failed(&error))
     }
 
     /// Calls `take` with every group, the most frequent one last, and with the other callers of the app that may be the same
@@ -201,7 +194,7 @@ impl CallGroups {
             }
             return Ok(());
         }
-        let mut groups: Vec<_> = self.groups.into_iter().collect();
+        let mut groups = self.take();
         groups.sort_unstable_by(|(one_key, one), (key, other)| {
             (one.count, one.last, one_key).cmp(&(other.count, other.last, key))
         });
@@ -228,12 +221,11 @@ fn take_group<E>(
     take: &mut impl FnMut(CallGroup, Vec<String>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut texts = key.split(SEPARATOR);
-    let mut id = || texts.next().and_then(|text| text.strip_prefix('=')).map(str::to_owned);
-    let (app, caller, callee) = (id(), id(), id());
+    let mut text = || texts.next().and_then(|text| text.strip_prefix('=')).map(str::to_owned);
+    let (app, caller, callee, door, rule) = (text(), text(), text(), text(), text());
     let decision = texts.next().and_then(Decided::from_word).unwrap_or(Decided::Error);
     let reason = texts.next().unwrap_or_default().to_owned();
-    let Counted { count, first, last, rule } = counted;
-    let (door, rule) = rule.unzip();
+    let Counted { key: _, count, first, last } = counted;
     let similar = match (&app, &caller) {
         (Some(app), Some(caller)) => spellings.similar(app, caller),
         _ => Vec::new(),

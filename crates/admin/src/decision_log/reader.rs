@@ -1,7 +1,6 @@
 //! Reads the calls of a log.
 
 use std::io::{self, Read};
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -11,7 +10,7 @@ use super::line::{OwnLine, utc_timestamp};
 use super::{CallFilter, LoggedCall, parse};
 use crate::error::{Error, Result};
 
-/// How many threads parse lines. A third one reads the file.
+/// How many threads read and parse lines.
 const THREADS: usize = 2;
 
 /// A log whose calls are read one after the other, with constant memory.
@@ -110,62 +109,58 @@ impl<R: Read> DecisionLog<R> {
         self.chunks.source()
     }
 
-    /// Computes something from all calls that the filter accepts. Several threads parse the lines.
+    /// Computes something from all calls that the filter accepts. Several threads read pieces in turns and parse them, so that each
+    /// piece stays in the caches of one processor.
     ///
     /// # Errors
     /// Why the log cannot be read, or the temporary file be used.
-    pub fn aggregate<A: Aggregate + Default>(mut self, filter: &CallFilter) -> Result<(A, Summary)> {
-        let (pieces, received) = sync_channel::<Piece>(THREADS);
-        let (used, unused) = sync_channel::<Vec<u8>>(2 * THREADS + 1);
-        let received = Mutex::new(received);
-        thread::scope(|scope| {
-            let worker = || {
-                let (mut scan, mut aggregate) = (Scan::new(filter), A::default());
-                while let Some((buffer, length)) = next_piece(&received) {
-                    scan.piece(buffer.get(..length).unwrap_or_default(), |call| aggregate.add(call))?;
-                    // The buffer is only freed if all are in use.
-                    let _ = used.try_send(buffer);
-                }
-                Ok::<_, Error>((aggregate, scan.summary))
-            };
-            let workers: Vec<_> = (0..THREADS).map(|_| scope.spawn(worker)).collect();
-            let (mut summary, mut failure) = (Summary::default(), None);
+    pub fn aggregate<A: Aggregate + Default>(self, filter: &CallFilter) -> Result<(A, Summary)>
+    where
+        R: Send,
+    {
+        let shared = Mutex::new(Shared { chunks: self.chunks, is_over: false });
+        let worker = || {
+            let (mut scan, mut aggregate, mut buffer) = (Scan::new(filter), A::default(), Vec::new());
             loop {
-                let mut buffer = unused.try_recv().unwrap_or_default();
-                match self.chunks.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(length) => {
-                        // Only fails if the workers have failed, which is reported below.
-                        if pieces.send((buffer, length)).is_err() {
-                            break;
-                        }
-                    }
-                    Err(error) => {
-                        failure = Some(unreadable(&error));
-                        break;
-                    }
+                let length = shared.lock().unwrap_or_else(PoisonError::into_inner).read(&mut buffer)?;
+                if length == 0 {
+                    return Ok::<_, Error>((aggregate, scan.summary));
                 }
+                scan.piece(buffer.get(..length).unwrap_or_default(), |call| aggregate.add(call))?;
             }
-            drop(pieces);
-            summary.lines = self.chunks.too_long();
-            let mut all = A::default();
-            for worker in workers {
-                let joined = worker.join().map_err(|_| Error::Local("a thread that parses the log failed".to_owned()));
-                let (aggregate, of_worker) = joined??;
+        };
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..THREADS).map(|_| scope.spawn(worker)).collect();
+            let (mut all, mut summary) = worker()?;
+            for other in others {
+                let joined = other.join().map_err(|_| Error::Local("a thread that parses the log failed".to_owned()));
+                let (aggregate, of_other) = joined??;
                 all.merge(aggregate)?;
-                summary.add(of_worker);
+                summary.add(of_other);
             }
-            failure.map_or(Ok((all, summary)), Err)
+            summary.lines += shared.lock().unwrap_or_else(PoisonError::into_inner).chunks.too_long();
+            Ok((all, summary))
         })
     }
 }
 
-/// A piece of the log for another thread: a buffer, and how much of it is filled.
-type Piece = (Vec<u8>, usize);
+/// A log that several threads read.
+struct Shared<R> {
+    chunks: Chunks<R>,
+    is_over: bool,
+}
 
-/// Waits for a piece. `None` after the last one.
-fn next_piece(received: &Mutex<Receiver<Piece>>) -> Option<Piece> {
-    received.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+impl<R: Read> Shared<R> {
+    /// Reads the next piece. After an error, there is none.
+    fn read(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
+        if self.is_over {
+            return Ok(0);
+        }
+        self.is_over = true;
+        let length = self.chunks.read(buffer).map_err(|error| unreadable(&error))?;
+        self.is_over = length == 0;
+        Ok(length)
+    }
 }
 
 /// A filter, and what it was applied to so far.
