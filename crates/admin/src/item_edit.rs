@@ -8,9 +8,10 @@ use callgate_core::EpochSeconds;
 
 use crate::error::{Error, Result};
 use crate::history::{BulkChange, ChangedValue, Place};
-use crate::rules::Author;
+use crate::move_party::is_same_item;
+use crate::rules::{Author, retry_pause};
 use crate::table::Table;
-use crate::table::batch::unix_time;
+use crate::table::batch::{MAX_ATTEMPTS, unix_time};
 use crate::table::items::{Expression, Update, is_empty};
 
 /// New values of an item.
@@ -171,6 +172,20 @@ impl Table {
             recorded.map(|part| bulk.author().record_of(&part)).collect()
         };
         self.edit_all(vec![edit], Vec::new(), records).await
+    }
+
+    /// Replaces an item as a part of a larger change, whatever it is now, together with its change item.
+    pub(crate) async fn replace_in_bulk(&self, key: &Key, new: &Attributes, bulk: &BulkChange) -> Result<()> {
+        for attempt in 0..MAX_ATTEMPTS {
+            let stored = self.get(key).await?;
+            if stored.as_ref().is_some_and(|stored| is_same_item(stored, new))
+                || self.edit_in_bulk(ItemEdit::replace(key, stored.as_ref(), Some(new.clone())), bulk, |_| true).await?
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(retry_pause(attempt)).await;
+        }
+        Err(Error::Conflict(format!("other writers keep changing `{}`", key.pk)))
     }
 
     /// Makes an edit that is not recorded by itself, because it is a part of a larger change.

@@ -16,10 +16,9 @@ use crate::history::{BulkChange, BulkCounts, is_change};
 use crate::import::{ImportControl, wait};
 use crate::item_edit::ItemEdit;
 use crate::item_kind::{ItemKind, keys};
-use crate::move_party::is_same_item;
-use crate::rules::{Author, retry_pause};
+use crate::rules::Author;
 use crate::table::Table;
-use crate::table::batch::{MAX_ATTEMPTS, MAX_ITEMS, Unconfirmed, put_request};
+use crate::table::batch::{MAX_ITEMS, Unconfirmed, put_request};
 
 mod sorted_items;
 mod tightened;
@@ -298,8 +297,8 @@ impl DifferentItem {
 #[derive(Default)]
 struct Writes {
     puts: Vec<WriteRequest>,
-    /// The items to replace, as they were read, and what they are after it.
-    replacements: Vec<(Key, Attributes, Attributes)>,
+    /// The items to replace, and what they are after it.
+    replacements: Vec<(Key, Attributes)>,
     /// The items to remove, as they were read, and what they are until then.
     removals: Vec<(Key, Attributes, Option<Attributes>)>,
     /// How many items are as in the backup after this.
@@ -329,7 +328,7 @@ impl Writes {
         match (before, after) {
             (Some(item), after) if new.is_none() => self.removals.push((Key { pk, sk }, item, after)),
             (Some(item), None) => self.removals.push((Key { pk, sk }, item, None)),
-            (Some(before), Some(item)) => self.replacements.push((Key { pk, sk }, before, item)),
+            (Some(_), Some(item)) => self.replacements.push((Key { pk, sk }, item)),
             (None, Some(item)) => self.puts.push(put_request(item)?),
             (None, None) => {}
         }
@@ -343,9 +342,9 @@ impl Writes {
     /// Sends the requests. Returns the number of items that changed meanwhile and were not removed.
     async fn send(self, table: Table, control: ImportControl, bulk: BulkChange) -> Result<u64> {
         let Self { mut puts, replacements, removals, completed } = self;
-        for (key, before, item) in replacements {
+        for (key, item) in replacements {
             if bulk.records(&key) {
-                replace_recorded(&table, &key, before, &item, &bulk).await?;
+                table.replace_in_bulk(&key, &item, &bulk).await?;
             } else {
                 puts.push(put_request(item)?);
             }
@@ -368,27 +367,4 @@ impl Writes {
         control.add_items(completed.saturating_sub(changed));
         Ok(changed)
     }
-}
-
-/// Replaces an item, whatever it is now, together with its change item.
-async fn replace_recorded(
-    table: &Table,
-    key: &Key,
-    before: Attributes,
-    item: &Attributes,
-    bulk: &BulkChange,
-) -> Result<()> {
-    let mut before = Some(before);
-    for attempt in 0..MAX_ATTEMPTS {
-        let edit = ItemEdit::replace(key, before.as_ref(), Some(item.clone()));
-        if table.edit_in_bulk(edit, bulk, |_| true).await? {
-            return Ok(());
-        }
-        tokio::time::sleep(retry_pause(attempt)).await;
-        before = table.get(key).await?;
-        if before.as_ref().is_some_and(|stored| is_same_item(stored, item)) {
-            return Ok(());
-        }
-    }
-    Err(Error::Conflict(format!("other writers keep changing `{}`", key.pk)))
 }

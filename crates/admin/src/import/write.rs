@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::history::{BulkChange, Place};
 use crate::item_edit::ItemEdit;
 use crate::item_kind::key_of;
-use crate::move_party::is_same_item;
 use crate::rule_row::RuleRow;
 use crate::rules::retry_pause;
 use crate::stored_rule::{BLOCKED, StoredRow, expiry_of, rows_of};
@@ -120,7 +119,7 @@ async fn put_pairs<'a>(
     for (rule, request) in rules.iter().zip(requests) {
         let item = request.put_request().map(PutRequest::item).cloned().unwrap_or_default();
         if let Some(key) = key_of(&item).filter(|key| rule.has_previous && bulk.records(key)) {
-            put_recorded_pair(writer, &key, &item).await.map_err(|error| (Some(rule), error))?;
+            table.replace_in_bulk(&key, &item, bulk).await.map_err(|error| (Some(rule), error))?;
             control.add([rule]);
         } else {
             added.push(rule);
@@ -146,22 +145,6 @@ async fn put_pairs<'a>(
         control.add([rule]);
     }
     Ok(())
-}
-
-/// Replaces a pair item, whatever it is now, together with its change item.
-async fn put_recorded_pair(writer: Writer<'_>, key: &Key, new: &Attributes) -> Result<()> {
-    let recorded = [Place::Item].into();
-    for attempt in 0..MAX_ATTEMPTS {
-        let stored = writer.table.get(key).await?;
-        if stored.as_ref().is_some_and(|stored| is_same_item(stored, new)) {
-            return Ok(());
-        }
-        if writer.edit(ItemEdit::replace(key, stored.as_ref(), Some(new.clone())), &recorded).await? {
-            return Ok(());
-        }
-        tokio::time::sleep(retry_pause(attempt)).await;
-    }
-    Err(Error::Conflict(format!("other writers keep changing `{}`", key.pk)))
 }
 
 async fn put_entries<'a>(

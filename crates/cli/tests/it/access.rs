@@ -46,25 +46,48 @@ fn full_table() -> TestServer {
         server.put(&item);
     };
     let list = |name: &str, pattern: &str, rule: &Value| json!({name: {"M": {pattern: {"M": rule}}}});
+    // A list that is not empty without this rule.
+    let longer = |name: &str, pattern: &str, rule: &Value| {
+        let mut list = list(name, pattern, rule);
+        list[name]["M"]["+4*"] = json!({"M": allow});
+        list
+    };
     put("APP#shop", "APP", &list("callers", "*", &allow));
     let disabled = json!({"effect": {"S": "deny"}, "disabled": {"BOOL": true}});
     put("PARTY#shop#a", "PARTY", &list("outgoing", "+1*", &disabled));
     put("PARTY#shop#b", "CALLER#q", &disabled);
-    put("PARTY#shop#b", "PARTY", &list("incoming", "+1*", &allow));
+    put("PARTY#shop#b", "PARTY", &longer("incoming", "+1*", &allow));
     put("PARTY#shop#b", "CALLER#a", &allow);
     put("PARTY#shop#k", "PARTY", &list("incoming", "+3*", &disabled));
     put("PARTY#shop#c", "PARTY", &json!({"status": {"S": "suspended"}}));
-    put("PARTY#shop#d", "PARTY", &list("incoming", "+1*", &expired));
+    put("PARTY#shop#l", "PARTY", &json!({"status": {"S": "suspended"}, "outgoing": {"M": {"+4*": {"M": allow}}}}));
+    put("PARTY#shop#d", "PARTY", &longer("incoming", "+1*", &expired));
     put("PARTY#shop#d", "CALLER#a", &expired);
     put("PARTY#shop#e", "PARTY", &json!({"expires_at": {"N": "1000000000"}}));
     put("PARTY#shop#g", "PARTY", &json!({"blocked": {"M": {}}, "groups": {"SS": ["vip"]}}));
     put("PARTY#shop#j", "PARTY", &json!({"blocked": {"M": {}}}));
     put("PARTY#shop#h", "PARTY", &json!({"groups": {"SS": ["vip"]}}));
     let listed = json!({"effect": {"S": "allow"}, "list": {"S": "spam"}});
-    put("PARTY#shop#i", "PARTY", &list("incoming", "+1*", &listed));
+    put("PARTY#shop#i", "PARTY", &longer("incoming", "+1*", &listed));
     put("PARTY#shop#i", "CALLER#+1", &listed);
     put("PARTY#shop#+15", "CALLER#a", &allow);
-    put("PARTY#shop#f", "PARTY", &list("incoming", "a", &json!({"effect": {"S": "deny"}})));
+    put("PARTY#shop#f", "PARTY", &longer("incoming", "a", &json!({"effect": {"S": "deny"}})));
+    let change = |number: u8, value: &Value| {
+        let values = json!({"values": {"L": [{"M": value}]}, "by": {"S": "x"}, "command": {"S": "x"}});
+        put("HISTORY#shop", &format!("2026-01-01T00:00:00.000000Z#{number}"), &values);
+    };
+    change(
+        1,
+        &json!({"pk": {"S": "PARTY#shop#b"}, "sk": {"S": "CALLER#q"}, "before": {"M": allow}, "after": {"M": disabled}}),
+    );
+    let entry = |party: &str, list: &str, before: Option<&Value>| {
+        let mut value = json!({"pk": {"S": format!("PARTY#shop#{party}")}, "sk": {"S": "PARTY"}, "attribute": {"S": list},
+            "entry": {"S": "+1*"}, "after": {"M": if before.is_some() { &disabled } else { &allow }}});
+        value.as_object_mut().unwrap().extend(before.map(|before| ("before".to_owned(), json!({"M": before}))));
+        value
+    };
+    change(2, &entry("b", "incoming", None));
+    change(3, &entry("a", "outgoing", Some(&allow)));
     server
 }
 
@@ -95,10 +118,18 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
         rules.iter().map(|rule| format!("{effect} --app shop {rule}")).collect()
     };
     let status = |command: &str| {
-        ["--app shop b", "--app shop c", "--app shop e", "--app shop --yes", "--app shop n", "--app new --yes"]
-            .iter()
-            .map(|rest| format!("{command} {rest}"))
-            .collect()
+        [
+            "--app shop b",
+            "--app shop c",
+            "--app shop l",
+            "--app shop e",
+            "--app shop --yes",
+            "--app shop n",
+            "--app new --yes",
+        ]
+        .iter()
+        .map(|rest| format!("{command} {rest}"))
+        .collect()
     };
     let switch = |command: &str| {
         let rules = [
@@ -168,6 +199,16 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
         ("restore --replace", vec![format!("restore {} --replace --yes", backup.display())]),
         ("doctor", own(&["doctor"])),
         ("doctor --fix", own(&["doctor --fix"])),
+        ("history", own(&["history --app shop", "history --app shop a"])),
+        (
+            "undo",
+            own(&[
+                "undo --app mine",
+                "undo 2026-01-01T00:00:00.000000Z#1",
+                "undo --app shop 2026-01-01T00:00:00.000000Z#2",
+                "undo --app shop 2026-01-01T00:00:00.000000Z#3",
+            ]),
+        ),
     ]
 }
 
@@ -199,6 +240,9 @@ fn used_rights(name: &str, runs: Vec<String>, granted: &Rights) -> Rights {
             _ if name == "table create" => TestServer::with_table_and_index(None),
             _ => full_table(),
         };
+        if name == "undo" {
+            server.run("allow --app mine --from a --to b").succeeds();
+        }
         let (granted, recorded) = (granted.clone(), Arc::clone(&used));
         let url = start_proxy(server.address, move |request| {
             let needed = needed_rights(request);
