@@ -25,7 +25,6 @@ use crate::write_import::{Options, print_kinds, write_import};
 /// the file stay, unless --replace is given. At every moment, also if the import fails or is ended, a call is permitted only
 /// if the rules before or after it do.
 #[derive(Debug, Clone, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[expect(clippy::doc_markdown, reason = "this comment is the help text")]
 #[command(after_help = "\
 Examples:

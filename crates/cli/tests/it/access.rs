@@ -270,8 +270,7 @@ fn used_rights(name: &str, runs: Vec<String>, granted: &Rights) -> Rights {
         assert!(codes.contains(&run.code), "{arguments}: {run:?}");
         run.does_not_print("AccessDenied").does_not_print("not authorized");
     }
-    let used = used.lock().unwrap().clone();
-    used
+    std::mem::take(&mut *used.lock().unwrap())
 }
 
 /// The rights that a policy allows, in the words of the page.
