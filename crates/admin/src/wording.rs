@@ -141,6 +141,9 @@ pub fn target_text(target: &RuleTarget) -> String {
 /// what it is.
 #[must_use]
 pub fn escape(text: &str) -> String {
+    if !text.contains(is_hidden) {
+        return text.to_owned();
+    }
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
         if is_hidden(c) {
             shown.extend(c.escape_default());
@@ -154,6 +157,9 @@ pub fn escape(text: &str) -> String {
 /// Escapes the same characters in whole lines, as JSON does, so that JSON stays the same JSON. Keeps the ends of lines.
 #[must_use]
 pub fn escape_lines(text: &str) -> String {
+    if !text.contains(|c| c != '\n' && is_hidden(c)) {
+        return text.to_owned();
+    }
     text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
         if c != '\n' && is_hidden(c) {
             shown.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
@@ -168,8 +174,8 @@ pub fn escape_lines(text: &str) -> String {
 /// are written as `$'\x1b'`, which bash and zsh understand.
 #[must_use]
 pub fn quote(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_.,:/@%".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) {
+    let is_unquoted = |byte: u8| byte.is_ascii_alphanumeric() || b"+-_.,:/@%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_unquoted) {
         return text.to_owned();
     }
     if escape(text) == text {
@@ -194,6 +200,10 @@ pub fn quote(text: &str) -> String {
 /// Control characters, and those that Unicode shows as nothing or that change the direction of text
 /// (`Default_Ignorable_Code_Point`, `Bidi_Control`, and the separators of lines).
 fn is_hidden(c: char) -> bool {
+    // Most texts have no other characters.
+    if (' '..='~').contains(&c) {
+        return false;
+    }
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}')
         || matches!(c, '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')

@@ -1,5 +1,7 @@
 //! Times as people type and read them: in the time zone of this machine, unless they name another one.
 
+use std::sync::OnceLock;
+
 use callgate_core::EpochSeconds;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
@@ -10,7 +12,9 @@ use crate::error::{Error, Result};
 
 /// The time zone of this machine: that of the variable `TZ`, or the system's. UTC if there is none.
 fn zone() -> TimeZone {
-    system_zone().unwrap_or(TimeZone::UTC)
+    // Many times are printed at once, and a look-up takes longer than that.
+    static ZONE: OnceLock<TimeZone> = OnceLock::new();
+    ZONE.get_or_init(|| system_zone().unwrap_or(TimeZone::UTC)).clone()
 }
 
 /// Whether the time zone of this machine is known. Otherwise times without a zone are in UTC.

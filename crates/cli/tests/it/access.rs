@@ -93,6 +93,14 @@ fn full_table() -> TestServer {
 
 /// What each command does, in full. Everything runs on a new table.
 fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
+    commands_without_files().into_iter().chain(commands_with_files(folder)).collect()
+}
+
+fn own(commands: &[&str]) -> Vec<String> {
+    commands.iter().map(|&command| command.to_owned()).collect()
+}
+
+fn commands_with_files(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
     let rules = "app,from,to,effect\nshop,a,b,deny\nshop,n,b,allow\nshop,*,d,allow\nshop,*,e,allow\nnew,+1*,d,allow\nnew,*,*,allow\n";
     let rules = folder.write("rules.csv", rules).display().to_string();
     let import = format!("import {rules}");
@@ -103,7 +111,26 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
     let other = TestServer::with_table();
     other.run("allow --app shop --from a --to b --note other").succeeds();
     other.run(&format!("backup {}", backup.display())).succeeds();
-    let own = |commands: &[&str]| commands.iter().map(|&command| command.to_owned()).collect();
+    vec![
+        ("calls", own(&["calls --log-group x --since 1h", &format!("calls --log {log} --why")])),
+        (
+            "replay",
+            own(&[
+                &format!("replay --with {rules} --log-group x --since 1h"),
+                &format!("replay --with {rules} --log {log}"),
+            ]),
+        ),
+        ("import", vec![import.clone(), format!("{import} --dry-run")]),
+        ("import --replace", vec![format!("{import} --replace --yes"), format!("{import} --replace --dry-run")]),
+        (
+            "restore",
+            vec![format!("restore {} --yes", backup.display()), format!("restore {} --dry-run", backup.display())],
+        ),
+        ("restore --replace", vec![format!("restore {} --replace --yes", backup.display())]),
+    ]
+}
+
+fn commands_without_files() -> Vec<(&'static str, Vec<String>)> {
     let write = |effect: &str| {
         let rules = [
             "--from a --to b --note x",
@@ -179,24 +206,9 @@ fn commands(folder: &TempFolder) -> Vec<(&'static str, Vec<String>)> {
                 "move --app shop --to-app store --dry-run",
             ]),
         ),
-        ("calls", own(&["calls --log-group x --since 1h", &format!("calls --log {log} --why")])),
-        (
-            "replay",
-            own(&[
-                &format!("replay --with {rules} --log-group x --since 1h"),
-                &format!("replay --with {rules} --log {log}"),
-            ]),
-        ),
         ("check", own(&["check --app shop --from a --to b", "check --app shop --from x --to y"])),
-        ("import", vec![import.clone(), format!("{import} --dry-run")]),
-        ("import --replace", vec![format!("{import} --replace --yes"), format!("{import} --replace --dry-run")]),
         ("export", own(&["export", "export --app shop --format ndjson"])),
         ("backup", own(&["backup -"])),
-        (
-            "restore",
-            vec![format!("restore {} --yes", backup.display()), format!("restore {} --dry-run", backup.display())],
-        ),
-        ("restore --replace", vec![format!("restore {} --replace --yes", backup.display())]),
         ("doctor", own(&["doctor"])),
         ("doctor --fix", own(&["doctor --fix"])),
         ("history", own(&["history --app shop", "history --app shop a"])),

@@ -185,7 +185,8 @@ fn the_history_prints_values_and_filters_by_party_and_time() {
     assert_eq!(about("b"), [COMMANDS[0], COMMANDS[1], COMMANDS[2], COMMANDS[8], COMMANDS[10], COMMANDS[11]]);
     server.run("history --app shop c").succeeds().prints("no changes about c in app shop");
     server.run("history --app shop --since 1h").succeeds().prints("+ allow a to b (first)");
-    server.run("history --app shop --since 2099-01-01").succeeds().prints("no changes in app shop since");
+    server.run("history --app shop --since 2099-01-01").exits_with(2).prints("is in the future");
+    server.run("history --app shop z --since 1h").succeeds().prints("no changes about z in app shop since");
     server.run("history --app 'a#b%'").succeeds().prints("+ allow a to b");
     server.run("history --app shop '+7*'").exits_with(2).prints("`callgatectl history --app shop` has all changes");
 }

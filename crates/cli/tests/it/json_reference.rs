@@ -146,12 +146,6 @@ fn every_command_prints_the_documented_json_members() {
     std::fs::remove_file(backup).unwrap();
     check(&server, "`doctor`", &["doctor"], &none);
     check(&server, "`table`", &["table describe"], &none);
-    server.run("suspend --app past q").succeeds();
-    server.run("allow --app past --from q --to q").succeeds();
-    server.pipe("import -", "app,from,to,effect\npast,q,q,deny\n").succeeds();
-    check(&server, "`history`", &["history --app past"], &rule);
-    server.run("resume --app past q").succeeds();
-    check(&server, "`undo`", &["undo --app past"], &none);
     check(&server, "`wcs-simulator`", &["wcs-simulator http://127.0.0.1:1/x --no-connect"], &none);
     check(&server, "`wcs-simulator --setup`", &["wcs-simulator http://127.0.0.1:1/x --setup"], &none);
     let exported = server.run("export --app shop --output json").succeeds().stdout;
@@ -170,4 +164,17 @@ fn every_command_prints_the_documented_json_members() {
     std::fs::remove_file(bad).unwrap();
     std::fs::remove_file(replayed).unwrap();
     std::fs::remove_file(rules).unwrap();
+}
+
+#[test]
+fn the_history_prints_the_documented_json_members() {
+    let server = TestServer::with_table();
+    let paragraph = PAGE.lines().find(|line| line.starts_with("A **rule** is")).unwrap();
+    let (rule, none) = (documented(paragraph), Names::new());
+    server.run("suspend --app past q").succeeds();
+    server.run("allow --app past --from q --to q").succeeds();
+    server.pipe("import -", "app,from,to,effect\npast,q,q,deny\n").succeeds();
+    check(&server, "`history`", &["history --app past"], &rule);
+    server.run("resume --app past q").succeeds();
+    check(&server, "`undo`", &["undo --app past"], &none);
 }

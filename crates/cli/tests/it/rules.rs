@@ -88,7 +88,7 @@ fn a_rule_replaces_the_one_for_the_same_parties() {
 fn the_author_of_a_rule_is_stored() {
     let server = TestServer::with_table();
     server.run("allow --app shop --from PPP009 --to PPP005").succeeds();
-    let item = server.request("Scan", &json!({"TableName": crate::support::TABLE}))["Items"][0].clone();
+    let item = server.stored()[0].clone();
     assert!(!item["updated_by"]["S"].as_str().unwrap().is_empty());
     assert!(item["updated_at"]["N"].as_str().unwrap().parse::<i64>().unwrap() > 1_700_000_000);
 }
