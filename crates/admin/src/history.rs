@@ -4,7 +4,6 @@
 //! written in the same transaction as what it describes. The function never reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{Attributes, Key, PK};
@@ -24,7 +23,6 @@ mod record;
 pub(crate) use bulk::BulkChange;
 pub use bulk::BulkCounts;
 pub use description::{Description, ValueView};
-pub use differences::UnrecordedChange;
 pub(crate) use record::{HISTORY_PREFIX, history_pk, is_change};
 
 /// How many days a change is kept unless the author chooses another number.
@@ -212,7 +210,8 @@ impl Table {
     /// Why the table cannot be read.
     pub async fn history(&self, app: &AppKey, since: Option<EpochSeconds>) -> Result<Vec<Change>> {
         let since = since.and_then(|since| Timestamp::from_second(since).ok());
-        let from = since.map(|since| format!("{since:.6}")).unwrap_or_default();
+        // A key cannot be compared with an empty text, and this is before every time.
+        let from = since.map_or_else(|| "0".to_owned(), |since| format!("{since:.6}"));
         let items = self.query_from(&Key { pk: history_pk(app), sk: from }).await?;
         Ok(items.iter().filter_map(record::read).collect())
     }
@@ -259,9 +258,4 @@ impl Table {
         }
         Ok(None)
     }
-}
-
-/// The retention of changes.
-pub(crate) fn keep(days: u16) -> Duration {
-    Duration::from_secs(u64::from(days) * 24 * 60 * 60)
 }

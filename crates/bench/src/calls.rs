@@ -14,16 +14,14 @@ use crate::compare::milliseconds;
 use crate::program::Program;
 use crate::statistics::Samples;
 
-/// The most times that `calls` may take of what `grep` takes.
-const LIMIT: f64 = 2.0;
-
-/// What is searched for: the text for `grep`, and the options of `calls`.
-const CASES: [(&str, &[&str]); 5] = [
-    ("\"message\":\"decision\"", &["--stats"]),
-    ("\"message\":\"decision\"", &["--group"]),
-    ("\"decision\":\"deny\"", &["--refused", "--stats"]),
-    ("\"decision\":\"deny\"", &["--refused", "--group"]),
-    ("\"caller\":\"+74950000042\"", &["--from", "+74950000042"]),
+/// What is searched for: the text for `grep`, the options of `calls`, and how many times as long as `grep` it may take. Without
+/// a filter, `--group` prints nearly 60,000 lines, of which `grep` prints none.
+const CASES: [(&str, &[&str], f64); 5] = [
+    ("\"message\":\"decision\"", &["--stats"], 2.0),
+    ("\"message\":\"decision\"", &["--group"], 4.0),
+    ("\"decision\":\"deny\"", &["--refused", "--stats"], 2.0),
+    ("\"decision\":\"deny\"", &["--refused", "--group"], 2.0),
+    ("\"caller\":\"+74950000042\"", &["--from", "+74950000042"], 2.0),
 ];
 
 /// The times of one search in a file of some size.
@@ -44,7 +42,7 @@ pub(crate) fn measure(tool: &Program, rounds: u32, sizes: &[u32]) -> anyhow::Res
     for &lines in sizes {
         let file = folder.path().join(format!("{lines}.log"));
         write_log(&file, lines)?;
-        for (case, (text, options)) in CASES.into_iter().enumerate() {
+        for (case, (text, options, _)) in CASES.into_iter().enumerate() {
             let mut times = Times { lines, case, grep_ms: Samples::default(), calls_ms: Samples::default(), peak: 0 };
             // The first round only fills the page cache.
             for round in 0..=rounds {
@@ -122,7 +120,7 @@ impl Times {
 pub(crate) fn table(all: &[Times]) -> String {
     let rows = all.iter().map(|times| {
         let Times { lines, case, grep_ms, calls_ms, peak } = times;
-        let options = CASES.get(*case).map_or_else(String::new, |(_, options)| options.join(" "));
+        let options = CASES.get(*case).map_or_else(String::new, |(_, options, _)| options.join(" "));
         let median = |samples: &Samples| samples.percentile(50).unwrap_or_default();
         let (grep, calls) = (median(grep_ms), median(calls_ms));
         format!("| {lines} | `{options}` | {grep:.0} | {calls:.0} | {:.2} | {} |\n", times.ratio(), peak >> 20)
@@ -141,7 +139,9 @@ pub(crate) fn check(all: &[Times]) -> anyhow::Result<()> {
     let most = all.iter().map(|times| times.lines).max();
     for times in all.iter().filter(|times| Some(times.lines) == most) {
         let (ratio, lines) = (times.ratio(), times.lines);
-        anyhow::ensure!(ratio <= LIMIT, "case {} takes {ratio:.2} times as long as grep for {lines} lines", times.case);
+        let Some((_, options, limit)) = CASES.get(times.case) else { continue };
+        let options = options.join(" ");
+        anyhow::ensure!(ratio <= *limit, "`{options}` takes {ratio:.2} times as long as grep for {lines} lines");
     }
     Ok(())
 }

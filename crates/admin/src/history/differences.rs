@@ -13,10 +13,6 @@ use crate::stored_rule::expiry_of;
 use crate::table::Table;
 use crate::table::items::is_same;
 
-/// A value that was written without a change item: what the history has last, and what is stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UnrecordedChange(pub ChangedValue);
-
 /// What the history has last for a place.
 struct Known {
     value: Option<AttributeValue>,
@@ -25,8 +21,9 @@ struct Known {
 }
 
 impl Table {
-    /// Compares what is stored with the changes of an app, or with those about a party. Values that expired are not among the
-    /// differences, and neither are those that an import may have written.
+    /// Compares what is stored with the changes of an app, or with those about a party. Returns what was written without a change
+    /// item: from what the history has last to what is stored. Values that expired are not among these, and neither are those that
+    /// an import may have written.
     ///
     /// # Errors
     /// Why the table cannot be read.
@@ -35,7 +32,7 @@ impl Table {
         party: Option<&PartyId>,
         changes: &[Change],
         now: EpochSeconds,
-    ) -> Result<Vec<UnrecordedChange>> {
+    ) -> Result<Vec<ChangedValue>> {
         let mut known: HashMap<Key, HashMap<Place, Known>> = HashMap::new();
         // The lists of which the history has every entry, because it has their beginning.
         let mut complete: HashSet<(Key, String)> = HashSet::new();
@@ -94,7 +91,7 @@ impl Table {
         found.sort_by(|one, other| {
             (&one.key.pk, &one.key.sk, &one.place).cmp(&(&other.key.pk, &other.key.sk, &other.place))
         });
-        Ok(found.into_iter().map(UnrecordedChange).collect())
+        Ok(found)
     }
 }
 

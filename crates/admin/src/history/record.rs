@@ -4,11 +4,11 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{Attributes, EXPIRES_AT, Key, PK, SK};
-use callgate_core::AppKey;
+use callgate_core::{AppKey, EpochSeconds};
 use jiff::Timestamp;
 
 use super::bulk::{read_counts, write_counts};
-use super::{BulkCounts, Change, ChangedValue, Place, keep};
+use super::{BulkCounts, Change, ChangedValue, Place};
 use crate::item_kind::{keys, unescape};
 use crate::rules::Author;
 use crate::table::size::{MAX_ITEM_BYTES, size_of_item};
@@ -92,8 +92,8 @@ impl Author {
     }
 
     fn signed(&self, pk: String, id: String) -> Attributes {
-        let seconds = i64::try_from(keep(self.keep_days).as_secs()).unwrap_or(i64::MAX);
-        let expires_at = AttributeValue::N(self.at.saturating_add(seconds).to_string());
+        let kept_for = EpochSeconds::from(self.keep_days) * 24 * 60 * 60;
+        let expires_at = AttributeValue::N(self.at.saturating_add(kept_for).to_string());
         let texts = [(PK, pk), (SK, id), ("by", self.name.clone()), ("command", self.command.clone())];
         let texts = texts.into_iter().map(|(name, value)| (name.to_owned(), AttributeValue::S(value)));
         texts.chain([(EXPIRES_AT.to_owned(), expires_at)]).collect()

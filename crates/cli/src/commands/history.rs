@@ -1,6 +1,6 @@
 //! `history`: prints who changed what.
 
-use callgate_admin::history::{BulkCounts, Change, ChangedValue, Description, UnrecordedChange, ValueView};
+use callgate_admin::history::{BulkCounts, Change, ChangedValue, Description, ValueView};
 use callgate_admin::time;
 use callgate_admin::wording::{escape, quote};
 use callgate_core::Pattern;
@@ -50,9 +50,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
             if !unrecorded.is_empty() {
                 print_line("not in the history, so another program wrote it:")?;
             }
-            for UnrecordedChange(value) in &unrecorded {
-                print_values(value)?;
-            }
+            unrecorded.iter().try_for_each(print_values)?;
             if changes.is_empty() && unrecorded.is_empty() {
                 let about = party.as_ref().map(|party| format!(" about {party}")).unwrap_or_default();
                 let since = since.map(|since| format!(" since {}", time::format_local(since))).unwrap_or_default();
@@ -60,8 +58,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
             }
         }
         Output::Json => {
-            let unrecorded: Vec<_> =
-                unrecorded.iter().flat_map(|UnrecordedChange(value)| value.descriptions()).collect();
+            let unrecorded: Vec<_> = unrecorded.iter().flat_map(ChangedValue::descriptions).collect();
             let changes: Vec<_> = changes.into_iter().map(as_json).collect();
             print_line(json!({"app": app.as_str(), "changes": changes, "unrecorded": unrecorded}))?;
         }
