@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use callgate::store::item::{Attributes, Key, PK};
+use callgate::store::item::{Attributes, Key};
 use callgate_core::{AppKey, EpochSeconds, PartyId, Pattern};
 use jiff::Timestamp;
 
@@ -239,17 +239,8 @@ impl Table {
     /// # Errors
     /// Why the table cannot be read.
     pub async fn last_change_of(&self, app: &AppKey, author: &str) -> Result<Option<Change>> {
-        let mut pages = self
-            .client()
-            .query()
-            .table_name(self.name())
-            .consistent_read(true)
-            .scan_index_forward(false)
-            .key_condition_expression("#pk = :pk")
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_values(":pk", AttributeValue::S(history_pk(app)))
-            .into_paginator()
-            .send();
+        let query = self.query_partition(&history_pk(app), "#pk = :pk").scan_index_forward(false);
+        let mut pages = query.into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.request_error("cannot read the table", &error))?;
             if let Some(change) = page.items().iter().filter_map(record::read).find(|it| it.author == author) {

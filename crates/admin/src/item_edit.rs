@@ -285,7 +285,7 @@ fn update(
 ) -> (String, Vec<String>) {
     let empty = Attributes::new();
     let stored = item.unwrap_or(&empty);
-    let (mut actions, mut conditions) = (BTreeMap::<&str, Vec<String>>::new(), Vec::new());
+    let (mut actions, mut conditions) = (Vec::new(), Vec::new());
     // The lists that do not exist yet.
     let mut new_lists = BTreeMap::<String, Attributes>::new();
     let mut names = BTreeMap::<String, String>::new();
@@ -294,14 +294,8 @@ fn update(
             Place::Item => {}
             Place::Attribute(name) => {
                 conditions.push(expression.same(stored, &name));
-                let placeholder = expression.name(&name);
-                match new {
-                    Some(new) => {
-                        let new = expression.value(new);
-                        actions.entry("SET").or_default().push(format!("{placeholder} = {new}"));
-                    }
-                    None => actions.entry("REMOVE").or_default().push(placeholder),
-                }
+                let path = expression.name(&name);
+                actions.push(assignment(path, new, expression));
             }
             Place::Entry(list, entry) => {
                 let Some(AttributeValue::M(entries)) = stored.get(&list) else {
@@ -314,13 +308,7 @@ fn update(
                     Some(value) => format!("{path} = {}", expression.value(value.clone())),
                     None => format!("attribute_not_exists({path})"),
                 });
-                match new {
-                    Some(new) => {
-                        let new = expression.value(new);
-                        actions.entry("SET").or_default().push(format!("{path} = {new}"));
-                    }
-                    None => actions.entry("REMOVE").or_default().push(path),
-                }
+                actions.push(assignment(path, new, expression));
             }
             Place::Member(set, member) => {
                 let name = expression.name(&set);
@@ -328,10 +316,10 @@ fn update(
                 let value = expression.value(AttributeValue::Ss(vec![member]));
                 if new.is_some() {
                     conditions.push(format!("(attribute_not_exists({name}) OR NOT {is_member})"));
-                    actions.entry("ADD").or_default().push(format!("{name} {value}"));
+                    actions.push(("ADD", format!("{name} {value}")));
                 } else {
                     conditions.push(is_member);
-                    actions.entry("DELETE").or_default().push(format!("{name} {value}"));
+                    actions.push(("DELETE", format!("{name} {value}")));
                 }
             }
         }
@@ -339,13 +327,24 @@ fn update(
     for (list, entries) in new_lists {
         let name = expression.name(&list);
         conditions.push(format!("attribute_not_exists({name})"));
-        let entries = expression.value(AttributeValue::M(entries));
-        actions.entry("SET").or_default().push(format!("{name} = {entries}"));
+        actions.push(assignment(name, Some(AttributeValue::M(entries)), expression));
     }
     // An item that was deleted meanwhile has no such list, to which an entry could be added.
     conditions.extend(names.into_values().map(|name| format!("attribute_exists({name})")));
-    let actions: Vec<_> = actions.into_iter().map(|(word, parts)| format!("{word} {}", parts.join(", "))).collect();
-    (actions.join(" "), conditions)
+    let mut clauses = BTreeMap::<&str, Vec<String>>::new();
+    for (word, action) in actions {
+        clauses.entry(word).or_default().push(action);
+    }
+    let clauses: Vec<_> = clauses.into_iter().map(|(word, parts)| format!("{word} {}", parts.join(", "))).collect();
+    (clauses.join(" "), conditions)
+}
+
+/// The clause of an update expression, and the action in it, that gives a place a value or removes it.
+fn assignment(path: String, new: Option<AttributeValue>, expression: &mut Expression) -> (&'static str, String) {
+    match new {
+        Some(new) => ("SET", format!("{path} = {}", expression.value(new))),
+        None => ("REMOVE", path),
+    }
 }
 
 /// The attributes of an item without its key.

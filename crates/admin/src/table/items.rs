@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
@@ -74,37 +75,28 @@ impl Table {
 
     /// Reads all items with a partition key: a party's item, and the pair items of its callers.
     pub(crate) async fn query(&self, key: &Key) -> Result<Vec<Attributes>> {
-        let pages = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key_condition_expression("#pk = :pk")
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_values(":pk", AttributeValue::S(key.pk.clone()))
-            .into_paginator()
-            .items()
-            .send();
-        let items = pages.collect::<std::result::Result<Vec<_>, _>>().await;
-        items.map_err(|error| self.request_error("cannot read the table", &error))
+        self.collect(self.query_partition(&key.pk, "#pk = :pk")).await
     }
 
     /// Reads the items with a partition key, from a sort key on, in order.
     pub(crate) async fn query_from(&self, key: &Key) -> Result<Vec<Attributes>> {
-        let pages = self
-            .client
+        let query = self.query_partition(&key.pk, "#pk = :pk AND #sk >= :sk").expression_attribute_names("#sk", SK);
+        self.collect(query.expression_attribute_values(":sk", AttributeValue::S(key.sk.clone()))).await
+    }
+
+    /// A query of the items with a partition key, which is `:pk` in the condition.
+    pub(crate) fn query_partition(&self, pk: &str, condition: &str) -> QueryFluentBuilder {
+        self.client
             .query()
             .table_name(&self.name)
             .consistent_read(true)
-            .key_condition_expression("#pk = :pk AND #sk >= :sk")
+            .key_condition_expression(condition)
             .expression_attribute_names("#pk", PK)
-            .expression_attribute_names("#sk", SK)
-            .expression_attribute_values(":pk", AttributeValue::S(key.pk.clone()))
-            .expression_attribute_values(":sk", AttributeValue::S(key.sk.clone()))
-            .into_paginator()
-            .items()
-            .send();
-        let items = pages.collect::<std::result::Result<Vec<_>, _>>().await;
+            .expression_attribute_values(":pk", AttributeValue::S(pk.to_owned()))
+    }
+
+    async fn collect(&self, query: QueryFluentBuilder) -> Result<Vec<Attributes>> {
+        let items = query.into_paginator().items().send().collect::<std::result::Result<Vec<_>, _>>().await;
         items.map_err(|error| self.request_error("cannot read the table", &error))
     }
 
