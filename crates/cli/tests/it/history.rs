@@ -132,7 +132,7 @@ fn every_command_writes_what_it_changes_into_the_history() {
     for command in ["suspend --app shop --yes", "group remove --app shop @none b", "block --app shop q --yes"] {
         server.run(command).succeeds();
     }
-    server.run("unblock --app shop nobody").exits_with(1);
+    server.run("unblock --app shop z").exits_with(1);
     assert_eq!(server.changes().len(), count + 3);
     check(&server, "at the end");
 }
