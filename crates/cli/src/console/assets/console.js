@@ -144,7 +144,7 @@ function showConnection(text) {
 }
 
 if (interval() !== undefined) {
-  (document.querySelector("main") ?? document.body).append(connection);
+  document.body.append(connection);
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : refresh()));
   schedule();
 }
