@@ -5,6 +5,7 @@ use std::future::IntoFuture as _;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -38,6 +39,7 @@ mod write;
 use activity::Activity;
 use call_log::CallLog;
 use guard::Guard;
+use pages::import::{self, Imports};
 use undo::Messages;
 
 /// The address if it is free.
@@ -67,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) hook_url: Option<String>,
     pub(crate) default_app: Option<AppKey>,
     pub(crate) is_read_only: bool,
+    /// How long the function keeps an app's item. An import waits so long before it permits more.
+    pub(crate) app_cache: Duration,
 }
 
 /// The state of the console.
@@ -83,6 +87,8 @@ pub(crate) struct Console {
     hook_url: Option<String>,
     default_app: Option<AppKey>,
     is_read_only: bool,
+    app_cache: Duration,
+    imports: Imports,
     /// Apps that were seen in the table.
     apps: Mutex<BTreeSet<String>>,
     /// What was just written.
@@ -103,6 +109,7 @@ impl Console {
             hook_url,
             default_app,
             is_read_only,
+            app_cache,
         } = settings;
         Ok(Arc::new(Self {
             guard: Guard::new(address)?,
@@ -117,6 +124,8 @@ impl Console {
             hook_url,
             default_app,
             is_read_only,
+            app_cache,
+            imports: import::imports(),
             apps: Mutex::default(),
             messages: Messages::default(),
         }))

@@ -9,11 +9,15 @@ use super::page::PageError;
 
 mod calls;
 mod check;
+mod history;
+pub(super) mod import;
 
 /// The routes of all pages.
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
         .merge(calls::routes())
         .merge(check::routes())
+        .merge(import::routes())
+        .merge(history::routes())
         .fallback(|| async { PageError::not_found("The console has no page with this address.") })
 }
