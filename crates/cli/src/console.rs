@@ -39,6 +39,7 @@ mod write;
 use activity::Activity;
 use call_log::CallLog;
 use guard::Guard;
+use pages::health::{self, Inspections, Simulations};
 use pages::import::{self, Imports};
 use undo::Messages;
 
@@ -89,6 +90,8 @@ pub(crate) struct Console {
     is_read_only: bool,
     app_cache: Duration,
     imports: Imports,
+    inspections: Inspections,
+    simulations: Simulations,
     /// Apps that were seen in the table.
     apps: Mutex<BTreeSet<String>>,
     /// What was just written.
@@ -126,6 +129,8 @@ impl Console {
             is_read_only,
             app_cache,
             imports: import::imports(),
+            inspections: health::inspections(),
+            simulations: health::simulations(),
             apps: Mutex::default(),
             messages: Messages::default(),
         }))

@@ -9,6 +9,7 @@ use super::page::PageError;
 
 mod calls;
 mod check;
+pub(super) mod health;
 mod history;
 pub(super) mod import;
 
@@ -19,5 +20,6 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .merge(check::routes())
         .merge(import::routes())
         .merge(history::routes())
+        .merge(health::routes())
         .fallback(|| async { PageError::not_found("The console has no page with this address.") })
 }
