@@ -7,7 +7,7 @@ use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::status::StatusChange;
 use callgate_admin::wording::{escape, rule_text};
 use callgate_admin::{Author, Revocation, RuleChange, RuleLocation, RuleTarget, time};
-use callgate_core::{Block, ParseError, PartyId, Pattern, Rule, Status};
+use callgate_core::{Block, Door, ParseError, PartyId, Pattern, Rule, Status};
 
 use super::Console;
 use super::page::PageError;
@@ -208,7 +208,7 @@ impl Plan {
         Self {
             before: change.previous().map(|rule| stored_rule(from, to, rule)).unwrap_or_default(),
             text: verb.map_or_else(|| text.clone(), |verb| format!("{verb} {text}")),
-            notices: notices(&change),
+            notices: notices(&change).into_iter().chain(app_cache_notice(&change.doors())).collect(),
             is_unchanged: change.is_unchanged(),
             planned: Planned::Rule(Box::new(change)),
         }
@@ -222,7 +222,7 @@ impl Plan {
         Self {
             before: stored_rule(from, to, revocation.rule()),
             text: format!("revoke {text}"),
-            notices: Vec::new(),
+            notices: app_cache_notice(&revocation.doors()).into_iter().collect(),
             is_unchanged: false,
             planned: Planned::Revocation(Box::new(revocation)),
         }
@@ -266,6 +266,14 @@ impl Plan {
         let Self { text, notices, .. } = self;
         Performed { text, notices, change }
     }
+}
+
+/// When a change of an app's own rules takes effect.
+fn app_cache_notice(doors: &[Door]) -> Option<String> {
+    let is_of_app = doors.iter().any(|door| matches!(door, Door::App | Door::Destination));
+    is_of_app.then(|| {
+        "the function may use the app's rules as they were for up to APP_CACHE_SECONDS, 5 by default".to_owned()
+    })
 }
 
 fn changed_meanwhile(seen: &str, plan: &Plan) -> PageError {
