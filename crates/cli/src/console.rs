@@ -5,6 +5,7 @@ use std::future::IntoFuture as _;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -26,8 +27,10 @@ use crate::time::now;
 pub(crate) mod activity;
 mod assets;
 pub(crate) mod call_log;
+mod doors;
 mod fields;
 mod guard;
+mod jobs;
 mod page;
 mod pages;
 mod undo;
@@ -36,6 +39,8 @@ mod write;
 use activity::Activity;
 use call_log::CallLog;
 use guard::Guard;
+use pages::health::{self, Inspections, Simulations};
+use pages::import::{self, Imports};
 use undo::Messages;
 
 /// The address if it is free.
@@ -65,6 +70,8 @@ pub(crate) struct Settings {
     pub(crate) hook_url: Option<String>,
     pub(crate) default_app: Option<AppKey>,
     pub(crate) is_read_only: bool,
+    /// How long the function keeps an app's item. An import waits so long before it permits more.
+    pub(crate) app_cache: Duration,
 }
 
 /// The state of the console.
@@ -81,6 +88,10 @@ pub(crate) struct Console {
     hook_url: Option<String>,
     default_app: Option<AppKey>,
     is_read_only: bool,
+    app_cache: Duration,
+    imports: Imports,
+    inspections: Inspections,
+    simulations: Simulations,
     /// Apps that were seen in the table.
     apps: Mutex<BTreeSet<String>>,
     /// What was just written.
@@ -101,6 +112,7 @@ impl Console {
             hook_url,
             default_app,
             is_read_only,
+            app_cache,
         } = settings;
         Ok(Arc::new(Self {
             guard: Guard::new(address)?,
@@ -115,6 +127,10 @@ impl Console {
             hook_url,
             default_app,
             is_read_only,
+            app_cache,
+            imports: import::imports(),
+            inspections: health::inspections(),
+            simulations: health::simulations(),
             apps: Mutex::default(),
             messages: Messages::default(),
         }))

@@ -140,6 +140,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         hook_url: Some(url.clone()),
         default_app: None,
         is_read_only: false,
+        app_cache: config.store.app_cache,
     };
     let console = Console::new(settings, console_listener.local_addr()?)?;
     // Before the first line of output, because its reader may send Ctrl-C at once.

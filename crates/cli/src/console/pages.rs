@@ -8,10 +8,18 @@ use super::Console;
 use super::page::PageError;
 
 mod calls;
+mod check;
+pub(super) mod health;
+mod history;
+pub(super) mod import;
 
 /// The routes of all pages.
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
         .merge(calls::routes())
+        .merge(check::routes())
+        .merge(import::routes())
+        .merge(history::routes())
+        .merge(health::routes())
         .fallback(|| async { PageError::not_found("The console has no page with this address.") })
 }

@@ -276,7 +276,7 @@ async fn changes(console: &Console, fields: &Fields, logged: &LoggedCall<'_>) ->
         p { a href=(check) { "Show every door and rule for this call" } }
         @if !console.is_read_only {
             div class="columns" {
-                (answer_form(console, fields, &call, effect, &reversal).await?)
+                (answer_form(console, &format!("{PATH}?{}", fields.with("message", None)), &call, effect, &reversal).await?)
                 (block_form(console, fields, &call).await?)
             }
         }
@@ -290,10 +290,10 @@ pub(super) fn check_link(Call { app, caller, callee, media }: &Call) -> String {
     link("/check", fields.into_iter().chain(video))
 }
 
-/// The form that turns the answer around.
-async fn answer_form(
+/// The form that turns the answer around, and then leads back.
+pub(super) async fn answer_form(
     console: &Console,
-    fields: &Fields,
+    back: &str,
     call: &Call,
     effect: Effect,
     reversal: &Reversal,
@@ -318,7 +318,7 @@ async fn answer_form(
     Ok(html! {
         form class="actions" method="post" action="/calls/answer" {
             (call_fields(call))
-            (hidden("back", &format!("{PATH}?{}", fields.with("message", None))))
+            (hidden("back", back))
             p { "Writes:" }
             ul {
                 @for (step, plan) in &plans {
