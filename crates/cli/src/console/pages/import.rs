@@ -673,8 +673,10 @@ impl Written {
         html! {
             div class="message done" role="status" {
                 p {
-                    "Imported: " (count(*written, "rule")) " written, " (removed) " removed, " (unchanged)
-                    " were so already."
+                    "Imported: " (count(*written, "rule")) " written"
+                    @if *removed > 0 { ", " (removed) " removed" }
+                    @if *unchanged > 0 { ", " (unchanged) " unchanged" }
+                    "."
                 }
             }
             @if disturbed > 0 {
