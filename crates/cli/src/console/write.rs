@@ -59,7 +59,7 @@ impl Console {
             }
             Action::SwitchRule { app, from, to, door, is_disabled } => {
                 let location = RuleLocation::literal(app, from, to, *door);
-                let [from_pattern, to_pattern] = [from, to].map(|text| Pattern::from_stored(text));
+                let [from_pattern, to_pattern] = [from.as_str(), to.as_str()].map(Pattern::from_stored);
                 let target = RuleTarget { app: app.clone(), from: from_pattern, to: to_pattern };
                 let verb = if *is_disabled { "disable" } else { "enable" };
                 match table.plan_switch(&target, &location, *is_disabled, now).await? {
