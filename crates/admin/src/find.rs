@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use callgate::store::item::Attributes;
 use callgate_core::text::fold;
-use callgate_core::{AppKey, Pattern, PhoneRegion};
+use callgate_core::{AppKey, PartyId, Pattern, PhoneRegion};
 use serde::Serialize;
 
 use crate::error::Result;
@@ -81,11 +81,11 @@ impl Needle {
         &self.canonical
     }
 
-    fn is_in_id(&self, id: &str) -> bool {
+    pub(crate) fn is_in_id(&self, id: &str) -> bool {
         self.canonical.iter().any(|form| id.contains(form)) || id.contains(&self.exact) || self.is_in_text(id)
     }
 
-    fn is_in_text(&self, text: &str) -> bool {
+    pub(crate) fn is_in_text(&self, text: &str) -> bool {
         text.to_lowercase().contains(&self.lower)
     }
 
@@ -96,6 +96,32 @@ impl Needle {
         let rule = stored.rule.as_ref().ok();
         let texts = rule.into_iter().flat_map(|rule| [&rule.list, &rule.note]).flatten();
         sides.map(|side| self.is_in_id(side)).chain(texts.map(|text| self.is_in_text(text))).any(|found| found)
+    }
+
+    /// The forms in which an id or the beginning of one may be stored.
+    pub(crate) fn forms(&self) -> impl Iterator<Item = &str> {
+        self.canonical.iter().chain([&self.exact]).map(String::as_str)
+    }
+
+    /// The id of the party that the text names, if it is one.
+    #[must_use]
+    pub fn id(&self, region: Option<PhoneRegion>) -> Option<PartyId> {
+        PartyId::required(&self.exact, region).ok()
+    }
+
+    /// Whether the id, a group or the note of a party holds the text.
+    pub(crate) fn is_in_party(&self, id: &str, item: &Attributes) -> bool {
+        let note = item.get("note").and_then(|note| note.as_s().ok());
+        self.is_in_id(id)
+            || note.is_some_and(|note| self.is_in_text(note))
+            || groups_of(item).iter().any(|group| self.is_in_text(&format!("@{group}")))
+    }
+
+    /// Whether one of the parties, the list or the note of a row holds the text.
+    pub(crate) fn is_in_row(&self, row: &RuleRow) -> bool {
+        let mut sides = [&row.from, &row.to].into_iter().filter(|side| *side != "*");
+        sides.any(|side| self.is_in_id(side))
+            || [&row.list, &row.note].into_iter().flatten().any(|text| self.is_in_text(text))
     }
 
     /// Everything in an item that holds the text.
@@ -112,11 +138,9 @@ impl Needle {
             }
             ItemKind::Party(app, party) => {
                 owner.push(party.as_str());
-                let mut groups = item.get("groups").and_then(|value| value.as_ss().ok()).cloned().unwrap_or_default();
-                groups.sort();
-                if is_in_note || self.is_in_id(party) || groups.iter().any(|it| self.is_in_text(&format!("@{it}"))) {
+                if self.is_in_party(party, item) {
                     let (app, party) = (app.clone(), party.clone());
-                    found.push(Found::Party { app, party, groups, note: note() });
+                    found.push(Found::Party { app, party, groups: groups_of(item), note: note() });
                 }
                 if let Some(Ok(block)) = block_of(item) {
                     let texts = [&block.list, &block.note].into_iter().flatten();
@@ -136,6 +160,13 @@ impl Needle {
         }));
         found
     }
+}
+
+/// The groups of a party's item, sorted.
+fn groups_of(item: &Attributes) -> Vec<String> {
+    let mut groups = item.get("groups").and_then(|value| value.as_ss().ok()).cloned().unwrap_or_default();
+    groups.sort();
+    groups
 }
 
 impl Table {
