@@ -24,6 +24,8 @@ pub struct Needle {
     canonical: Vec<String>,
     /// In lower case.
     lower: String,
+    /// The party that it names, if it is a valid id.
+    id: Option<PartyId>,
 }
 
 /// What holds the text.
@@ -72,7 +74,8 @@ impl Needle {
             Pattern::Everyone | Pattern::Group(_) => None,
         });
         let canonical: BTreeSet<_> = ids.chain(replaced).filter(|id| *id != exact).collect();
-        Self { lower: fold(&exact).to_lowercase(), exact, canonical: canonical.into_iter().collect() }
+        let (lower, id) = (fold(&exact).to_lowercase(), PartyId::required(&exact, region).ok());
+        Self { lower, exact, canonical: canonical.into_iter().collect(), id }
     }
 
     /// The other forms in which ids are compared with it.
@@ -105,8 +108,8 @@ impl Needle {
 
     /// The id of the party that the text names, if it is one.
     #[must_use]
-    pub fn id(&self, region: Option<PhoneRegion>) -> Option<PartyId> {
-        PartyId::required(&self.exact, region).ok()
+    pub fn id(&self) -> Option<&PartyId> {
+        self.id.as_ref()
     }
 
     /// Whether the id, a group or the note of a party holds the text.

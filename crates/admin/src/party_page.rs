@@ -99,6 +99,12 @@ impl PartyFilter {
         self.apps().iter().any(|it| it.as_str() == app) && self.beginnings().iter().any(|it| id.starts_with(it))
     }
 
+    /// Whether it is the party whose id was typed, which is the first one that is listed.
+    fn is_exact(&self, app: &str, id: &str) -> bool {
+        let is_id = |needle: &Needle| needle.id().is_some_and(|exact| exact.as_str() == id);
+        self.text.as_ref().is_some_and(is_id) && self.apps().iter().any(|it| it.as_str() == app)
+    }
+
     fn is_of_app(&self, app: &str) -> bool {
         self.app.as_ref().is_none_or(|it| it.as_str() == app)
     }
@@ -111,7 +117,7 @@ impl PartyFilter {
     /// Whether a party with an item is found, but was not found with the index.
     fn finds(&self, app: &str, id: &str, item: &Attributes, has_index: bool) -> bool {
         let is_found = self.is_of_app(app) && self.text.as_ref().is_none_or(|needle| needle.is_in_party(id, item));
-        is_found && !(has_index && self.is_in_index(app, id))
+        is_found && !self.is_exact(app, id) && !(has_index && self.is_in_index(app, id))
     }
 }
 
@@ -166,10 +172,10 @@ impl Table {
 
     /// Finds the party whose id the text is, in each app, even if only rules name it.
     async fn find_exact(&self, filter: &PartyFilter, page: &mut PartyPage) -> Result<()> {
-        let Some(id) = filter.text.as_ref().and_then(|needle| needle.id(self.phone_region())) else { return Ok(()) };
+        let Some(id) = filter.text.as_ref().and_then(Needle::id) else { return Ok(()) };
         for app in filter.apps() {
-            let key = Key::party(app, &id);
-            let caller = Key::pair(app, &id, &id).sk;
+            let key = Key::party(app, id);
+            let caller = Key::pair(app, id, id).sk;
             let prefix = parties_prefix(app);
             let (item, callers, callees) = tokio::try_join!(
                 self.get(&key),
@@ -205,16 +211,13 @@ impl Table {
             Err(why) => return Ok(Err(why)),
         };
         page.items_read += keys.keys.len();
-        let exact = filter.text.as_ref().and_then(|needle| needle.id(self.phone_region()));
         let mut parties: Vec<_> = self
             .get_many(&keys.keys)
             .await?
             .into_iter()
             .filter_map(|item| {
                 let Some(ItemKind::Party(app, id)) = ItemKind::of(&item) else { return None };
-                // It was the first one.
-                let is_exact = exact.as_ref().is_some_and(|exact| exact.as_str() == id);
-                (!is_exact).then(|| found(app, id, item))
+                (!filter.is_exact(&app, &id)).then(|| found(app, id, item))
             })
             .collect();
         parties.sort_by(|one, other| (&one.app, &one.id).cmp(&(&other.app, &other.id)));

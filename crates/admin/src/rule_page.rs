@@ -318,8 +318,9 @@ impl Table {
                 }
             }
             let left = limits.items.saturating_sub(items_read);
-            // The first request may already find enough.
-            let limit = if filter.is_plain() && requests == 0 { left.min(found.limit + 1) } else { left };
+            let missing = found.limit.saturating_sub(found.rules.len()) + 1;
+            // A few items may already be enough.
+            let limit = if filter.is_plain() { left.min(missing << (2 * requests)) } else { left };
             let page = self.read_source(source, after.as_ref(), limit).await?;
             requests += 1;
             items_read += page.items_read;
