@@ -111,7 +111,7 @@ impl Config {
                 ),
                 mask_parties: env.word("LOG_PARTIES", &[("plain", false), ("masked", true)]),
                 function: env.value("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| "callgate".to_owned()),
-                file: None,
+                output: None,
             },
         };
         env.finish(config)

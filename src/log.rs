@@ -1,7 +1,6 @@
 //! The decision log: one JSON line per call on stdout, with CloudWatch embedded metrics in the same line.
 
-use std::fmt::Write as _;
-use std::fs::File;
+use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -34,8 +33,25 @@ pub struct LogSettings {
     pub mask_parties: bool,
     /// The function's name, a dimension of the metrics.
     pub function: String,
-    /// The file that lines are appended to instead of stdout. Only the operator's tool has one.
-    pub file: Option<Arc<File>>,
+    /// What gets the lines instead of stdout. Only the operator's tool has one.
+    pub output: Option<LineOutput>,
+}
+
+/// A function that gets each line of the log, with its end.
+#[derive(Clone)]
+pub struct LineOutput(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl LineOutput {
+    /// Wraps the function, which is called before the answer is sent.
+    pub fn new(write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(write))
+    }
+}
+
+impl fmt::Debug for LineOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LineOutput")
+    }
 }
 
 /// The facts of a call when it is answered, for its log line.
@@ -196,7 +212,7 @@ impl LogSettings {
     }
 
     fn write(&self, line: &impl Serialize) {
-        write_line(line, self.file.as_deref());
+        write_line(line, self.output.as_ref());
     }
 }
 
@@ -343,14 +359,14 @@ impl Metrics {
     }
 }
 
-/// Writes a whole line to a file, or to stdout under one lock, so that lines of concurrent calls do not mix. An output that
-/// cannot be written to cannot be reported.
-fn write_line(line: &impl Serialize, file: Option<&File>) {
+/// Writes a whole line, to stdout under one lock, so that lines of concurrent calls do not mix. An output that cannot be written to
+/// cannot be reported.
+fn write_line(line: &impl Serialize, output: Option<&LineOutput>) {
     let Some(text) = text_of(line) else { return };
-    let _ = match file {
-        None => std::io::stdout().lock().write_all(text.as_bytes()),
-        Some(mut file) => file.write_all(text.as_bytes()),
-    };
+    match output {
+        None => _ = std::io::stdout().lock().write_all(text.as_bytes()),
+        Some(LineOutput(write)) => write(&text),
+    }
 }
 
 /// The line as it is written, with its end.
@@ -443,7 +459,7 @@ mod tests {
             numbers: (u64, f64),
         ) {
             let [rule, app, caller, callee, call_id, request_id, error, function] = texts.as_slice() else { panic!() };
-            let settings = LogSettings { level: Level::Debug, mask_parties, function: function.clone(), file: None };
+            let settings = LogSettings { level: Level::Debug, mask_parties, function: function.clone(), output: None };
             let record = DecisionRecord {
                 reason: "source_not_allowed",
                 hook: Some(HOOK),
@@ -476,7 +492,8 @@ mod tests {
     #[test]
     fn the_longest_line_is_nearly_as_long_as_documented() {
         let longest = "\0".repeat(400_000);
-        let settings = LogSettings { level: Level::Debug, mask_parties: false, function: longest.clone(), file: None };
+        let settings =
+            LogSettings { level: Level::Debug, mask_parties: false, function: longest.clone(), output: None };
         let record = DecisionRecord {
             hook: Some(HOOK),
             rule: Some(longest.clone()),

@@ -4,6 +4,7 @@
 //! of errors, [`Error`]. The command-line tool is one user of it. The function never depends on it.
 
 pub mod access;
+pub mod action;
 mod app_cache;
 pub mod backup;
 pub mod blocks;

@@ -1,28 +1,46 @@
-//! Finds the commands that turn a decision around: those that permit a refused call, or refuse a permitted one.
+//! Finds the steps that turn a decision around: those that permit a refused call, or refuse a permitted one.
 
 use callgate_core::{
     App, Call, Decision, Door, Effect, EpochSeconds, InvalidRecord, ParsedItem, Party, PartyId, Pattern, Permissions,
     RecordLocation, Rule, RuleKey, Rules, Status, decide, has_expired,
 };
 
+use crate::action::Action;
 use crate::doctor::commands::{item_command, revoke_command, rule_command};
+use crate::edit::{BlockEdit, Edit, RuleEdit};
 use crate::item_kind::ItemKind;
+use crate::rule_target::RuleTarget;
 use crate::table::Table;
 
-/// With more commands than this, something else is wrong.
-const MAX_COMMANDS: usize = 8;
+/// With more steps than this, something else is wrong.
+const MAX_STEPS: usize = 8;
+
+/// One step of a reversal.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The command that takes it.
+    pub command: String,
+    /// The same as a value.
+    pub action: Action,
+}
 
 /// How to turn a decision around.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Reversal {
-    /// These commands, one after the other, turn it around.
-    Commands(Vec<String>),
+    /// These steps, one after the other, turn it around.
+    Steps(Vec<Step>),
     /// An item or a rule is invalid, or its name cannot be typed. This command shows it.
     Show(String),
 }
 
+/// The commands of steps, on one line of a shell.
+#[must_use]
+pub fn command_line(steps: &[Step]) -> String {
+    steps.iter().map(|step| step.command.as_str()).collect::<Vec<_>>().join(" && ")
+}
+
 impl Table {
-    /// Finds the commands that turn the decision of a call at a moment around. Each command is applied to a copy of the
+    /// Finds the steps that turn the decision of a call at a moment around. Each step is applied to a copy of the
     /// permissions, so that together they do it.
     #[must_use]
     pub fn reversal(&self, call: &Call, permissions: Permissions<'_>, at: EpochSeconds, now: EpochSeconds) -> Reversal {
@@ -41,22 +59,22 @@ impl Table {
             callee: callee.clone(),
             pair: pair.clone(),
         };
-        let mut commands = Vec::new();
-        while commands.len() < MAX_COMMANDS {
-            match copy.next_step(wanted) {
-                Step::Done => return Reversal::Commands(commands),
-                Step::Commands(more) if !more.is_empty() => commands.extend(more),
-                Step::Commands(_) => break,
-                Step::Show(command) => return Reversal::Show(command),
+        let mut steps = Vec::new();
+        while steps.len() < MAX_STEPS {
+            match copy.next(wanted) {
+                Next::Done => return Reversal::Steps(steps),
+                Next::Steps(more) if !more.is_empty() => steps.extend(more),
+                Next::Steps(_) => break,
+                Next::Show(command) => return Reversal::Show(command),
             }
         }
         Reversal::Show(copy.show(Door::Callee))
     }
 }
 
-enum Step {
+enum Next {
     Done,
-    Commands(Vec<String>),
+    Steps(Vec<Step>),
     Show(String),
 }
 
@@ -70,7 +88,7 @@ enum Place {
     Destination,
 }
 
-/// The permissions of a call, to which the commands are applied.
+/// The permissions of a call, to which the steps are applied.
 struct Copy<'a> {
     table: &'a Table,
     call: &'a Call,
@@ -83,8 +101,8 @@ struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// The next commands on the way to the effect.
-    fn next_step(&mut self, wanted: Effect) -> Step {
+    /// The next steps on the way to the effect.
+    fn next(&mut self, wanted: Effect) -> Next {
         /// What has to change, without a borrow of the permissions.
         enum Obstacle {
             Suspended(Door),
@@ -96,7 +114,7 @@ impl Copy<'_> {
         let Self { app, caller, callee, pair, .. } = &*self;
         let decision = decide(self.call, Permissions { app, caller, callee, pair }, self.moments.0);
         if decision.effect() == wanted {
-            return Step::Done;
+            return Next::Done;
         }
         let obstacle = match &decision {
             _ if wanted == Effect::Deny => Obstacle::Rule(Place::Pair),
@@ -116,7 +134,7 @@ impl Copy<'_> {
             Obstacle::Blocked => self.unblock(),
             Obstacle::Entry(door) => self.revoke_entry(door),
             Obstacle::Rule(place) => self.write(place, wanted),
-            Obstacle::Invalid(door) => Step::Show(self.show(door)),
+            Obstacle::Invalid(door) => Next::Show(self.show(door)),
         }
     }
 
@@ -142,7 +160,7 @@ impl Copy<'_> {
         [caller, callee].into_iter().flatten().filter_map(|item| item.as_mut().ok()?.as_mut())
     }
 
-    fn resume(&mut self, door: Door) -> Step {
+    fn resume(&mut self, door: Door) -> Next {
         match door {
             Door::App | Door::Destination => {
                 if let Ok(Some(app)) = &mut self.app {
@@ -151,16 +169,23 @@ impl Copy<'_> {
             }
             Door::Caller | Door::Callee => self.parties(door).for_each(|party| party.status = Status::Active),
         }
-        Step::Commands(vec![item_command("resume", &self.owner(door))])
+        let party = match door {
+            Door::App | Door::Destination => None,
+            Door::Caller => Some(self.call.caller.clone()),
+            Door::Callee => Some(self.call.callee.clone()),
+        };
+        let action = Action::SetStatus { app: self.call.app.clone(), party, status: Status::Active, note: None };
+        Next::Steps(vec![Step { command: item_command("resume", &self.owner(door)), action }])
     }
 
-    fn unblock(&mut self) -> Step {
+    fn unblock(&mut self) -> Next {
         self.parties(Door::Caller).for_each(|party| party.blocked = None);
-        Step::Commands(vec![item_command("unblock", &self.owner(Door::Caller))])
+        let action = Action::Unblock { app: self.call.app.clone(), caller: self.call.caller.clone() };
+        Next::Steps(vec![Step { command: item_command("unblock", &self.owner(Door::Caller)), action }])
     }
 
     /// Revokes a rule for exactly the other party that is stored in a list. A rule between the two cannot overrule it.
-    fn revoke_entry(&mut self, door: Door) -> Step {
+    fn revoke_entry(&mut self, door: Door) -> Next {
         let Call { app, caller, callee, media: _ } = self.call;
         let pattern = Pattern::Exact(if door == Door::Caller { callee } else { caller }.as_str().to_owned());
         self.parties(door).for_each(|party| {
@@ -168,23 +193,26 @@ impl Copy<'_> {
             *list = without(list, &pattern);
         });
         let (caller, callee) = (caller.as_str(), callee.as_str());
-        Step::Commands(vec![revoke_command(self.table.name(), app.as_str(), caller, callee, Some(door))])
+        let (from, to) = (caller.to_owned(), callee.to_owned());
+        let action = Action::Revoke { app: app.clone(), from, to, door: Some(door) };
+        let command = revoke_command(self.table.name(), app.as_str(), caller, callee, Some(door));
+        Next::Steps(vec![Step { command, action }])
     }
 
     /// Writes a rule as `allow` or `deny` does, which keeps the conditions of the rule that is stored.
-    fn write(&mut self, place: Place, effect: Effect) -> Step {
+    fn write(&mut self, place: Place, effect: Effect) -> Next {
         let Call { app, caller, callee, media } = self.call;
         let (at, now) = self.moments;
         let exact = |id: &PartyId| Pattern::Exact(id.as_str().to_owned());
         let (from, to, door) = match place {
-            Place::Pair => (exact(caller), exact(callee), ""),
-            Place::App => (exact(caller), Pattern::Everyone, " --door app"),
-            Place::Destination => (Pattern::Everyone, exact(callee), " --door destination"),
+            Place::Pair => (exact(caller), exact(callee), None),
+            Place::App => (exact(caller), Pattern::Everyone, Some(Door::App)),
+            Place::Destination => (Pattern::Everyone, exact(callee), Some(Door::Destination)),
         };
         let region = self.table.phone_region();
         let can_be_typed = |side: &Pattern| Pattern::new(&side.to_string(), region).is_ok_and(|it| it == *side);
         if ![&from, &to].into_iter().all(can_be_typed) {
-            return Step::Show(self.show(if matches!(place, Place::App) { Door::App } else { Door::Callee }));
+            return Next::Show(self.show(if matches!(place, Place::App) { Door::App } else { Door::Callee }));
         }
         let stored = match place {
             Place::Pair => self.pair.as_ref().ok().and_then(Option::as_ref),
@@ -195,37 +223,44 @@ impl Copy<'_> {
         let stored = stored.filter(|rule| !has_expired(rule.expires_at, now)).cloned();
         let mut rule = stored.clone().unwrap_or_else(|| Rule::new(effect));
         rule.effect = effect;
-        let mut options = door.to_owned();
+        let door_option = door.map(|door| format!(" --door {}", door.as_str())).unwrap_or_default();
+        let mut options = door_option.clone();
+        let common = BlockEdit::default();
+        let mut edit = RuleEdit { effect, media: Edit::Keep, hours: Edit::Keep, is_disabled: false, common };
         let fits = |set| if effect == Effect::Allow { media.is_subset_of(set) } else { media.intersects(set) };
         if rule.media.is_some_and(|set| !fits(set)) {
-            (rule.media, options) = (None, options + " --no-media");
+            (rule.media, edit.media, options) = (None, Edit::Clear, options + " --no-media");
         }
         if rule.hours.as_ref().is_some_and(|hours| !hours.contains(at)) {
-            (rule.hours, options) = (None, options + " --no-hours");
+            (rule.hours, edit.hours, options) = (None, Edit::Clear, options + " --no-hours");
         }
         if has_expired(rule.expires_at, at) {
-            (rule.expires_at, options) = (None, options + " --no-until");
+            (rule.expires_at, edit.common.expires_at, options) = (None, Edit::Clear, options + " --no-until");
         }
+        let target = RuleTarget { app: app.clone(), from: from.clone(), to: to.clone() };
         let (app, from_text, to_text) = (app.as_str(), from.to_string(), to.to_string());
-        let mut commands = Vec::new();
+        let mut steps = Vec::new();
         if stored.as_ref() != Some(&rule) {
             let mut command = rule_command(effect.as_str(), app, &from_text, &to_text) + &options;
             // The tool refuses to write these otherwise.
             if [&from_text, &to_text].into_iter().any(|text| self.table.check_written(text).is_err()) {
                 command += " --exactly";
             }
-            commands.push(command);
+            steps.push(Step { command, action: Action::WriteRule { target: target.clone(), door, edit } });
         }
         if rule.disabled {
             rule.disabled = false;
-            commands.push(rule_command("enable", app, &from_text, &to_text) + door);
+            let command = rule_command("enable", app, &from_text, &to_text) + &door_option;
+            let (app, is_disabled) = (target.app, false);
+            let action = Action::SwitchRule { app, from: from_text, to: to_text, door, is_disabled };
+            steps.push(Step { command, action });
         }
         match place {
             Place::Pair => self.pair = Ok(Some(rule)),
             Place::App => self.set_app_rule(|app| &mut app.callers, from, rule),
             Place::Destination => self.set_app_rule(|app| &mut app.destinations, to, rule),
         }
-        Step::Commands(commands)
+        Next::Steps(steps)
     }
 
     fn app_rule(&self, list: impl Fn(&App) -> &Rules, pattern: &Pattern) -> Option<&Rule> {

@@ -6,6 +6,7 @@ pub(crate) mod block;
 pub(crate) mod calls;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod console;
 pub(crate) mod deny;
 pub(crate) mod disable;
 pub(crate) mod doctor;

@@ -160,6 +160,11 @@ impl GlobalArgs {
         }
     }
 
+    /// How many days the history keeps a change.
+    pub(crate) fn keep_days(&self) -> u16 {
+        self.keep
+    }
+
     /// The table's name, if one is given.
     pub(crate) fn table_name(&self) -> Option<&str> {
         given(self.table.as_deref())
@@ -288,6 +293,11 @@ impl Connection {
             Err(_) => format!("AWS did not answer within {} seconds", IDENTITY_DEADLINE.as_secs()),
         };
         anyhow::bail!("the account of the credentials is not known: {why}; give its number with --account")
+    }
+
+    /// How many days the history keeps a change.
+    pub(crate) fn keep_days(&self) -> u16 {
+        self.keep_days
     }
 
     /// The author of changes: the AWS identity, or the user of this machine if AWS is not used or does not answer in time.

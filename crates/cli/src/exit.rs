@@ -65,7 +65,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// How to fix the cause of an error.
-fn hint(error: &Error) -> Option<String> {
+pub(crate) fn hint(error: &Error) -> Option<String> {
     match error {
         Error::ProbableMistake(_) => Some("add --exactly if it is meant".to_owned()),
         Error::TableNotFound(table) => Some(format!("create it with `callgatectl table create --table {table}`")),

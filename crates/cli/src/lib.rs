@@ -11,6 +11,7 @@ pub use exit::report;
 mod args;
 mod commands;
 mod connection;
+mod console;
 mod exit;
 mod interrupts;
 mod log_args;
@@ -26,9 +27,9 @@ mod write_rule;
 mod write_status;
 
 use commands::{
-    allow, backup, block, calls, check, completions, deny, disable, doctor, enable, export, find, forget, group,
-    history, import, man, r#move, policy, replay, restore, resume, revoke, serve as serve_command, show, suspend,
-    table, unblock, undo, wcs_simulator, who,
+    allow, backup, block, calls, check, completions, console as console_command, deny, disable, doctor, enable, export,
+    find, forget, group, history, import, man, r#move, policy, replay, restore, resume, revoke, serve as serve_command,
+    show, suspend, table, unblock, undo, wcs_simulator, who,
 };
 
 /// Try callgate on a laptop, and manage who may call whom
@@ -55,6 +56,7 @@ Exit codes: 0 done or permitted, 1 failed, 2 wrong usage, 3 refused (check), 4 f
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve_command::Args),
+    Console(console_command::Args),
     WcsSimulator(wcs_simulator::Args),
     Table(table::Args),
     Allow(allow::Args),
@@ -95,6 +97,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let global = &cli.global;
     let outcome = match &cli.command {
         Command::Serve(args) => serve_command::run(args, global).await,
+        Command::Console(args) => console_command::run(args, global).await,
         Command::WcsSimulator(args) => tokio::task::block_in_place(|| wcs_simulator::run(args, global)),
         Command::Table(args) => table::run(args, global).await,
         Command::Allow(args) => allow::run(args, global).await,

@@ -107,30 +107,12 @@ impl LogArgs {
         &self,
         global: &GlobalArgs,
         filter: CallFilter,
-        mut take: impl FnMut(Option<&LoggedCall<'_>>) -> anyhow::Result<()>,
+        take: impl FnMut(Option<&LoggedCall<'_>>) -> anyhow::Result<()>,
     ) -> anyhow::Result<Summary> {
         if self.until.is_some() {
             return Err(usage("--follow waits for calls to come; leave out --until"));
         }
-        match self.source.open(global, &filter).await? {
-            (Source::File(path), filter) if is_stdin(&path) => {
-                let mut log = DecisionLog::new(io::stdin());
-                let (mut scan, mut buffer) = (Scan::new(&filter), Vec::new());
-                while tokio::task::block_in_place(|| log.read_next(&mut scan, &mut buffer, |call| take(Some(call))))? {
-                    take(None)?;
-                }
-                Ok(scan.summary)
-            }
-            (Source::File(path), filter) => follow_file(&path, &filter, take).await,
-            (Source::Group(group), filter) => {
-                let (mut scan, mut position) = (Scan::new(&filter), Position::default());
-                loop {
-                    group.read(&mut scan, &mut position, now(), |call| take(Some(call)), |_| ()).await?;
-                    take(None)?;
-                    tokio::time::sleep(GROUP_POLL).await;
-                }
-            }
-        }
+        self.source.follow(global, filter, take).await
     }
 
     /// Whether the log is standard input.
@@ -161,6 +143,52 @@ impl LogSourceArgs {
                 tokio::task::block_in_place(|| DecisionLog::new(file).for_each(&filter, take))
             }
             (Source::Group(group), filter) => read(&group, global, &filter, take).await,
+        }
+    }
+
+    /// Calls `take` with every call of the log that the filter accepts, and with `None` when there is no more for now. Only ends
+    /// with standard input, or at an error.
+    pub(crate) async fn follow(
+        &self,
+        global: &GlobalArgs,
+        filter: CallFilter,
+        mut take: impl FnMut(Option<&LoggedCall<'_>>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Summary> {
+        match self.open(global, &filter).await? {
+            (Source::File(path), filter) if is_stdin(&path) => {
+                let mut log = DecisionLog::new(io::stdin());
+                let (mut scan, mut buffer) = (Scan::new(&filter), Vec::new());
+                while tokio::task::block_in_place(|| log.read_next(&mut scan, &mut buffer, |call| take(Some(call))))? {
+                    take(None)?;
+                }
+                Ok(scan.summary)
+            }
+            (Source::File(path), filter) => follow_file(&path, &filter, take).await,
+            (Source::Group(group), filter) => {
+                let (mut scan, mut position) = (Scan::new(&filter), Position::default());
+                loop {
+                    group.read(&mut scan, &mut position, now(), |call| take(Some(call)), |_| ()).await?;
+                    take(None)?;
+                    tokio::time::sleep(GROUP_POLL).await;
+                }
+            }
+        }
+    }
+
+    /// Whether a log is named.
+    pub(crate) fn is_given(&self) -> bool {
+        let is_named = |option: &Option<String>| option.as_deref().is_some_and(|name| !name.trim().is_empty());
+        self.log.is_some() || is_named(&self.log_group) || is_named(&self.function)
+    }
+
+    /// Checks the options of a log that is followed, before anything is read.
+    pub(crate) async fn check(&self, global: &GlobalArgs) -> anyhow::Result<()> {
+        match self.open(global, &CallFilter::default()).await? {
+            (Source::File(path), _) if is_stdin(&path) => {
+                Err(usage("the console cannot read standard input; name a file with --log"))
+            }
+            (Source::File(path), _) => File::open(&path).map(drop).with_context(|| cannot_open(&path)),
+            (Source::Group(_), _) => Ok(()),
         }
     }
 

@@ -185,15 +185,12 @@ fn report(
     result: &str,
     previous: Option<Result<&Rule, &ParseError>>,
 ) -> anyhow::Result<Outcome> {
-    let RuleChange { target, rule, redundant, prefix_warning, .. } = change;
-    let redundant = redundant.as_ref().map(|why| format!("this rule has no effect at present: {why}"));
+    let RuleChange { target, rule, .. } = change;
     let disabled = (rule.disabled && result != "disabled").then(|| {
         let enable = rule_command("enable", target.app.as_str(), &target.from, &target.to);
         format!("this rule is disabled: {enable} switches it on")
     });
-    let zone = rule.hours.as_ref().and_then(|hours| time::zone_notice(hours, now()));
-    let notices = [prefix_warning.clone(), zone, expiry_notice(change), disabled, redundant];
-    let notices: Vec<_> = notices.into_iter().flatten().chain(exceptions_notices(change)).collect();
+    let notices: Vec<_> = notices(change).into_iter().chain(disabled).collect();
     let doors = change.doors();
     match connection.output {
         Output::Text => {
@@ -215,6 +212,15 @@ fn report(
         }
     }
     Ok(Outcome::Done)
+}
+
+/// What is to be noticed about a rule that is written.
+pub(crate) fn notices(change: &RuleChange) -> Vec<String> {
+    let RuleChange { rule, redundant, prefix_warning, .. } = change;
+    let zone = rule.hours.as_ref().and_then(|hours| time::zone_notice(hours, now()));
+    let redundant = redundant.as_ref().map(|why| format!("this rule has no effect at present: {why}"));
+    let notices = [prefix_warning.clone(), zone, expiry_notice(change), redundant];
+    notices.into_iter().flatten().chain(exceptions_notices(change)).collect()
 }
 
 /// What the expiry of the party that holds the rule means for the rule.

@@ -147,7 +147,7 @@ impl Table {
             return Ok(AnswerChange::Changed);
         }
         Ok(match self.reversal(call, permissions, now, now) {
-            Reversal::Commands(commands) => AnswerChange::Commands(commands),
+            Reversal::Steps(steps) => AnswerChange::Commands(steps.into_iter().map(|step| step.command).collect()),
             Reversal::Show(command) => AnswerChange::Show(command),
         })
     }

@@ -145,7 +145,7 @@ impl Args {
 }
 
 /// A block on one line: `block +15550100199, until 2026-12-31T00:00:00Z (nuisance calls)`.
-pub(super) fn block_text(caller: &PartyId, block: &Block) -> String {
+pub(crate) fn block_text(caller: &PartyId, block: &Block) -> String {
     format!("block {}{}", escape(caller.as_str()), conditions_text(&deny_all(block)))
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use anstyle::AnsiColor;
-use callgate_admin::reversal::Reversal;
+use callgate_admin::reversal::{Reversal, command_line};
 use callgate_admin::time;
 use callgate_admin::wording::{conditions_text, count, decision_text, escape, media_text};
 use callgate_core::{
@@ -165,7 +165,7 @@ fn reversal_text(trace: &Trace<'_>, reversal: &Reversal) -> String {
         Effect::Deny => "permit",
     };
     match reversal {
-        Reversal::Commands(commands) => format!("\nto {aim} it: {}", escape(&commands.join(" && "))),
+        Reversal::Steps(steps) => format!("\nto {aim} it: {}", escape(&command_line(steps))),
         Reversal::Show(command) => format!("\nlook at it: {}", escape(command)),
     }
 }
@@ -215,7 +215,7 @@ fn as_json(
     reversal: &Reversal,
 ) -> Value {
     let (command, advice) = match reversal {
-        Reversal::Commands(commands) => (Some(commands.join(" && ")), None),
+        Reversal::Steps(steps) => (Some(command_line(steps)), None),
         Reversal::Show(command) => (None, Some(command)),
     };
     let (door, rule) = match trace.decision {

@@ -100,7 +100,7 @@ pub(super) fn print_values(value: &ChangedValue) -> anyhow::Result<()> {
 }
 
 /// What was there before, with a minus, and what is there after, with a plus.
-pub(super) fn value_lines(value: &ChangedValue) -> Vec<String> {
+pub(crate) fn value_lines(value: &ChangedValue) -> Vec<String> {
     let lines = value.descriptions().into_iter().flat_map(|Description { kind: _, subject, place, before, after }| {
         let subject = if subject.is_empty() { subject } else { format!("{subject}: ") };
         let line = |sign, view: ValueView| format!("  {sign} {subject}{}{place}", view.text());

@@ -1,8 +1,9 @@
 //! `serve`: runs the hook on this machine.
 
 use std::fs::File;
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +12,18 @@ use callgate::authentication::is_allowed_source;
 use callgate::config::{Config, process_environment};
 use callgate::handler::HookHandler;
 use callgate::hook::OtherHooks;
+use callgate::log::LineOutput;
 use callgate::store::Store;
 use callgate_admin::Table;
 use callgate_admin::wording::quote;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::commands::console as console_command;
 use crate::connection::{GlobalArgs, Source};
+use crate::console::activity::Activity;
+use crate::console::call_log::CallLog;
+use crate::console::{Console, Settings};
 use crate::exit::{Outcome, usage};
 use crate::interrupts::Interrupts;
 use crate::output::{Output, print_note};
@@ -31,6 +37,9 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// How long a read may take at the start, when credentials may have to be fetched first.
 const START_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the console may wait for one request to the table.
+const CONSOLE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The path of the hooks, as in the documentation of WCS.
 const HOOK_PATH: &str = "/rest/my_api";
@@ -80,11 +89,8 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         "PHONE_REGION" => global.phone_region_code().map(Into::into),
         name => process_environment(name),
     })?;
-    if let Some(path) = &args.log {
-        let file = File::options().append(true).create(true).open(path);
-        let file = file.with_context(|| format!("cannot open the log `{}`", path.display()))?;
-        config.log.file = Some(Arc::new(file));
-    }
+    let calls = Arc::new(CallLog::default());
+    config.log.output = Some(log_output(args.log.as_deref(), calls.clone())?);
     let listener = TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let address = listener.local_addr()?;
     let backend = match &args.backend {
@@ -113,12 +119,36 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         Some(_) => "cannot use the embedded store".to_owned(),
         None => format!("cannot use {permissions}"),
     })?;
+    let url = hook_url(address, backend.as_ref());
+    let activity = Arc::new(Activity::default());
+    let (console_table, connection) = match &embedded {
+        Some(embedded) => (embedded.table(config.phone_region, CONSOLE_DEADLINE), None),
+        None => {
+            let connection = global.open().await?;
+            (connection.table.clone(), Some(connection))
+        }
+    };
+    let console_listener = console_command::listen(None).await?;
+    let settings = Settings {
+        place: if is_embedded { "embedded store".to_owned() } else { format!("table {table_name}") },
+        table: console_table,
+        connection,
+        keep_days: global.keep_days(),
+        calls,
+        has_log: true,
+        activity: Some(activity.clone()),
+        hook_url: Some(url.clone()),
+        default_app: None,
+        is_read_only: false,
+    };
+    let console = Console::new(settings, console_listener.local_addr()?)?;
     // Before the first line of output, because its reader may send Ctrl-C at once.
     let mut interrupts = Interrupts::listen()?;
-    let url = hook_url(address, backend.as_ref());
     print_note(format!("Permissions: {permissions}\n"));
     print_note(format!("The app's URL for WCS: {url}\n{}\n", routing(&config, backend.as_ref())));
     print_note(format!("{}\n", try_it(&url, address, examples, &config)));
+    print_note(format!("Look at calls and rules in a browser:\n    {}\n", console.url()));
+    tokio::spawn(console.serve(console_listener, stop_receiver.clone()));
     if let Some(EmbeddedStore { endpoint, .. }) = &embedded {
         print_note(format!(
             "Manage the permissions from another terminal, after:\n    export TABLE_NAME={table_name} \
@@ -127,7 +157,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     }
 
     let store = Store::new(client, config.store.clone());
-    let routes = http::routes(HookHandler::new(config, store), backend);
+    let routes = http::routes(HookHandler::new(config, store), backend, activity);
     let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, routes).with_graceful_shutdown(stopped(stop_receiver));
     let server = tokio::spawn(server.into_future());
@@ -145,6 +175,23 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     tokio::time::timeout(deadline + GRACE, last_answers).await.unwrap_or(Ok(()))?;
     print_note("stopped");
     Ok(Outcome::Done)
+}
+
+/// Writes lines of the log to the file, or to standard output, and adds their calls to the console.
+fn log_output(path: Option<&Path>, calls: Arc<CallLog>) -> anyhow::Result<LineOutput> {
+    let file = path.map(|path| {
+        let file = File::options().append(true).create(true).open(path);
+        file.with_context(|| format!("cannot open the log `{}`", path.display()))
+    });
+    let file = file.transpose()?;
+    Ok(LineOutput::new(move |line| {
+        // An output that cannot be written to cannot be reported.
+        let _ = match &file {
+            None => io::stdout().lock().write_all(line.as_bytes()),
+            Some(file) => (&*file).write_all(line.as_bytes()),
+        };
+        calls.push_line(line);
+    }))
 }
 
 /// Checks that no option would be ignored. `given` are the table and the endpoint, if they are given.

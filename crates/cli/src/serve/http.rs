@@ -17,6 +17,8 @@ use callgate::lambda_http::request::RequestContext;
 use callgate::lambda_http::{self, Context, RequestExt as _};
 
 use super::backend::{Backend, Route};
+use crate::console::activity::Activity;
+use crate::time::now;
 
 /// Larger than the hook's own limit, so that the hook can refuse the body. API Gateway's limit is the same 10 MB.
 pub(crate) const MAX_HTTP_BODY: usize = 10 * 1024 * 1024;
@@ -27,11 +29,12 @@ struct LocalHook {
     handler: HookHandler,
     backend: Option<Backend>,
     requests: AtomicU64,
+    activity: Arc<Activity>,
 }
 
 /// The routes of the hook, as in API Gateway: without a backend, every path goes to the handler.
-pub(crate) fn routes(handler: HookHandler, backend: Option<Backend>) -> Router {
-    let hook = Arc::new(LocalHook { handler, backend, requests: AtomicU64::new(0) });
+pub(crate) fn routes(handler: HookHandler, backend: Option<Backend>, activity: Arc<Activity>) -> Router {
+    let hook = Arc::new(LocalHook { handler, backend, requests: AtomicU64::new(0), activity });
     Router::new().fallback(LocalHook::handle).layer(DefaultBodyLimit::max(MAX_HTTP_BODY)).with_state(hook)
 }
 
@@ -55,7 +58,11 @@ impl LocalHook {
             }
         }
         let request_id = format!("local-{}", hook.requests.fetch_add(1, Ordering::Relaxed) + 1);
+        let name = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
         let response = hook.handler.handle(lambda_request(client, parts, &body, request_id)).await;
+        if response.status() == StatusCode::OK {
+            hook.activity.answered(&name, now());
+        }
         response.map(|body| match body {
             lambda_http::Body::Text(text) => Body::from(text),
             lambda_http::Body::Binary(bytes) => Body::from(bytes),

@@ -1,0 +1,209 @@
+//! The web console: pages on a loopback address, over the table and the log that the options name.
+
+use std::collections::BTreeSet;
+use std::future::IntoFuture as _;
+use std::hash::{DefaultHasher, Hasher as _};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::{ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::get;
+use callgate_admin::{Author, Table};
+use callgate_core::AppKey;
+use tokio::net::TcpListener;
+use tokio::sync::{OnceCell, watch};
+
+use crate::connection::Connection;
+use crate::serve::stopped;
+use crate::time::now;
+
+pub(crate) mod activity;
+mod assets;
+pub(crate) mod call_log;
+mod fields;
+mod guard;
+mod page;
+mod pages;
+mod undo;
+mod write;
+
+use activity::Activity;
+use call_log::CallLog;
+use guard::Guard;
+use undo::Messages;
+
+/// The address if it is free.
+pub(crate) const ADDRESS: &str = "127.0.0.1:8081";
+
+/// The largest form. The import has its own limit.
+const MAX_FORM_BYTES: usize = 4 << 20;
+
+/// The largest page that is compared with the one that a browser has.
+const MAX_PAGE_BYTES: usize = 64 << 20;
+
+/// What the pages read and change.
+pub(crate) struct Settings {
+    pub(crate) table: Table,
+    /// The table in words, for the head of each page.
+    pub(crate) place: String,
+    /// Knows whose credentials these are. Without it, changes are those of the user of this machine.
+    pub(crate) connection: Option<Connection>,
+    /// How many days the history keeps a change.
+    pub(crate) keep_days: u16,
+    pub(crate) calls: Arc<CallLog>,
+    /// Why there are no calls: no log was named.
+    pub(crate) has_log: bool,
+    /// When WCS sent each hook, if this process answers them.
+    pub(crate) activity: Option<Arc<Activity>>,
+    /// The URL of the hook in this process.
+    pub(crate) hook_url: Option<String>,
+    pub(crate) default_app: Option<AppKey>,
+    pub(crate) is_read_only: bool,
+}
+
+/// The state of the console.
+pub(crate) struct Console {
+    guard: Guard,
+    table: Table,
+    place: String,
+    connection: Option<Connection>,
+    keep_days: u16,
+    identity: OnceCell<String>,
+    calls: Arc<CallLog>,
+    has_log: bool,
+    activity: Option<Arc<Activity>>,
+    hook_url: Option<String>,
+    default_app: Option<AppKey>,
+    is_read_only: bool,
+    /// Apps that were seen in the table.
+    apps: Mutex<BTreeSet<String>>,
+    /// What was just written.
+    messages: Messages,
+}
+
+impl Console {
+    /// The console behind a listener.
+    pub(crate) fn new(settings: Settings, address: SocketAddr) -> anyhow::Result<Arc<Self>> {
+        let Settings {
+            table,
+            place,
+            connection,
+            keep_days,
+            calls,
+            has_log,
+            activity,
+            hook_url,
+            default_app,
+            is_read_only,
+        } = settings;
+        Ok(Arc::new(Self {
+            guard: Guard::new(address)?,
+            table,
+            place,
+            connection,
+            keep_days,
+            identity: OnceCell::new(),
+            calls,
+            has_log,
+            activity,
+            hook_url,
+            default_app,
+            is_read_only,
+            apps: Mutex::default(),
+            messages: Messages::default(),
+        }))
+    }
+
+    /// The URL that opens the console in a browser, once.
+    pub(crate) fn url(&self) -> String {
+        self.guard.url()
+    }
+
+    /// Serves until the other end of `stop` is dropped.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        stop: watch::Receiver<()>,
+    ) -> std::io::Result<()> {
+        axum::serve(listener, router(self)).with_graceful_shutdown(stopped(stop)).into_future().await
+    }
+
+    /// The author of a change, with the command that would do the same.
+    async fn author(&self, command: &str) -> Author {
+        let identity = async || match &self.connection {
+            Some(connection) => connection.author().await.name,
+            None => whoami::username().unwrap_or_else(|_| "unknown".to_owned()),
+        };
+        let name = self.identity.get_or_init(identity).await.clone();
+        let command = format!("console: {}", command.strip_prefix("callgatectl ").unwrap_or(command));
+        Author { name, at: now(), command, keep_days: self.keep_days }
+    }
+
+    /// The apps that are known so far: of the calls, and of the items that pages have read.
+    fn apps(&self) -> BTreeSet<String> {
+        let mut apps = self.calls.read().apps.clone();
+        apps.extend(self.default_app.iter().map(|app| app.as_str().to_owned()));
+        apps.extend(self.apps.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        apps
+    }
+
+    /// Remembers apps that a page has read.
+    fn remember_apps<'a>(&self, apps: impl IntoIterator<Item = &'a str>) {
+        let mut known = self.apps.lock().unwrap_or_else(PoisonError::into_inner);
+        for app in apps {
+            if !known.contains(app) {
+                known.insert(app.to_owned());
+            }
+        }
+    }
+
+    /// The app of the fields; without one, the only app that is known.
+    fn app(&self, given: Option<&str>) -> callgate_admin::Result<Option<AppKey>> {
+        let apps = self.apps();
+        let only = || apps.first().filter(|_| apps.len() == 1).cloned();
+        let default = || self.default_app.as_ref().map(|app| app.as_str().to_owned());
+        given.map(str::to_owned).or_else(default).or_else(only).map(|app| self.table.parse_app(&app)).transpose()
+    }
+}
+
+fn router(console: Arc<Console>) -> Router {
+    Router::new()
+        .route("/", get(|| async { Redirect::to("/calls") }))
+        .merge(pages::routes())
+        .merge(undo::routes())
+        .merge(assets::routes())
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+        .layer(from_fn(compare_with_cached))
+        .layer(from_fn_with_state(console.clone(), guard::guard))
+        .with_state(console)
+}
+
+/// Answers 304 if the browser has the same page already, so that live regions cost nothing while nothing happens.
+async fn compare_with_cached(request: Request, next: Next) -> Response {
+    let is_get = request.method() == Method::GET;
+    let known = request.headers().get(IF_NONE_MATCH).cloned();
+    let response = next.run(request).await;
+    if !is_get || response.status() != StatusCode::OK {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let Ok(bytes) = to_bytes(body, MAX_PAGE_BYTES).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&bytes);
+    let tag = format!("\"{:016x}\"", hasher.finish());
+    if known.is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+        return StatusCode::NOT_MODIFIED.into_response();
+    }
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        parts.headers.insert(ETAG, tag);
+    }
+    Response::from_parts(parts, Body::from(bytes))
+}

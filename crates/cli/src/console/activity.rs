@@ -1,0 +1,28 @@
+//! When WCS sent hooks to this process.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use callgate_core::EpochSeconds;
+
+/// The most hooks that are remembered. The calling side chooses their names.
+const MAX_HOOKS: usize = 100;
+
+/// The time of the last request of each hook.
+#[derive(Debug, Default)]
+pub(crate) struct Activity(Mutex<BTreeMap<String, EpochSeconds>>);
+
+impl Activity {
+    /// Remembers a hook that was answered with success.
+    pub(crate) fn answered(&self, hook: &str, at: EpochSeconds) {
+        let mut hooks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if hooks.len() < MAX_HOOKS || hooks.contains_key(hook) {
+            hooks.insert(hook.to_owned(), at);
+        }
+    }
+
+    /// The hooks with the times of their last requests.
+    pub(crate) fn hooks(&self) -> BTreeMap<String, EpochSeconds> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,150 @@
+//! The last calls of the decision log, in memory.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use callgate_admin::decision_log::{CallFilter, EpochMicroseconds, LoggedCall, parse};
+
+/// The most calls that are kept: about 60 MB.
+pub(crate) const MAX_CALLS: usize = 100_000;
+
+/// The last calls, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct CallLog(RwLock<Content>);
+
+/// What a log has, as a page reads it.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    calls: VecDeque<LoggedCall<'static>>,
+    /// How many calls were read and are no longer kept.
+    pub(crate) dropped: u64,
+    /// The apps of the calls that are or were kept.
+    pub(crate) apps: BTreeSet<String>,
+    /// Why the log cannot be read at present.
+    pub(crate) error: Option<String>,
+}
+
+impl CallLog {
+    /// Adds a call. One that is there already is not added again.
+    pub(crate) fn push(&self, call: LoggedCall<'static>) {
+        let mut content = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let Content { calls, dropped, apps, error } = &mut *content;
+        *error = None;
+        // Calls come almost in the order of their times.
+        let mut position = calls.len();
+        while let Some(previous) = position.checked_sub(1).and_then(|before| calls.get(before)) {
+            if previous.timestamp < call.timestamp {
+                break;
+            }
+            if key(previous) == key(&call) {
+                return;
+            }
+            position -= 1;
+        }
+        if let Some(app) = call.app.as_deref().filter(|app| !apps.contains(*app)) {
+            apps.insert(app.to_owned());
+        }
+        calls.insert(position, call);
+        if calls.len() > MAX_CALLS {
+            calls.pop_front();
+            *dropped += 1;
+        }
+    }
+
+    /// Adds the call of a line, if it is one.
+    pub(crate) fn push_line(&self, line: &str) {
+        if let Some(call) = parse(line.trim_end().as_bytes()) {
+            self.push(call.into_owned());
+        }
+    }
+
+    /// Keeps why the log cannot be read, until a call is read.
+    pub(crate) fn fail(&self, error: String) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).error = Some(error);
+    }
+
+    /// The calls as they are now. New ones wait until this is dropped.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Content> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Content {
+    /// The calls that a filter accepts, the newest first.
+    pub(crate) fn newest<'a>(&'a self, filter: &'a CallFilter) -> impl Iterator<Item = &'a LoggedCall<'static>> {
+        self.newest_before(filter, None)
+    }
+
+    /// The same calls, without the one with a key and those after it.
+    pub(crate) fn newest_before<'a>(
+        &'a self,
+        filter: &'a CallFilter,
+        before: Option<&str>,
+    ) -> impl Iterator<Item = &'a LoggedCall<'static>> {
+        let end = before.and_then(|key| self.position(key)).unwrap_or(self.calls.len());
+        self.calls.range(..end).rev().filter(|call| filter.accepts(call))
+    }
+
+    /// The call with a key.
+    pub(crate) fn find(&self, key: &str) -> Option<&LoggedCall<'static>> {
+        self.calls.get(self.position(key)?)
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        let timestamp: EpochMicroseconds = key.split('-').next()?.parse().ok()?;
+        let start = self.calls.partition_point(|call| call.timestamp < timestamp);
+        let same = self.calls.range(start..).take_while(|call| call.timestamp == timestamp);
+        Some(start + same.into_iter().position(|call| self::key(call) == key)?)
+    }
+
+    /// The number of calls that are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.calls.len()
+    }
+}
+
+/// What identifies a call in addresses: its time, and Lambda's id of the invocation.
+pub(crate) fn key(call: &LoggedCall<'_>) -> String {
+    format!("{}-{}", call.timestamp, call.request_id.as_deref().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(second: u32, request: &str) -> String {
+        format!(
+            r#"{{"timestamp":"2026-11-26T12:00:{second:02}.000000Z","message":"decision","decision":"deny","reason":"no_rule","app":"a","caller":"b","callee":"c","request_id":"{request}"}}"#
+        )
+    }
+
+    #[test]
+    fn calls_are_kept_once_and_in_the_order_of_their_times() {
+        let log = CallLog::default();
+        for (second, request) in [(1, "a"), (3, "b"), (2, "c"), (3, "b"), (3, "d"), (2, "c")] {
+            log.push_line(&line(second, request));
+        }
+        log.push_line("not a call");
+        let content = log.read();
+        let filter = CallFilter::default();
+        let requests: Vec<_> = content.newest(&filter).map(|call| call.request_id.as_deref().unwrap()).collect();
+        assert_eq!(requests, ["b", "d", "c", "a"]);
+        for call in content.newest(&filter) {
+            assert_eq!(content.find(&key(call)), Some(call));
+        }
+        assert_eq!(content.find("0-a"), None);
+        assert_eq!(content.find(""), None);
+    }
+
+    #[test]
+    fn the_oldest_calls_are_dropped() {
+        let log = CallLog::default();
+        let call = parse(line(1, "a").as_bytes()).unwrap().into_owned();
+        for number in 0..=MAX_CALLS as i64 {
+            log.push(LoggedCall { timestamp: number, ..call.clone() });
+        }
+        let content = log.read();
+        assert_eq!((content.len(), content.dropped), (MAX_CALLS, 1));
+        assert_eq!(content.newest(&CallFilter::default()).last().unwrap().timestamp, 1);
+    }
+}

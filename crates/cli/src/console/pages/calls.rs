@@ -1,0 +1,435 @@
+//! `/calls`: the calls of the log as they come, why each was permitted or refused, and one step to change that.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use callgate_admin::action::Action;
+use callgate_admin::decision_log::wording::REASONS;
+use callgate_admin::decision_log::{CallFilter, Decided, LoggedCall};
+use callgate_admin::edit::{BlockEdit, Edit};
+use callgate_admin::reversal::{Reversal, Step};
+use callgate_admin::time;
+use callgate_admin::wording::{count, escape};
+use callgate_core::{Call, Effect, MediaSet, PartyId, Pattern, decide};
+use maud::{Markup, html};
+
+use crate::console::Console;
+use crate::console::call_log::{MAX_CALLS, key};
+use crate::console::fields::{Fields, Form, Query, link};
+use crate::console::page::{
+    self, PageError, Section, app_input, back, decision, hidden, input, page, party_path, redirect, select, text,
+};
+use crate::time::now;
+
+const PATH: &str = "/calls";
+
+/// How many calls are on a page.
+const PAGE: usize = 100;
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route(PATH, get(show))
+        .route("/calls/answer", post(change_answer))
+        .route("/calls/block", post(block_caller))
+}
+
+async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
+    let filter = call_filter(&console, &fields)?;
+    let open = match fields.get("call") {
+        Some(key) => Some(detail(&console, &fields, key).await?),
+        None => None,
+    };
+    let list = list(&console, &fields, &filter);
+    let content = html! {
+        (filters(&console, &fields))
+        @if let Some(open) = &open { (open) }
+        (list)
+    };
+    page(&console, Section::Calls, PATH, "Calls", &fields, content)
+}
+
+/// The filter of the fields, as `callgatectl calls` has it.
+pub(super) fn call_filter(console: &Console, fields: &Fields) -> Result<CallFilter, PageError> {
+    let table = &console.table;
+    let pattern = |name: &str| match fields.get(name).map(|text| table.parse_pattern(text)).transpose()? {
+        Some(Pattern::Group(group)) => Err(PageError::invalid(format!(
+            "The log does not name groups, so `@{group}` matches no call. Name one of its parties."
+        ))),
+        pattern => Ok(pattern),
+    };
+    let decision = fields
+        .get("decision")
+        .map(|word| Decided::from_word(word).ok_or_else(|| PageError::invalid(format!("`{word}` is not a decision."))));
+    Ok(CallFilter {
+        since: fields.get("since").map(|text| time::parse_since(text, now())).transpose()?,
+        until: fields.get("until").map(|text| time::parse(text, now())).transpose()?,
+        app: fields.get("app").map(|app| table.parse_app(app)).transpose()?,
+        from: pattern("from")?,
+        to: pattern("to")?,
+        party: pattern("party")?,
+        decisions: decision.transpose()?.into_iter().collect(),
+        reasons: fields.all("reason").map(str::to_owned).collect(),
+        hook: fields.get("hook").map(str::to_owned),
+        call_id: fields.get("id").map(str::to_owned),
+    })
+}
+
+fn filters(console: &Console, fields: &Fields) -> Markup {
+    let decisions = [("", "all"), ("deny", "refused"), ("allow", "permitted"), ("error", "failed")];
+    let reasons: Vec<_> = [("", "all")].into_iter().chain(REASONS.map(|reason| (reason, reason))).collect();
+    let is_open = ["from", "to", "reason", "until", "hook", "id"].iter().any(|name| fields.get(name).is_some());
+    html! {
+        form class="filters" method="get" action=(PATH) role="search" {
+            (input("Caller or callee", "party", fields))
+            (select("Decision", "decision", &decisions, fields))
+            label { "Since " input name="since" value=[fields.get("since")] placeholder="1h, 15:00" autocomplete="off"; }
+            (app_input(console, fields.get("app")))
+            details open[is_open] {
+                summary { "More" }
+                (input("Caller", "from", fields))
+                (input("Callee", "to", fields))
+                (select("Reason", "reason", &reasons, fields))
+                label { "Until " input name="until" value=[fields.get("until")] placeholder="18:00" autocomplete="off"; }
+                (input("Hook", "hook", fields))
+                (input("Id of the call", "id", fields))
+            }
+            button class="primary" { "Filter" }
+            a href=(PATH) { "Show all" }
+        }
+    }
+}
+
+/// The table of calls. It is live, unless it ends at a time or continues an earlier page.
+fn list(console: &Console, fields: &Fields, filter: &CallFilter) -> Markup {
+    let log = console.calls.read();
+    let before = fields.get("before");
+    let mut calls = log.newest_before(filter, before);
+    let shown: Vec<_> = calls.by_ref().take(PAGE).collect();
+    let has_more = calls.next().is_some();
+    let is_live = before.is_none() && filter.until.is_none();
+    html! {
+        div id="calls" data-live=[is_live.then_some("1000")] {
+            @if let Some(error) = &log.error { p class="message problem" role="alert" { (text(error)) } }
+            @if shown.is_empty() { (no_calls(console, log.len())) } @else {
+                (table(&shown, fields))
+                nav class="pager" aria-label="Pages of the list" {
+                    @if before.is_some() { a href={ (PATH) "?" (fields.with("before", None)) } { "Newest calls" } }
+                    @if let Some(last) = shown.last().filter(|_| has_more) {
+                        a href={ (PATH) "?" (fields.with("before", Some(&key(last)))) } { "Older calls" }
+                    }
+                    span {
+                        (count(log.len() as u64, "call")) " in memory"
+                        @if log.dropped > 0 { ", the last " (MAX_CALLS) "; older ones: callgatectl calls" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn no_calls(console: &Console, all: usize) -> Markup {
+    let hook = console.hook_url.as_deref();
+    let (what, advice) = if all > 0 {
+        ("No call matches the filter.", html! { a href=(PATH) { "Show all calls" } })
+    } else if !console.has_log {
+        (
+            "No log is read, so no calls are shown.",
+            html! { "Start the console with " code { "--log-group" } ", " code { "--function" } " or " code { "--log" }
+            ", as for " code { "callgatectl calls" } "." },
+        )
+    } else {
+        (
+            "No call has come yet.",
+            html! {
+                @if let Some(url) = hook { "Send one to " code { (url) "/OnCallEvent" } ": the terminal shows a command to try. " }
+                "New calls appear here by themselves."
+            },
+        )
+    };
+    page::empty(what, &advice)
+}
+
+fn table(calls: &[&LoggedCall<'_>], fields: &Fields) -> Markup {
+    let opened = fields.get("call");
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label="Calls" {
+            table {
+                caption class="hidden" { "Calls, the newest first" }
+                thead { tr {
+                    th scope="col" { "Time" }
+                    th scope="col" { "Decision" }
+                    th scope="col" { "Caller" }
+                    th scope="col" { "Callee" }
+                    th scope="col" { "App" }
+                    th scope="col" { "Reason" }
+                } }
+                tbody {
+                    @for call in calls {
+                        @let key = key(call);
+                        @let is_open = opened == Some(&key);
+                        tr class=[is_open.then_some("open")] {
+                            td class="time" {
+                                a href={ (PATH) "?" (fields.with("call", Some(&key))) "#call" } aria-current=[is_open.then_some("true")] {
+                                    (page::time(call.timestamp.div_euclid(1_000_000)))
+                                }
+                            }
+                            td { (decision(call.decision)) }
+                            td { (party(call, call.caller.as_deref())) }
+                            td { (party(call, call.callee.as_deref())) @if call.media.is_some_and(|media| media.video) { " (video)" } }
+                            td { (text(call.app.as_deref().unwrap_or("?"))) }
+                            td { (text(&call.because())) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An id of a call, with a link to its party unless it is cut.
+fn party(call: &LoggedCall<'_>, id: Option<&str>) -> Markup {
+    match (id, call.app.as_deref()) {
+        (None, _) => html! { "?" },
+        (Some(id), Some(app)) if !call.is_masked => html! { a href=(party_path(app, id)) { (text(id)) } },
+        (Some(id), _) => html! { @if call.is_masked { "…" } (text(id)) },
+    }
+}
+
+/// An opened call: what the log has, why, and what would change it.
+async fn detail(console: &Console, fields: &Fields, key: &str) -> Result<Markup, PageError> {
+    let Some(call) = console.calls.read().find(key).cloned() else {
+        return Ok(html! {
+            section class="card" id="call" {
+                h2 { "This call is no longer in memory" }
+                p { "The console keeps the last " (MAX_CALLS) " calls. " code { "callgatectl calls" } " reads older ones." }
+            }
+        });
+    };
+    let changes = changes(console, fields, &call).await?;
+    let video = if call.media.is_some_and(|media| media.video) { ", with video" } else { "" };
+    Ok(html! {
+        section class="card" id="call" aria-labelledby="call-title" {
+            h2 id="call-title" {
+                (decision(call.decision)) " " (party(&call, call.caller.as_deref())) " to " (party(&call, call.callee.as_deref()))
+                (video)
+            }
+            p { (text(&call.because())) }
+            (changes)
+            details {
+                summary { "What the log has" }
+                (facts(&call))
+            }
+            p { a href={ (PATH) "?" (fields.with("call", None)) } { "Close" } }
+        }
+    })
+}
+
+fn facts(call: &LoggedCall<'_>) -> Markup {
+    let milliseconds = |value: Option<f64>| value.map(|value| format!("{value} ms"));
+    let rows: [(&str, Option<String>); 14] = [
+        ("Time", Some(callgate_admin::decision_log::utc(call.timestamp))),
+        ("App", call.app.as_deref().map(escape)),
+        ("Caller", call.caller.as_deref().map(escape)),
+        ("Callee", call.callee.as_deref().map(escape)),
+        ("Media", call.media.map(|media| media.words().join(", "))),
+        ("Reason", Some(escape(&call.reason))),
+        ("Door", call.door.as_deref().map(escape)),
+        ("Rule", call.rule.as_deref().map(escape)),
+        ("Hook", call.hook.as_deref().map(escape)),
+        ("Status of the answer", call.status.map(|status| status.to_string())),
+        ("Reading", milliseconds(call.store_ms)),
+        ("In all", milliseconds(call.total_ms)),
+        ("Id of the call", call.call_id.as_deref().map(escape)),
+        ("Id of the request", call.request_id.as_deref().map(escape)),
+    ];
+    html! {
+        dl class="facts" {
+            @for (name, value) in rows {
+                @if let Some(value) = value { dt { (name) } dd { bdi { (value) } } }
+            }
+        }
+    }
+}
+
+/// What would change the answer, by the table as it is now, and the buttons for it.
+async fn changes(console: &Console, fields: &Fields, logged: &LoggedCall<'_>) -> Result<Markup, PageError> {
+    if logged.is_masked {
+        return Ok(
+            html! { p { "The log has only the ends of ids (LOG_PARTIES=masked), so no rule can be written from here." } },
+        );
+    }
+    let Some(call) = logged.to_call(console.table.phone_region()) else {
+        return Ok(html! { p { "The call has an id that is not one, or none, so no rule can be written for it." } });
+    };
+    let lookup = console.table.look_up(&call).await?;
+    let now = now();
+    let effect = decide(&call, lookup.permissions(), now).effect();
+    let reversal = console.table.reversal(&call, lookup.permissions(), now, now);
+    let check = check_link(&call);
+    let is_same = effect.as_str() == logged.decision.as_str();
+    let word = if effect == Effect::Allow { "permitted" } else { "refused" };
+    Ok(html! {
+        @if !is_same { p { "By the rules as they are now, this call is " strong { (word) } "." } }
+        p { a href=(check) { "Show every door and rule for this call" } }
+        @if !console.is_read_only {
+            div class="columns" {
+                (answer_form(console, fields, &call, effect, &reversal).await?)
+                (block_form(console, fields, &call).await?)
+            }
+        }
+    })
+}
+
+/// The address of the page that explains the decision of a call.
+pub(super) fn check_link(Call { app, caller, callee, media }: &Call) -> String {
+    let video = media.video.then_some(("video", "yes"));
+    let fields = [("app", app.as_str()), ("from", caller.as_str()), ("to", callee.as_str()), ("exactly", "yes")];
+    link("/check", fields.into_iter().chain(video))
+}
+
+/// The form that turns the answer around.
+async fn answer_form(
+    console: &Console,
+    fields: &Fields,
+    call: &Call,
+    effect: Effect,
+    reversal: &Reversal,
+) -> Result<Markup, PageError> {
+    let steps = match reversal {
+        Reversal::Steps(steps) => steps,
+        Reversal::Show(command) => {
+            return Ok(
+                html! { p { "No rule can change the answer as long as what is stored is invalid: " code { (text(command)) } } },
+            );
+        }
+    };
+    let Call { caller, callee, .. } = call;
+    let label = match effect {
+        Effect::Allow => format!("Deny calls from {caller} to {callee}"),
+        Effect::Deny => format!("Allow {caller} to call {callee}"),
+    };
+    let mut plans = Vec::new();
+    for step in steps {
+        plans.push((step, console.plan(&step.action).await?));
+    }
+    Ok(html! {
+        form class="actions" method="post" action="/calls/answer" {
+            (call_fields(call))
+            (hidden("back", &format!("{PATH}?{}", fields.with("message", None))))
+            p { "Writes:" }
+            ul {
+                @for (step, plan) in &plans {
+                    li {
+                        (text(&plan.text))
+                        (hidden("step", &step.command)) (hidden("seen", &format!("={}", plan.before)))
+                        @if !plan.notices.is_empty() { ul { @for notice in &plan.notices { li { (text(notice)) } } } }
+                    }
+                }
+            }
+            @if steps.iter().any(|step| matches!(step.action, Action::WriteRule { .. })) { (conditions()) }
+            button class="primary" { (text(&label)) }
+        }
+    })
+}
+
+/// The form that blocks the caller.
+async fn block_form(console: &Console, fields: &Fields, call: &Call) -> Result<Markup, PageError> {
+    let action = Action::Block { app: call.app.clone(), caller: call.caller.clone(), edit: BlockEdit::default() };
+    let plan = console.plan(&action).await?;
+    Ok(html! {
+        form class="actions" method="post" action="/calls/block" {
+            (call_fields(call))
+            (hidden("back", &format!("{PATH}?{}", fields.with("message", None))))
+            (hidden("seen", &format!("={}", plan.before)))
+            @if plan.before.is_empty() { p { "Writes:" } ul { li { (text(&plan.text)) } } }
+            @else { p { "It is blocked: " (text(&plan.before)) } }
+            (conditions())
+            button class="danger" { (text(&format!("Block all calls from {}", call.caller))) }
+        }
+    })
+}
+
+/// The fields for the expiry and the note.
+pub(super) fn conditions() -> Markup {
+    html! {
+        label { "Until " input name="until" placeholder="7d, 18:00; empty: no end" list="expiries" autocomplete="off"; }
+        datalist id="expiries" { @for value in ["1h", "1d", "7d", "30d"] { option value=(value) {} } }
+        label { "Note " input name="note" autocomplete="off"; }
+    }
+}
+
+/// The expiry and the note of the fields.
+pub(super) fn conditions_of(fields: &Fields) -> Result<BlockEdit, PageError> {
+    let until = fields.get("until").map(|text| time::parse_until(text, now())).transpose()?;
+    if let Some(until) = until.filter(|until| *until <= now()) {
+        return Err(PageError::invalid(format!("The expiry {} is not in the future.", time::describe(until))));
+    }
+    let set = |note: &str| Edit::Set(note.to_owned());
+    Ok(BlockEdit {
+        expires_at: until.map_or(Edit::Keep, Edit::Set),
+        list: Edit::Keep,
+        note: fields.get("note").map_or(Edit::Keep, set),
+    })
+}
+
+fn call_fields(Call { app, caller, callee, media }: &Call) -> Markup {
+    html! {
+        (hidden("app", app.as_str())) (hidden("from", caller.as_str())) (hidden("to", callee.as_str()))
+        @if media.video { (hidden("video", "yes")) }
+    }
+}
+
+/// The call of a form. Its ids are those of the log, in canonical form.
+fn call_of(console: &Console, fields: &Fields) -> Result<Call, PageError> {
+    let party = |name: &str| -> Result<PartyId, PageError> {
+        let id = fields.get(name).ok_or_else(|| PageError::invalid(format!("the field `{name}` is missing")))?;
+        Ok(console.table.parse_party(id)?)
+    };
+    let app = fields.get("app").ok_or_else(|| PageError::invalid("the field `app` is missing"))?;
+    let media = MediaSet { audio: true, video: fields.has("video", "yes") };
+    Ok(Call { app: console.table.parse_app(app)?, caller: party("from")?, callee: party("to")?, media })
+}
+
+/// Takes the steps that turn the answer around, if they are still those that the page showed.
+async fn change_answer(State(console): State<Arc<Console>>, Form(fields): Form) -> Result<Response, PageError> {
+    let call = call_of(&console, &fields)?;
+    let lookup = console.table.look_up(&call).await?;
+    let now = now();
+    let steps = match console.table.reversal(&call, lookup.permissions(), now, now) {
+        Reversal::Steps(steps) => steps,
+        Reversal::Show(_) => Vec::new(),
+    };
+    if !steps.iter().map(|step| step.command.as_str()).eq(fields.all("step")) {
+        return Err(PageError::conflict(
+            "Nothing was written: the rules changed since the page was loaded, and something else is needed now. Go back and reload.",
+        ));
+    }
+    let conditions = conditions_of(&fields)?;
+    let seen = fields.all("seen").map(|seen| seen.trim_start_matches('=').to_owned());
+    let actions = steps.into_iter().zip(seen).map(|(Step { action, .. }, seen)| match action {
+        Action::WriteRule { target, door, mut edit } => {
+            let BlockEdit { expires_at, list: _, note } = conditions.clone();
+            if expires_at != Edit::Keep {
+                edit.common.expires_at = expires_at;
+            }
+            edit.common.note = note;
+            (Action::WriteRule { target, door, edit }, Some(seen))
+        }
+        // The step before it changed the same rule.
+        action @ Action::SwitchRule { .. } => (action, None),
+        action => (action, Some(seen)),
+    });
+    let message = console.perform_all(actions.collect()).await?;
+    Ok(redirect(&console, back(&fields), message))
+}
+
+async fn block_caller(State(console): State<Arc<Console>>, Form(fields): Form) -> Result<Response, PageError> {
+    let Call { app, caller, .. } = call_of(&console, &fields)?;
+    let action = Action::Block { app, caller, edit: conditions_of(&fields)? };
+    let seen = fields.get("seen").map(|seen| seen.trim_start_matches('=').to_owned());
+    let message = console.perform_all(vec![(action, seen)]).await?;
+    Ok(redirect(&console, back(&fields), message))
+}

@@ -1,0 +1,229 @@
+//! Messages about what was just written, and the button that takes it back.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::post;
+use callgate_admin::history::{Change, ChangedValue};
+use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
+use callgate_admin::undo::Undo;
+use callgate_admin::wording::escape;
+use callgate_core::AppKey;
+use maud::{Markup, html};
+
+use super::Console;
+use super::fields::{Fields, Form};
+use super::page::{PageError, Section, back, hidden, page, redirect, text};
+use super::write::Performed;
+use crate::commands::history::value_lines;
+
+/// The field with the number of a message.
+pub(super) const MESSAGE: &str = "message";
+
+/// The field with a change to take back.
+const CHANGE: &str = "change";
+
+/// The most messages that are kept for a reload.
+const MAX_MESSAGES: usize = 200;
+
+/// A change of the history.
+#[derive(Debug, Clone)]
+pub(super) struct Reference {
+    pub(super) app: AppKey,
+    pub(super) id: String,
+}
+
+impl Reference {
+    /// As a field has it. No id contains an `@`.
+    fn field(&self) -> String {
+        format!("{}@{}", self.id, self.app)
+    }
+}
+
+/// What was just done, or was not.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Message {
+    pub(super) text: String,
+    /// More lines: notices, and what was not done.
+    pub(super) details: Vec<String>,
+    /// Whether something was not done.
+    pub(super) is_problem: bool,
+    /// What can be taken back.
+    pub(super) changes: Vec<Reference>,
+}
+
+/// The last messages, by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Messages(Mutex<(u64, VecDeque<(u64, Message)>)>);
+
+impl Messages {
+    /// Keeps a message for the page that is shown next. Returns its number.
+    pub(super) fn add(&self, message: Message) -> String {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, messages) = &mut *kept;
+        *last += 1;
+        messages.push_back((*last, message));
+        if messages.len() > MAX_MESSAGES {
+            messages.pop_front();
+        }
+        last.to_string()
+    }
+
+    fn get(&self, number: &str) -> Option<Message> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let number: u64 = number.parse().ok()?;
+        kept.1.iter().find(|(it, _)| *it == number).map(|(_, message)| message.clone())
+    }
+}
+
+impl From<Vec<Performed>> for Message {
+    fn from(performed: Vec<Performed>) -> Self {
+        let mut message = Self::default();
+        let mut texts = Vec::new();
+        for Performed { text, notices, change } in performed {
+            texts.push(if change.is_some() { text } else { format!("{text} (it was so already)") });
+            message.details.extend(notices);
+            message.changes.extend(change);
+        }
+        let text = match (texts.is_empty(), message.changes.is_empty()) {
+            (true, _) => "Nothing was written.".to_owned(),
+            (false, true) => format!("Nothing to do: {}", texts.join("; ")),
+            (false, false) => format!("Written: {}", texts.join("; ")),
+        };
+        Self { text, ..message }
+    }
+}
+
+impl Message {
+    /// The message that an address names.
+    pub(super) fn of(console: &Console, fields: &Fields) -> Option<Self> {
+        console.messages.get(fields.get(MESSAGE)?)
+    }
+
+    pub(super) fn markup(&self, console: &Console, fields: &Fields, path: &str) -> Markup {
+        let Self { text: line, details, is_problem, changes } = self;
+        let (class, role) = if *is_problem { ("message problem", "alert") } else { ("message done", "status") };
+        html! {
+            div class=(class) role=(role) {
+                p { (text(line)) }
+                @if !details.is_empty() { ul { @for line in details { li { (text(line)) } } } }
+                @if !changes.is_empty() && !console.is_read_only {
+                    form class="actions" method="post" action="/undo" {
+                        @for change in changes { (hidden(CHANGE, &change.field())) }
+                        (hidden("back", &format!("{path}?{}", fields.with(MESSAGE, None))))
+                        button { "Undo" }
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new().route("/undo", post(undo))
+}
+
+/// Takes changes back, the last one first.
+async fn undo(State(console): State<Arc<Console>>, Form(fields): Form) -> Result<Response, PageError> {
+    let mut changes = Vec::new();
+    for field in fields.all(CHANGE) {
+        let (id, app) =
+            field.split_once('@').ok_or_else(|| PageError::invalid(format!("`{field}` is not a change")))?;
+        let app = console.table.parse_app(app)?;
+        let change = console.table.change(&app, id).await?;
+        let change = change.ok_or_else(|| PageError::not_found(format!("The history has no change `{id}`.")))?;
+        changes.push((app, change));
+    }
+    changes.sort_by(|(_, one), (_, other)| other.id.cmp(&one.id));
+    if !fields.has("confirmed", "yes") {
+        let mut conflicts = Vec::new();
+        for (_, change) in &changes {
+            conflicts.extend(console.table.plan_undo(change).await?.conflicts);
+        }
+        if !conflicts.is_empty() {
+            return confirm(&console, &fields, &conflicts);
+        }
+    }
+    let seen: Vec<_> = fields.all("seen").collect();
+    let mut performed = Vec::new();
+    for (app, change) in &changes {
+        performed.push(console.undo(app, change, &seen).await?);
+    }
+    Ok(redirect(&console, back(&fields), performed.into()))
+}
+
+/// Shows what was changed again since, and asks.
+fn confirm(console: &Console, fields: &Fields, conflicts: &[ChangedValue]) -> Result<Response, PageError> {
+    let lines: Vec<_> = conflicts.iter().flat_map(value_lines).collect();
+    let content = html! {
+        p { "What this change wrote was changed again since. The change wrote the lines with a minus; the lines with a plus are stored \
+             now, and would be lost." }
+        ul class="diff" { @for line in &lines { (difference(line)) } }
+        form class="actions" method="post" action="/undo" {
+            @for change in fields.all(CHANGE) { (hidden(CHANGE, change)) }
+            @for line in &lines { (hidden("seen", line.trim())) }
+            (hidden("confirmed", "yes"))
+            (hidden("back", back(fields)))
+            button class="danger" { "Take it back all the same" }
+            a href=(back(fields)) { "Leave it as it is" }
+        }
+    };
+    page(console, Section::History, "/history", "Take this change back?", &Fields::default(), content)
+}
+
+/// A line of a difference, which begins with its sign.
+pub(super) fn difference(line: &str) -> Markup {
+    let line = line.trim_start();
+    let (class, word) = match line.chars().next() {
+        Some('+') => ("added", "added: "),
+        Some('-') => ("removed", "removed: "),
+        _ => ("changed", "changed: "),
+    };
+    let rest = line.trim_start_matches(['+', '-', '~']).trim_start();
+    html! { li class=(class) { span class="hidden" { (word) } (text(rest)) } }
+}
+
+impl Console {
+    /// Takes a change back. If it had to be confirmed, `seen` are the differences that were shown.
+    async fn undo(&self, app: &AppKey, change: &Change, seen: &[&str]) -> Result<Performed, PageError> {
+        let author = self.author(&format!("undo {}", change.id)).await;
+        let text = format!("took back {}", escape(&change.command));
+        let mut sent = false;
+        for attempt in 0..MAX_ATTEMPTS {
+            let undo = self.table.plan_undo(change).await?;
+            if undo.is_unchanged() {
+                let last = if sent { self.table.last_change_of(app, &author.name).await? } else { None };
+                return Ok(performed(app, text, last.filter(|it| it.undoes.as_deref() == Some(&change.id))));
+            }
+            if !sent && !is_seen(&undo, seen) {
+                return Err(PageError::conflict(
+                    "Nothing was written, because another person changed it again. Go back and look at it.",
+                ));
+            }
+            match self.table.undo(&undo, &author).await {
+                Ok(true) => {
+                    let last = self.table.last_change_of(app, &author.name).await?;
+                    return Ok(performed(app, text, last.filter(|it| it.undoes.as_deref() == Some(&change.id))));
+                }
+                Ok(false) => {}
+                Err(error) if error.is_unanswered() && attempt == 0 => sent = true,
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(retry_pause(attempt)).await;
+        }
+        Err(PageError::conflict("Other writers keep changing what this change wrote. Nothing was written; try again."))
+    }
+}
+
+/// Whether every conflict was shown before.
+fn is_seen(undo: &Undo, seen: &[&str]) -> bool {
+    undo.conflicts.iter().flat_map(value_lines).all(|line| seen.contains(&line.trim()))
+}
+
+fn performed(app: &AppKey, text: String, change: Option<Change>) -> Performed {
+    let change = change.map(|change| Reference { app: app.clone(), id: change.id });
+    Performed { text, notices: Vec::new(), change }
+}
