@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use callgate::store::item::{self, Attributes, Key};
-use callgate_core::{AppKey, ParseError};
+use callgate_core::{AppKey, ParseError, PartyId};
 
 use crate::cursor::Cursor;
 use crate::error::Result;
@@ -126,6 +126,19 @@ fn found(app: String, id: String, item: Attributes) -> FoundParty {
 }
 
 impl Table {
+    /// Reads the item of a party without its rules. `None` if it has none.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn party_summary(
+        &self,
+        app: &AppKey,
+        id: &PartyId,
+    ) -> Result<Option<std::result::Result<ItemSummary, ParseError>>> {
+        let item = self.get(&Key::party(app, id)).await?;
+        Ok(item.map(|item| item::read_party(item).map(ItemSummary::from)))
+    }
+
     /// Reads a page of the parties that a filter finds, from the beginning or from a cursor of the page before.
     ///
     /// # Errors

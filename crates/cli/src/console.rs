@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::future::IntoFuture as _;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -25,11 +26,13 @@ use crate::time::now;
 
 pub(crate) mod activity;
 mod assets;
+mod bulk;
 pub(crate) mod call_log;
 mod fields;
 mod guard;
 mod page;
 mod pages;
+mod rule_list;
 mod undo;
 mod write;
 
@@ -40,6 +43,9 @@ use undo::Messages;
 
 /// The address if it is free.
 pub(crate) const ADDRESS: &str = "127.0.0.1:8081";
+
+/// How long the apps of the table are not searched again.
+const APPS_SECONDS: i64 = 60;
 
 /// The largest form. The import has its own limit.
 const MAX_FORM_BYTES: usize = 4 << 20;
@@ -83,6 +89,8 @@ pub(crate) struct Console {
     is_read_only: bool,
     /// Apps that were seen in the table.
     apps: Mutex<BTreeSet<String>>,
+    /// When apps were last searched in the table.
+    apps_read_at: AtomicI64,
     /// What was just written.
     messages: Messages,
 }
@@ -116,6 +124,7 @@ impl Console {
             default_app,
             is_read_only,
             apps: Mutex::default(),
+            apps_read_at: AtomicI64::new(0),
             messages: Messages::default(),
         }))
     }
@@ -161,6 +170,18 @@ impl Console {
                 known.insert(app.to_owned());
             }
         }
+    }
+
+    /// Searches apps in the table, unless that was done a short time ago.
+    async fn read_apps(&self) -> callgate_admin::Result<()> {
+        let (now, last) = (now(), self.apps_read_at.load(Ordering::Relaxed));
+        if (last..last + APPS_SECONDS).contains(&now) {
+            return Ok(());
+        }
+        let known = self.table.known_apps().await?;
+        self.remember_apps(known.apps.iter().map(AppKey::as_str));
+        self.apps_read_at.store(now, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The app of the fields; without one, the only app that is known.
