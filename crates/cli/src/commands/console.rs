@@ -60,7 +60,6 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     check_address(args)?;
     let connection = global.open().await?;
     let table = connection.table.clone();
-    table.check_keys().await?;
     let app = args.app.as_deref().map(str::trim).filter(|app| !app.is_empty());
     let calls = Arc::new(CallLog::default());
     let has_log = args.log.is_given();
@@ -68,10 +67,14 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         args.log.check(global).await?;
         tokio::spawn(follow(args.log.clone(), global.clone(), calls.clone()));
     }
+    let default_app = app.map(|app| table.parse_app(app)).transpose()?;
+    // The table is there, and may be read.
+    let any_app = default_app.clone().map_or_else(|| table.parse_app("defaultApp"), Ok)?;
+    table.stored_app(&any_app).await?;
     let listener = listen(args.listen).await?;
     let settings = Settings {
         place: format!("table {}", table.name()),
-        default_app: app.map(|app| table.parse_app(app)).transpose()?,
+        default_app,
         keep_days: connection.keep_days(),
         connection: Some(connection),
         table,

@@ -206,7 +206,7 @@ impl Plan {
         Self {
             before: change.previous().map(|rule| stored_rule(from, to, rule)).unwrap_or_default(),
             text: verb.map_or_else(|| text.clone(), |verb| format!("{verb} {text}")),
-            notices: notices(&change),
+            notices: notices(&change).into_iter().chain(app_cache_notice(&change.doors())).collect(),
             is_unchanged: change.is_unchanged(),
             planned: Planned::Rule(Box::new(change)),
         }
@@ -220,7 +220,7 @@ impl Plan {
         Self {
             before: stored_rule(from, to, revocation.rule()),
             text: format!("revoke {text}"),
-            notices: Vec::new(),
+            notices: app_cache_notice(&revocation.doors()).into_iter().collect(),
             is_unchanged: false,
             planned: Planned::Revocation(Box::new(revocation)),
         }
@@ -275,6 +275,14 @@ impl Plan {
 fn literal_rule(app: &AppKey, from: &str, to: &str, door: Option<Door>) -> (RuleTarget, RuleLocation) {
     let target = RuleTarget { app: app.clone(), from: Pattern::from_stored(from), to: Pattern::from_stored(to) };
     (target, RuleLocation::literal(app, from, to, door))
+}
+
+/// When a change of an app's own rules takes effect.
+fn app_cache_notice(doors: &[Door]) -> Option<String> {
+    let is_of_app = doors.iter().any(|door| matches!(door, Door::App | Door::Destination));
+    is_of_app.then(|| {
+        "the function may use the app's rules as they were for up to APP_CACHE_SECONDS, 5 by default".to_owned()
+    })
 }
 
 fn changed_meanwhile(seen: &str, plan: &Plan) -> PageError {

@@ -12,6 +12,7 @@ mod calls;
 mod changed_meanwhile;
 mod check;
 mod concurrent_writes;
+mod console;
 #[cfg(unix)]
 mod control_characters;
 mod credentials;

@@ -72,12 +72,23 @@ impl ServeProcess {
 
     /// The URL of the embedded store.
     pub(crate) fn store(&mut self) -> String {
-        while !self.greeting.contains("AWS_ENDPOINT_URL_DYNAMODB=") {
-            let line = self.line();
-            self.greeting.push_str(&line);
+        self.greeting_after("AWS_ENDPOINT_URL_DYNAMODB=")
+    }
+
+    /// The URL that opens the console once.
+    pub(crate) fn console_url(&mut self) -> String {
+        self.greeting_after("in a browser:")
+    }
+
+    /// What it prints after a text, up to the end of the line that is not empty.
+    fn greeting_after(&mut self, text: &str) -> String {
+        loop {
+            let rest = self.greeting.split_once(text).map(|(_, rest)| rest.trim_start()).unwrap_or_default();
+            if let Some((line, _)) = rest.split_once('\n') {
+                return line.trim().to_owned();
+            }
+            assert_ne!(self.stderr.read_line(&mut self.greeting).unwrap(), 0, "it exited");
         }
-        let (_, url) = self.greeting.split_once("AWS_ENDPOINT_URL_DYNAMODB=").unwrap();
-        url.trim().to_owned()
     }
 
     pub(crate) fn url(&self) -> String {
