@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use callgate::store::item::{Attributes, Key};
-use callgate_core::{AppKey, EpochSeconds, ParseError, Pattern, PhoneRegion, Rule, has_expired};
+use callgate_core::{AppKey, Door, EpochSeconds, ParseError, Pattern, PhoneRegion, Rule, has_expired};
 
 use crate::cursor::Cursor;
 use crate::error::Result;
@@ -112,6 +112,25 @@ pub struct PageRule {
     pub party_expires_at: Option<EpochSeconds>,
     /// Whether it can decide calls.
     pub state: RuleState,
+}
+
+impl PageRule {
+    /// The callers and callees that it matches. Only the entry of a list can be a pattern, as for
+    /// [`StoredRule::patterns`](crate::StoredRule::patterns).
+    #[must_use]
+    pub fn patterns(&self) -> (Pattern, Pattern) {
+        let [from, to] = [&self.row.from, &self.row.to].map(|id| Pattern::Exact(id.clone()));
+        match &self.location.entry {
+            None => (from, to),
+            Some((_, entry)) => match self.location.door() {
+                _ if self.location.is_block() => (from, Pattern::Everyone),
+                Some(Door::App) => (Pattern::from_stored(entry), Pattern::Everyone),
+                Some(Door::Destination) => (Pattern::Everyone, Pattern::from_stored(entry)),
+                Some(Door::Caller) => (from, Pattern::from_stored(entry)),
+                Some(Door::Callee) | None => (Pattern::from_stored(entry), to),
+            },
+        }
+    }
 }
 
 /// How much a page reads and holds.

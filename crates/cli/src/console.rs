@@ -39,6 +39,7 @@ mod write;
 use activity::Activity;
 use call_log::CallLog;
 use guard::Guard;
+use pages::waiting::Dismissed;
 use undo::Messages;
 
 /// The address if it is free.
@@ -91,6 +92,8 @@ pub(crate) struct Console {
     apps: Mutex<BTreeSet<String>>,
     /// When apps were last searched in the table.
     apps_read_at: AtomicI64,
+    /// The refused pairs that are not to be shown.
+    dismissed: Dismissed,
     /// What was just written.
     messages: Messages,
 }
@@ -125,6 +128,7 @@ impl Console {
             is_read_only,
             apps: Mutex::default(),
             apps_read_at: AtomicI64::new(0),
+            dismissed: Dismissed::default(),
             messages: Messages::default(),
         }))
     }
@@ -184,12 +188,21 @@ impl Console {
         Ok(())
     }
 
+    /// The app, if only one is known.
+    fn only_app(&self) -> Option<String> {
+        let apps = self.apps();
+        apps.first().filter(|_| apps.len() == 1).cloned()
+    }
+
     /// The app of the fields; without one, the only app that is known.
     fn app(&self, given: Option<&str>) -> callgate_admin::Result<Option<AppKey>> {
-        let apps = self.apps();
-        let only = || apps.first().filter(|_| apps.len() == 1).cloned();
         let default = || self.default_app.as_ref().map(|app| app.as_str().to_owned());
-        given.map(str::to_owned).or_else(default).or_else(only).map(|app| self.table.parse_app(&app)).transpose()
+        given
+            .map(str::to_owned)
+            .or_else(default)
+            .or_else(|| self.only_app())
+            .map(|app| self.table.parse_app(&app))
+            .transpose()
     }
 }
 

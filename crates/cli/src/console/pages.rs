@@ -8,12 +8,20 @@ use super::Console;
 use super::page::PageError;
 
 mod calls;
+mod parties;
+mod party;
+mod rule;
 mod rules;
+pub(super) mod waiting;
 
 /// The routes of all pages.
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
         .merge(calls::routes())
+        .merge(parties::routes())
+        .merge(party::routes())
+        .merge(rule::routes())
         .merge(rules::routes())
+        .merge(waiting::routes())
         .fallback(|| async { PageError::not_found("The console has no page with this address.") })
 }

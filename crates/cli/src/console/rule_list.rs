@@ -5,13 +5,13 @@ use callgate_admin::edit::{BlockEdit, Edit};
 use callgate_admin::rule_page::{PageRule, RuleState};
 use callgate_admin::rule_row::block_of_rule;
 use callgate_admin::{RuleLocation, Table, time};
-use callgate_core::{AppKey, Door, EpochSeconds, PartyId, Rule, has_expired};
+use callgate_core::{AppKey, Door, EpochSeconds, PartyId, Pattern, Rule, has_expired};
 use maud::{Markup, html};
 
 use super::Console;
 use super::bulk::Wanted;
 use super::fields::{Fields, link};
-use super::page::{PageError, hidden, text};
+use super::page::{PageError, hidden, party_path, text};
 use super::write::{author_text, stored_block, stored_rule};
 use crate::time::now;
 
@@ -91,6 +91,11 @@ impl RuleName {
         link(EDIT, self.fields().chain([("back", back)]))
     }
 
+    /// The rule and what is stored of it, as the value of a field.
+    pub(super) fn encoded(&self, seen: &str) -> String {
+        link("", self.fields().chain([("seen", seen)])).trim_start_matches('?').to_owned()
+    }
+
     /// In words.
     pub(super) fn text(&self) -> String {
         match &self.place {
@@ -142,7 +147,8 @@ pub(super) fn seen(name: &RuleName, rule: &PageRule) -> String {
 }
 
 /// A column by which the rules can be sorted: the field's value and the heading.
-pub(super) const COLUMNS: [(&str, &str); 7] = [
+const COLUMNS: [(&str, &str); 8] = [
+    ("app", "App"),
     ("effect", "Effect"),
     ("from", "Callers"),
     ("to", "Callees"),
@@ -164,6 +170,7 @@ pub(super) fn sort(rules: &mut [PageRule], (column, is_descending): (&str, bool)
         let row = &rule.row;
         let expiry = rule.rule.as_ref().ok().and_then(|rule| rule.expires_at);
         let text = match column {
+            "app" => row.app.clone(),
             "from" => row.from.clone(),
             "to" => row.to.clone(),
             "effect" => row.effect.clone(),
@@ -192,21 +199,28 @@ fn conditions(rule: &PageRule) -> String {
         .join("; ")
 }
 
-/// The rules with boxes and buttons to change those that are checked. `back` is the address of the page, whose fields choose the
-/// order; without them, the headings are not links.
-pub(super) fn rules_form(
-    console: &Console,
-    rules: &[PageRule],
-    label: &str,
-    sorted: Option<(&str, &Fields)>,
-    back: &str,
-) -> Markup {
+/// How a table of rules is shown.
+#[derive(Clone, Copy)]
+pub(super) struct Layout<'a> {
+    /// The name of the table.
+    pub(super) label: &'a str,
+    /// Whether the rules may be of several apps.
+    pub(super) shows_app: bool,
+    /// The path of the page, and its fields, if the headings sort the table.
+    pub(super) sorted: Option<(&'a str, &'a Fields)>,
+    /// The address of the page.
+    pub(super) back: &'a str,
+}
+
+/// The rules with boxes and buttons to change those that are checked.
+pub(super) fn rules_form(console: &Console, rules: &[PageRule], layout: Layout<'_>) -> Markup {
     let is_editable = !console.is_read_only;
-    let table = rules_table(console, rules, label, sorted, back);
+    let table = rules_table(console, rules, layout);
     html! {
         @if is_editable {
             form method="post" action=(APPLY) {
-                (hidden("back", back))
+                (hidden("back", layout.back))
+                (no_default_button())
                 (table)
                 div class="actions bulk" {
                     span { "With the checked rules: " }
@@ -222,13 +236,13 @@ pub(super) fn rules_form(
     }
 }
 
-fn rules_table(
-    console: &Console,
-    rules: &[PageRule],
-    label: &str,
-    sorted: Option<(&str, &Fields)>,
-    back: &str,
-) -> Markup {
+/// The button that the Enter key presses in a form. Without it, that would be the first button.
+pub(super) fn no_default_button() -> Markup {
+    html! { button class="hidden" name="action" value="none" tabindex="-1" aria-hidden="true" { "Do nothing" } }
+}
+
+fn rules_table(console: &Console, rules: &[PageRule], layout: Layout<'_>) -> Markup {
+    let Layout { label, shows_app, sorted, back: _ } = layout;
     let is_editable = !console.is_read_only;
     html! {
         div class="scroll" tabindex="0" role="region" aria-label=(label) {
@@ -240,11 +254,11 @@ fn rules_table(
                             input type="checkbox" data-check-all="rule" aria-label="Check all rules of this table";
                         }
                     }
-                    @for (column, heading) in COLUMNS { (column_heading(column, heading, sorted)) }
+                    @for (column, heading) in COLUMNS.into_iter().filter(|(column, _)| shows_app || *column != "app") { (column_heading(column, heading, sorted)) }
                     th scope="col" { "Written by" }
                     @if is_editable { th scope="col" { span class="hidden" { "Edit" } } }
                 } }
-                tbody { @for rule in rules { (rule_row(console, rule, back)) } }
+                tbody { @for rule in rules { (rule_row(console, rule, layout)) } }
             }
         }
     }
@@ -261,10 +275,11 @@ fn column_heading(column: &str, heading: &str, sorted: Option<(&str, &Fields)>) 
     html! { th scope="col" aria-sort=[order] { a href={ (path) "?" (query) } { (heading) } } }
 }
 
-fn rule_row(console: &Console, rule: &PageRule, back: &str) -> Markup {
+fn rule_row(console: &Console, rule: &PageRule, Layout { shows_app, back, .. }: Layout<'_>) -> Markup {
     let is_editable = !console.is_read_only;
     let name = RuleName::of(&console.table, rule);
     let row = &rule.row;
+    let (from, to) = rule.patterns();
     let stored = rule.rule.as_ref().ok();
     let short = format!("{} {} to {}", row.effect, row.from, row.to);
     html! {
@@ -272,14 +287,15 @@ fn rule_row(console: &Console, rule: &PageRule, back: &str) -> Markup {
             @if is_editable {
                 td class="check" {
                     @if let Some(name) = &name {
-                        @let value = link("", name.fields().chain([("seen", seen(name, rule).as_str())]));
-                        input type="checkbox" name="rule" value=(value.trim_start_matches('?')) aria-label={ "Check " (callgate_admin::wording::escape(&short)) };
+                        @let value = name.encoded(&seen(name, rule));
+                        input type="checkbox" name="rule" value=(value) aria-label={ "Check " (callgate_admin::wording::escape(&short)) };
                     }
                 }
             }
+            @if shows_app { td { (text(&row.app)) } }
             td { (effect(rule)) (state_tag(rule)) (place_tag(name.as_ref())) }
-            td { (text(&row.from)) }
-            td { (text(&row.to)) }
+            td { (side(&row.app, &row.from, from)) }
+            td { (side(&row.app, &row.to, to)) }
             td { (text(&conditions(rule))) }
             td class="time" { (expiry(rule, stored)) }
             td { @if let Some(list) = &row.list { span class="tag" { (text(list)) } } }
@@ -297,6 +313,14 @@ fn rule_row(console: &Console, rule: &PageRule, back: &str) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// The callers or the callees. One party has a link to its page.
+fn side(app: &str, shown: &str, pattern: Pattern) -> Markup {
+    match pattern {
+        Pattern::Exact(id) => html! { a href=(party_path(app, &id)) { (text(&id)) } },
+        Pattern::Everyone | Pattern::Group(_) | Pattern::Prefix(_) => text(shown),
     }
 }
 
@@ -360,6 +384,7 @@ pub(super) fn wanted(console: &Console, fields: &Fields) -> Result<Vec<Wanted>, 
             "disable" => name.switch(true),
             "enable" => name.switch(false),
             "delete" => Ok(name.delete()),
+            "none" => Err("choose a button for what to do with it".to_owned()),
             other => return Err(PageError::invalid(format!("`{other}` is not something to do with rules."))),
         };
         let seen = of_rule.get("seen").unwrap_or_default().to_owned();

@@ -9,6 +9,8 @@ use crate::serve::ServeProcess;
 use crate::support::TestServer;
 
 mod calls;
+mod rule;
+mod rules;
 mod sign_in;
 
 /// A console, and a browser that is signed in.

@@ -15,7 +15,7 @@ use maud::{Markup, html};
 use crate::console::Console;
 use crate::console::fields::{Fields, Form, Query, link};
 use crate::console::page::{PageError, Section, app_input, back, empty, input, page, redirect, select};
-use crate::console::rule_list::{APPLY, EDIT, rules_form, sort, sorting, wanted};
+use crate::console::rule_list::{APPLY, EDIT, Layout, rules_form, sort, sorting, wanted};
 use crate::time::now;
 
 const PATH: &str = "/rules";
@@ -46,7 +46,12 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
             @if sorting.is_some() && is_part {
                 p class="help" { "Only the rules of this page are sorted, because the others are not read." }
             }
-            (rules_form(&console, &rules.rules, "Rules", Some((PATH, &fields)), &address(&fields)))
+            (rules_form(&console, &rules.rules, Layout {
+                label: "Rules",
+                shows_app: filter.app.is_none(),
+                sorted: Some((PATH, &fields)),
+                back: &address(&fields),
+            }))
         }
         (pager(&fields, &filter, &rules, start.is_some()))
     };
