@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use callgate::store::item::{Attributes, Key};
+use callgate::store::item::{Attributes, Key, SK};
 use callgate_core::{AppKey, EpochSeconds, PartyId, Pattern};
 use jiff::Timestamp;
 
@@ -195,6 +195,34 @@ fn members(value: Option<&AttributeValue>) -> Option<BTreeSet<String>> {
     }
 }
 
+/// Which changes to read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HistoryFilter<'a> {
+    /// Those about this party.
+    pub party: Option<&'a PartyId>,
+    /// Those since this moment.
+    pub since: Option<EpochSeconds>,
+    /// Those before this change.
+    pub before: Option<&'a str>,
+}
+
+/// Some changes of an app, newest first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HistoryPage {
+    /// The changes.
+    pub changes: Vec<Change>,
+    /// How many were read.
+    pub read: usize,
+    /// The change before which the next page begins. `None` if there are no more.
+    pub next: Option<String>,
+}
+
+/// How many changes are read with one request.
+const PAGE: i32 = 100;
+
+/// How many changes a page reads at most.
+const MAX_READ: usize = 1_000;
+
 impl Change {
     /// Whether the change is about this party. One that changed many items may be about any.
     #[must_use]
@@ -214,6 +242,50 @@ impl Table {
         let from = since.map_or_else(|| "0".to_owned(), |since| format!("{since:.6}"));
         let items = self.query_from(&Key { pk: history_pk(app), sk: from }).await?;
         Ok(items.iter().filter_map(record::read).collect())
+    }
+
+    /// Reads changes of an app from the newest to the oldest, without reading all of them: those since a moment, about a party, and
+    /// before another change. Ends when `limit` changes are found or 1,000 are read.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn history_page(&self, app: &AppKey, filter: HistoryFilter<'_>, limit: usize) -> Result<HistoryPage> {
+        let HistoryFilter { party, since, before } = filter;
+        let since = since.and_then(|since| Timestamp::from_second(since).ok());
+        let mut page = HistoryPage::default();
+        let mut end = before.map(str::to_owned);
+        loop {
+            let condition = if end.is_some() { "#pk = :pk AND #sk < :end" } else { "#pk = :pk" };
+            let mut query = self.query_partition(&history_pk(app), condition);
+            if let Some(end) = end.take() {
+                query = query.expression_attribute_names("#sk", SK);
+                query = query.expression_attribute_values(":end", AttributeValue::S(end));
+            }
+            let answer = query.scan_index_forward(false).limit(PAGE).send().await;
+            let answer = answer.map_err(|error| self.request_error("cannot read the table", &error))?;
+            for item in answer.items() {
+                page.read += 1;
+                let Some(change) = record::read(item) else { continue };
+                if since.is_some_and(|since| change.at < since) {
+                    return Ok(page);
+                }
+                end = Some(change.id.clone());
+                if party.is_none_or(|party| change.names(party)) {
+                    page.changes.push(change);
+                }
+                if page.changes.len() >= limit {
+                    page.next = end;
+                    return Ok(page);
+                }
+            }
+            if answer.last_evaluated_key().is_none() || end.is_none() {
+                return Ok(page);
+            }
+            if page.read >= MAX_READ {
+                page.next = end;
+                return Ok(page);
+            }
+        }
     }
 
     /// Reads one change.

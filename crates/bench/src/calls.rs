@@ -1,13 +1,14 @@
 //! Measures how long `callgatectl calls` takes for a file, against `grep` with the same filter in the same run.
 
 use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use callgate::log::{DecisionRecord, Level, LogSettings};
+use callgate::log::{DecisionRecord, Level, LineOutput, LogSettings};
 use nix::sys::resource::{UsageWho, getrusage};
 
 use crate::compare::milliseconds;
@@ -64,8 +65,14 @@ pub(crate) fn measure(tool: &Program, rounds: u32, sizes: &[u32]) -> anyhow::Res
 /// Writes calls as the function logs them: 20,000 callers, some of them much more often than others, with three callees each. The
 /// answer depends on the parties.
 fn write_log(path: &Path, lines: u32) -> anyhow::Result<()> {
-    let file = Some(Arc::new(File::create(path)?));
-    let log = LogSettings { level: Level::Info, mask_parties: false, function: "callgate".to_owned(), file };
+    let file = Arc::new(Mutex::new(BufWriter::new(File::create(path)?)));
+    let writer = Arc::clone(&file);
+    let write = move |line: &str| {
+        // The flush at the end fails too.
+        let _ = writer.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
+    };
+    let output = Some(LineOutput::new(write));
+    let log = LogSettings { level: Level::Info, mask_parties: false, function: "callgate".to_owned(), output };
     // Steele and Vigna, "Computationally easy, spectrally good multipliers", 2022.
     let mut state = 1_u64;
     let mut random = |below: u64| {
@@ -96,7 +103,7 @@ fn write_log(path: &Path, lines: u32) -> anyhow::Result<()> {
         };
         log.decision(&record);
     }
-    Ok(())
+    Ok(file.lock().unwrap_or_else(PoisonError::into_inner).flush()?)
 }
 
 /// Runs a program to its end, and returns how long it took.

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hasher as _};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -28,8 +29,10 @@ pub(crate) mod activity;
 mod assets;
 mod bulk;
 pub(crate) mod call_log;
+mod doors;
 mod fields;
 mod guard;
+mod jobs;
 mod page;
 mod pages;
 mod rule_list;
@@ -39,6 +42,8 @@ mod write;
 use activity::Activity;
 use call_log::CallLog;
 use guard::Guard;
+use pages::health::{self, Inspections, Simulations};
+use pages::import::{self, Imports};
 use pages::waiting::Dismissed;
 use undo::Messages;
 
@@ -72,6 +77,8 @@ pub(crate) struct Settings {
     pub(crate) hook_url: Option<String>,
     pub(crate) default_app: Option<AppKey>,
     pub(crate) is_read_only: bool,
+    /// How long the function keeps an app's item. An import waits so long before it permits more.
+    pub(crate) app_cache: Duration,
 }
 
 /// The state of the console.
@@ -88,6 +95,10 @@ pub(crate) struct Console {
     hook_url: Option<String>,
     default_app: Option<AppKey>,
     is_read_only: bool,
+    app_cache: Duration,
+    imports: Imports,
+    inspections: Inspections,
+    simulations: Simulations,
     /// Apps that were seen in the table.
     apps: Mutex<BTreeSet<String>>,
     /// When apps were last searched in the table.
@@ -112,6 +123,7 @@ impl Console {
             hook_url,
             default_app,
             is_read_only,
+            app_cache,
         } = settings;
         Ok(Arc::new(Self {
             guard: Guard::new(address)?,
@@ -126,6 +138,10 @@ impl Console {
             hook_url,
             default_app,
             is_read_only,
+            app_cache,
+            imports: import::imports(),
+            inspections: health::inspections(),
+            simulations: health::simulations(),
             apps: Mutex::default(),
             apps_read_at: AtomicI64::new(0),
             dismissed: Dismissed::default(),

@@ -21,6 +21,7 @@ mod prompt;
 mod rule_file_args;
 mod serve;
 mod time;
+mod trace_text;
 mod wcs;
 mod write_import;
 mod write_rule;

@@ -1,14 +1,14 @@
 //! `check`: decides a call as the function would, and explains the decision.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
 use callgate_admin::reversal::{Reversal, command_line};
 use callgate_admin::time;
-use callgate_admin::wording::{conditions_text, count, decision_text, escape, media_text};
+use callgate_admin::wording::{count, decision_text, escape};
 use callgate_core::{
-    Applicability, Call, Decision, Door, Effect, EpochSeconds, EvaluatedRule, MediaSet, ParsedItem, Party, PartyId,
-    Pattern, Permissions, RuleKey, Status, Trace, has_expired, trace,
+    Applicability, Call, Decision, Door, Effect, EpochSeconds, EvaluatedRule, MediaSet, PartyId, Pattern, RuleKey,
+    Trace, trace,
 };
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ use crate::connection::{Connection, GlobalArgs};
 use crate::exit::{Outcome, usage};
 use crate::output::{Line, Output, print_line};
 use crate::time::{now, parse_at};
+use crate::trace_text::{DoorState, MAX_OTHERS, door_text, is_other, why};
 
 /// Decide a call as the function would, and explain the decision
 #[derive(Debug, Clone, clap::Args)]
@@ -68,7 +69,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let at = args.at.as_deref().map(parse_at).transpose()?.unwrap_or_else(now);
     let lookup = table.look_up(&call).await?;
     let trace = trace(&call, lookup.permissions(), at);
-    let state = |door| ItemState::at(door, lookup.permissions(), at);
+    let state = |door| DoorState::at(door, lookup.permissions(), at);
     let reversal = table.reversal(&call, lookup.permissions(), at, now());
     match output {
         Output::Text => print_line(text(&call, &trace, state, at).then(reversal_text(&trace, &reversal)))?,
@@ -80,41 +81,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     })
 }
 
-/// The state of a door's item besides its rules.
-struct ItemState {
-    is_suspended: bool,
-    /// The moment at which the party expired, if it has.
-    expired_at: Option<EpochSeconds>,
-}
-
-impl ItemState {
-    fn at(door: Door, permissions: Permissions<'_>, at: EpochSeconds) -> Self {
-        let party =
-            |item: &ParsedItem<Party>| item.as_ref().ok().and_then(Option::as_ref).map(|it| (it.status, it.expires_at));
-        let (status, expires_at) = match door {
-            Door::App | Door::Destination => {
-                permissions.app.as_ref().ok().and_then(Option::as_ref).map(|app| (app.status, None))
-            }
-            Door::Caller => party(permissions.caller),
-            Door::Callee => party(permissions.callee),
-        }
-        .unwrap_or_default();
-        let expired_at = expires_at.filter(|_| has_expired(expires_at, at));
-        Self { is_suspended: status == Status::Suspended && expired_at.is_none(), expired_at }
-    }
-}
-
-impl fmt::Display for ItemState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.expired_at {
-            Some(at) => write!(f, " (expired at {}, so it counts as absent)", time::describe(at)),
-            None if self.is_suspended => f.write_str(" (suspended)"),
-            None => Ok(()),
-        }
-    }
-}
-
-fn text(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: EpochSeconds) -> Line {
+fn text(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> DoorState, at: EpochSeconds) -> Line {
     let mut out = String::new();
     let (word, colour) = match trace.decision.effect() {
         Effect::Allow => ("permitted", AnsiColor::Green.on_default()),
@@ -125,7 +92,7 @@ fn text(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: E
     let _ = writeln!(out, ": {} ({because})", trace.decision.reason());
     let _ = write!(out, "  {} to {} in app {}, {media}, at {}", call.caller, call.callee, call.app, time::describe(at));
     for (door, rules) in &trace.doors {
-        let _ = write!(out, "\n{}{}", heading(*door, call), state(*door));
+        let _ = write!(out, "\ndoor {}: {}{}", door.as_str(), door_text(*door, call), state(*door));
         if rules.is_empty() {
             out.push_str("\n  no rules");
             continue;
@@ -151,13 +118,6 @@ fn text(call: &Call, trace: &Trace<'_>, state: impl Fn(Door) -> ItemState, at: E
     Line::styled(colour, word).then(out)
 }
 
-/// With more rules that do not match than this at a door, only their number is printed.
-const MAX_OTHERS: usize = 10;
-
-fn is_other(rule: &EvaluatedRule<'_>) -> bool {
-    matches!(rule.applicability, Applicability::DoesNotMatch)
-}
-
 /// The commands that turn the decision around, on one line.
 fn reversal_text(trace: &Trace<'_>, reversal: &Reversal) -> String {
     let aim = match trace.decision.effect() {
@@ -170,47 +130,10 @@ fn reversal_text(trace: &Trace<'_>, reversal: &Reversal) -> String {
     }
 }
 
-fn heading(door: Door, call: &Call) -> String {
-    match door {
-        Door::App => format!("door app: who may call anyone in app {}", call.app),
-        Door::Destination => format!("door destination: whom anyone in app {} may call", call.app),
-        Door::Caller => format!("door caller: whom {} may call", call.caller),
-        Door::Callee => format!("door callee: who may call {}", call.callee),
-    }
-}
-
-/// Why a rule did or did not decide.
-fn why(rule: &EvaluatedRule<'_>, deciding: Option<&EvaluatedRule<'_>>) -> String {
-    let kind = if matches!(rule.key, RuleKey::Pair(_)) { "rule between these two, " } else { "" };
-    // The reason why a rule does not apply names the condition that does not hold.
-    let conditions = match rule.applicability {
-        Applicability::Applies(rule) => conditions_text(rule),
-        _ => String::new(),
-    };
-    let why = match (rule.applicability, deciding) {
-        (Applicability::Applies(_), _) if rule.decides => "decides".to_owned(),
-        (Applicability::Applies(_), Some(other)) => {
-            if other.key.specificity() > rule.key.specificity() {
-                format!("applies, but `{}` is more specific", other.key)
-            } else {
-                "applies, but of two equally specific rules deny decides, then the rule between these two".to_owned()
-            }
-        }
-        (Applicability::Applies(_), None) => "applies, but another rule is invalid".to_owned(),
-        (Applicability::DoesNotMatch, _) => "does not match".to_owned(),
-        (Applicability::Disabled, _) => "is disabled".to_owned(),
-        (Applicability::Expired(at), _) => format!("expired at {}", time::describe(at)),
-        (Applicability::OtherMedia(media), _) => format!("is for {}", media_text(media)),
-        (Applicability::OutsideHours(hours), _) => format!("the call is outside {hours}"),
-        (Applicability::Invalid(error), _) => format!("is invalid, so it refuses the call: {error}"),
-    };
-    format!("{kind}{why}{conditions}")
-}
-
 fn as_json(
     call: &Call,
     trace: &Trace<'_>,
-    state: impl Fn(Door) -> ItemState,
+    state: impl Fn(Door) -> DoorState,
     at: EpochSeconds,
     reversal: &Reversal,
 ) -> Value {
@@ -229,7 +152,7 @@ fn as_json(
             let deciding = rules.iter().find(|rule| rule.decides);
             let effect = deciding.and_then(|rule| rule.rule.ok()).map(|rule| rule.effect.as_str());
             let rules: Vec<_> = rules.iter().map(|rule| rule_as_json(rule, deciding)).collect();
-            let ItemState { is_suspended, expired_at } = state(*door);
+            let DoorState { is_suspended, expired_at } = state(*door);
             json!({
                 "door": door.as_str(), "suspended": is_suspended, "expired_at": expired_at.map(time::format),
                 "says": effect, "rules": rules,

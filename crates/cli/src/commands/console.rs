@@ -9,7 +9,7 @@ use callgate_admin::decision_log::CallFilter;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::args::APP;
+use crate::args::{APP, AppCacheArgs};
 use crate::connection::GlobalArgs;
 use crate::console::call_log::CallLog;
 use crate::console::{ADDRESS, Console, Settings};
@@ -50,6 +50,8 @@ pub(crate) struct Args {
     app: Option<String>,
     #[command(flatten)]
     log: LogSourceArgs,
+    #[command(flatten)]
+    app_cache: AppCacheArgs,
 }
 
 /// Serves until Ctrl-C.
@@ -83,6 +85,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         activity: None,
         hook_url: None,
         is_read_only: args.read_only,
+        app_cache: args.app_cache.app_cache_seconds,
     };
     let console = Console::new(settings, listener.local_addr()?)?;
     // Before the first line of output, because its reader may send Ctrl-C at once.

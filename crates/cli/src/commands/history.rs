@@ -82,7 +82,8 @@ fn print_change(change: &Change) -> anyhow::Result<()> {
     values.iter().filter(|_| !is_cut).try_for_each(print_values)
 }
 
-fn counts_text(counts: &BulkCounts, list: Option<&str>) -> String {
+/// What a command that changed many items did, on one line.
+pub(crate) fn counts_text(counts: &BulkCounts, list: Option<&str>) -> String {
     let BulkCounts { added, changed, removed, more, is_complete, signed_at: _ } = counts;
     let list = list.map(|list| format!(", list `{}`", escape(list))).unwrap_or_default();
     let counts = format!("{added} added, {changed} changed, {removed} removed{list}");

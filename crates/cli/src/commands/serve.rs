@@ -121,12 +121,11 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     })?;
     let url = hook_url(address, backend.as_ref());
     let activity = Arc::new(Activity::default());
-    let (console_table, connection) = match &embedded {
-        Some(embedded) => (embedded.table(config.phone_region, CONSOLE_DEADLINE), None),
-        None => {
-            let connection = global.open().await?;
-            (connection.table.clone(), Some(connection))
-        }
+    let (console_table, connection) = if let Some(embedded) = &embedded {
+        (embedded.table(config.phone_region, CONSOLE_DEADLINE), None)
+    } else {
+        let connection = global.open().await?;
+        (connection.table.clone(), Some(connection))
     };
     let console_listener = console_command::listen(None).await?;
     let settings = Settings {
@@ -140,6 +139,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         hook_url: Some(url.clone()),
         default_app: None,
         is_read_only: false,
+        app_cache: config.store.app_cache,
     };
     let console = Console::new(settings, console_listener.local_addr()?)?;
     // Before the first line of output, because its reader may send Ctrl-C at once.

@@ -44,6 +44,12 @@ impl Fields {
     }
 }
 
+impl From<Vec<(String, String)>> for Fields {
+    fn from(fields: Vec<(String, String)>) -> Self {
+        Self(fields)
+    }
+}
+
 /// The fields of the query string.
 #[derive(Debug)]
 pub(super) struct Query(pub(super) Fields);

@@ -31,7 +31,8 @@ const HEADERS: [(HeaderName, &str); 7] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
-    (REFERRER_POLICY, "no-referrer"),
+    // With `no-referrer`, browsers send `Origin: null` with the own forms.
+    (REFERRER_POLICY, "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     (CACHE_CONTROL, "no-store"),
@@ -128,10 +129,12 @@ impl Guard {
 
 /// 256 random bits in hexadecimal digits.
 fn random() -> anyhow::Result<String> {
-    let mut bytes = [0; 32];
+    let (mut left, mut right) = ([0; 16], [0; 16]);
     let random = rustls::crypto::ring::default_provider().secure_random;
-    random.fill(&mut bytes).map_err(|_| anyhow::anyhow!("this machine provides no random numbers"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    for half in [&mut left, &mut right] {
+        random.fill(half).map_err(|_| anyhow::anyhow!("this machine provides no random numbers"))?;
+    }
+    Ok(format!("{:032x}{:032x}", u128::from_ne_bytes(left), u128::from_ne_bytes(right)))
 }
 
 /// Compares in a time that depends on the lengths only.

@@ -211,6 +211,11 @@ impl PageError {
     pub(super) fn conflict(text: impl Into<String>) -> Self {
         Self { status: StatusCode::CONFLICT, title: "It changed meanwhile", text: text.into() }
     }
+
+    /// The reason, on a page that shows something else too.
+    pub(super) fn message(&self) -> Markup {
+        html! { div class="message problem" role="alert" { p { (text(&self.text)) } } }
+    }
 }
 
 impl fmt::Display for PageError {

@@ -8,6 +8,10 @@ use super::Console;
 use super::page::PageError;
 
 mod calls;
+mod check;
+pub(super) mod health;
+mod history;
+pub(super) mod import;
 mod parties;
 mod party;
 mod rule;
@@ -23,5 +27,9 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .merge(rule::routes())
         .merge(rules::routes())
         .merge(waiting::routes())
+        .merge(check::routes())
+        .merge(import::routes())
+        .merge(history::routes())
+        .merge(health::routes())
         .fallback(|| async { PageError::not_found("The console has no page with this address.") })
 }

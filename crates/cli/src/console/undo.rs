@@ -24,7 +24,7 @@ use crate::commands::history::value_lines;
 pub(super) const MESSAGE: &str = "message";
 
 /// The field with a change to take back.
-const CHANGE: &str = "change";
+pub(super) const CHANGE: &str = "change";
 
 /// The most messages that are kept for a reload.
 const MAX_MESSAGES: usize = 200;
@@ -38,7 +38,7 @@ pub(super) struct Reference {
 
 impl Reference {
     /// As a field has it. No id contains an `@`.
-    fn field(&self) -> String {
+    pub(super) fn field(&self) -> String {
         format!("{}@{}", self.id, self.app)
     }
 }

@@ -7,6 +7,7 @@ mod backup;
 mod bad_input;
 #[cfg(unix)]
 mod blocks;
+mod browser;
 mod busy_dynamodb;
 mod calls;
 mod changed_meanwhile;

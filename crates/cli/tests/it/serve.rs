@@ -80,6 +80,13 @@ impl ServeProcess {
         self.greeting_after("in a browser:")
     }
 
+    /// The URL for another browser, which is printed when one has opened the console.
+    pub(crate) fn next_console_url(&mut self) -> String {
+        let (_, rest) = self.greeting.split_once("/?token=").unwrap();
+        self.greeting = rest.to_owned();
+        self.greeting_after("another one:")
+    }
+
     /// What it prints after a text, up to the end of the line that is not empty.
     fn greeting_after(&mut self, text: &str) -> String {
         loop {

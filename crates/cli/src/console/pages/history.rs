@@ -1,0 +1,145 @@
+//! `/history`: who changed what, with the values before and after, and a button that takes a change back.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use callgate_admin::history::{Change, ChangedValue, Description, HistoryFilter, HistoryPage};
+use callgate_admin::time;
+use callgate_admin::wording::count;
+use callgate_core::{AppKey, PartyId};
+use maud::{Markup, html};
+
+use crate::args::check_one_party;
+use crate::commands::history::counts_text;
+use crate::console::Console;
+use crate::console::fields::{Fields, Query};
+use crate::console::page::{self, PageError, Section, app_input, empty, hidden, input, page, text};
+use crate::console::undo::{CHANGE, Reference};
+use crate::time::now;
+
+const PATH: &str = "/history";
+
+/// How many changes are on a page.
+const PAGE: usize = 50;
+
+/// How many values of a change are shown at first.
+const MAX_VALUES: usize = 20;
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new().route(PATH, get(show))
+}
+
+async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
+    let result = match list(&console, &fields).await {
+        Ok(list) => list,
+        Err(error) => error.message(),
+    };
+    page(&console, Section::History, PATH, "History", &fields, html! { (form(&console, &fields)) (result) })
+}
+
+fn form(console: &Console, fields: &Fields) -> Markup {
+    html! {
+        form class="filters" method="get" action=(PATH) role="search" {
+            (app_input(console, fields.get("app")))
+            (input("Party", "party", fields))
+            label { "Since " input name="since" value=[fields.get("since")] placeholder="7d, 15:00, 2026-11-26" autocomplete="off"; }
+            button class="primary" { "Show" }
+            a href=(PATH) { "Show all" }
+        }
+    }
+}
+
+async fn list(console: &Console, fields: &Fields) -> Result<Markup, PageError> {
+    let Some(app) = console.app(fields.get("app"))? else {
+        return Ok(empty(
+            "No app is chosen.",
+            &html! { "Each app has a history of its own. Type the app, WCS's appKey." },
+        ));
+    };
+    let party = party(console, fields)?;
+    let since = fields.get("since").map(|text| time::parse_since(text, now())).transpose()?;
+    let before = fields.get("before");
+    let filter = HistoryFilter { party: party.as_ref(), since, before };
+    let HistoryPage { changes, read, next } = console.table.history_page(&app, filter, PAGE).await?;
+    Ok(html! {
+        @if changes.is_empty() && next.is_none() {
+            (empty(
+                "No changes match.",
+                &html! { "What the console and callgatectl write in app " (text(app.as_str())) " appears here." },
+            ))
+        }
+        @for change in &changes { (article(console, fields, &app, change)) }
+        @if before.is_some() || next.is_some() {
+            nav class="pager" aria-label="Pages of the list" {
+                @if before.is_some() { a href={ (PATH) "?" (fields.with("before", None)) } { "Newest changes" } }
+                @if let Some(next) = &next {
+                    a href={ (PATH) "?" (fields.with("before", Some(next))) } { "Older changes" }
+                    @if party.is_some() { span { (count(read as u64, "change")) " searched so far" } }
+                }
+            }
+        }
+    })
+}
+
+fn party(console: &Console, fields: &Fields) -> Result<Option<PartyId>, PageError> {
+    let Some(typed) = fields.get("party") else { return Ok(None) };
+    check_one_party(&console.table, typed, false, |_| "name one of its parties".to_owned())?;
+    Ok(Some(console.table.parse_party(typed)?))
+}
+
+/// A change with what it changed.
+fn article(console: &Console, fields: &Fields, app: &AppKey, change: &Change) -> Markup {
+    let Change { id, at, author, command, values, undoes, counts, list, is_cut } = change;
+    let can_undo = counts.is_none() && !is_cut && !values.is_empty() && !console.is_read_only;
+    let reference = Reference { app: app.clone(), id: id.clone() };
+    let descriptions: Vec<_> = values.iter().filter(|_| !is_cut).flat_map(ChangedValue::descriptions).collect();
+    let (first, rest) = descriptions.split_at(descriptions.len().min(MAX_VALUES));
+    html! {
+        article class="card" {
+            div class="heading" {
+                h2 { (text(command)) }
+                p class="help" { (page::time(at.as_second())) " by " (text(author)) }
+                @if can_undo {
+                    form method="post" action="/undo" {
+                        (hidden(CHANGE, &reference.field()))
+                        (hidden("back", &format!("{PATH}?{}", fields.with("message", None))))
+                        button { "Undo" span class="hidden" { " " (text(command)) } }
+                    }
+                }
+            }
+            @if let Some(undoes) = undoes {
+                p class="help" { "Takes back " code { (text(undoes)) } }
+            }
+            @if let Some(counts) = counts {
+                p { (counts_text(counts, list.as_deref())) }
+                p class="help" { "A command that changed many rules. Undo the changes of single rules, or restore a backup." }
+            }
+            @if *is_cut { p { "The values are too large for the history, so this cannot be taken back here." } }
+            @if !first.is_empty() { ul class="diff" { @for description in first { (lines(description)) } } }
+            @if !rest.is_empty() {
+                details {
+                    summary { "and " (count(rest.len() as u64, "more value")) }
+                    ul class="diff" { @for description in rest { (lines(description)) } }
+                }
+            }
+        }
+    }
+}
+
+/// What was there before, and what is there after.
+fn lines(Description { kind: _, subject, place, before, after }: &Description) -> Markup {
+    html! {
+        @for (class, word, view) in [("removed", "before: ", before), ("added", "after: ", after)] {
+            @if let Some(view) = view {
+                li class=(class) {
+                    span class="hidden" { (word) }
+                    @if !subject.is_empty() { (text(subject)) ": " }
+                    (text(&view.text())) (text(place))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What an operator does in the console, in a real browser: Chromium, driven by `WebDriver`.
+//!
+//! These tests are ignored unless they are asked for, because they need `chromedriver` and, for [`accessibility`], axe-core:
+//! `CALLGATE_AXE=axe.min.js cargo test -p callgatectl --test it browser:: -- --ignored`.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use fantoccini::elements::Element;
+use fantoccini::wd::Capabilities;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+
+mod accessibility;
+mod calls;
+mod other_sites;
+mod screenshot;
+
+/// A browser. Closed when dropped.
+struct Browser {
+    driver: Child,
+    client: Client,
+    /// How many links and buttons were clicked.
+    clicks: u32,
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The driver ends the browser.
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+impl Browser {
+    /// Starts a browser with a window of this size.
+    async fn start((width, height): (u32, u32), options: &[&str]) -> Self {
+        let driver = Command::new("chromedriver").arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut driver = driver.expect("these tests need chromedriver: the Debian package chromium-driver");
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port: u16 = loop {
+            let line = lines.next().expect("chromedriver exited").unwrap();
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                break port.trim_end_matches('.').parse().unwrap();
+            }
+        };
+        // A full pipe would stop the driver.
+        std::thread::spawn(move || lines.for_each(drop));
+        let size = format!("--window-size={width},{height}");
+        let mut arguments =
+            vec!["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--lang=en", &size];
+        arguments.extend(options);
+        let Value::Object(capabilities) = json!({"goog:chromeOptions": {"args": arguments}}) else { panic!() };
+        let client = ClientBuilder::new(HttpConnector::new())
+            .capabilities(Capabilities::from(capabilities))
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .unwrap();
+        Self { driver, client, clicks: 0 }
+    }
+
+    /// Opens an address.
+    async fn open(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    /// The element, as soon as it is there.
+    async fn find(&self, css: &str) -> Element {
+        self.client.wait().for_element(Locator::Css(css)).await.unwrap()
+    }
+
+    /// Waits until the page shows a text.
+    async fn wait_for(&self, text: &str) {
+        let path = format!("//body[contains(normalize-space(.), {})]", quoted(text));
+        let found = self.client.wait().for_element(Locator::XPath(&path)).await;
+        if let Err(error) = found {
+            panic!("`{text}` is not on the page ({error}): {}", self.text().await);
+        }
+    }
+
+    /// Clicks the link or button with a text.
+    async fn click(&mut self, text: &str) {
+        let (quoted, classes) = (quoted(text), ["a", "button", "summary"]);
+        let path = classes.map(|class| format!("//{class}[contains(normalize-space(.), {quoted})]")).join(" | ");
+        let element = self.client.wait().for_element(Locator::XPath(&path)).await;
+        let element = match element {
+            Ok(element) => element,
+            Err(error) => panic!("no link or button `{text}` ({error}): {}", self.text().await),
+        };
+        element.click().await.unwrap();
+        self.clicks += 1;
+    }
+
+    /// Types into a field.
+    async fn fill(&self, css: &str, text: &str) {
+        let field = self.find(css).await;
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    /// The text of the page.
+    async fn text(&self) -> String {
+        self.find("body").await.text().await.unwrap()
+    }
+}
+
+/// A window of the usual size.
+const WIDE: (u32, u32) = (1_280, 900);
+
+/// Runs a test of a browser.
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(test);
+}
+
+/// A text as a literal of `XPath`.
+fn quoted(text: &str) -> String {
+    assert!(!text.contains('"'), "{text}");
+    format!("\"{text}\"")
+}
