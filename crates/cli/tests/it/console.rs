@@ -9,7 +9,11 @@ use crate::serve::ServeProcess;
 use crate::support::TestServer;
 
 mod calls;
+mod parties;
+mod rule;
+mod rules;
 mod sign_in;
+mod waiting;
 
 /// A console, and a browser that is signed in.
 pub(crate) struct Console {
