@@ -1,6 +1,6 @@
 //! The changes that a person makes to one rule, block, status or membership, as values.
 
-use callgate_core::{AppKey, Door, PartyId, Status};
+use callgate_core::{AppKey, Door, EpochSeconds, PartyId, Status};
 
 use crate::edit::{BlockEdit, RuleEdit};
 use crate::groups::GroupName;
@@ -30,6 +30,19 @@ pub enum Action {
         door: Option<Door>,
         /// Whether it is switched off.
         is_disabled: bool,
+    },
+    /// Changes the expiry of a stored rule. The texts are taken literally too.
+    SetExpiry {
+        /// The app.
+        app: AppKey,
+        /// The callers.
+        from: String,
+        /// The callees.
+        to: String,
+        /// The list that holds the rule. `None` is the usual place.
+        door: Option<Door>,
+        /// The new expiry. `None` removes it.
+        expires_at: Option<EpochSeconds>,
     },
     /// Deletes a stored rule. The texts are taken literally, so that a rule that no call can match is found too.
     Revoke {
@@ -80,4 +93,21 @@ pub enum Action {
         /// Whether it is in the group afterwards.
         is_member: bool,
     },
+}
+
+impl Action {
+    /// The app that is changed.
+    #[must_use]
+    pub fn app(&self) -> &AppKey {
+        match self {
+            Self::WriteRule { target, .. } => &target.app,
+            Self::SwitchRule { app, .. }
+            | Self::SetExpiry { app, .. }
+            | Self::Revoke { app, .. }
+            | Self::Block { app, .. }
+            | Self::Unblock { app, .. }
+            | Self::SetStatus { app, .. }
+            | Self::SetMembership { app, .. } => app,
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use callgate::store::item::Attributes;
 use callgate_core::text::fold;
-use callgate_core::{AppKey, Pattern, PhoneRegion};
+use callgate_core::{AppKey, PartyId, Pattern, PhoneRegion};
 use serde::Serialize;
 
 use crate::error::Result;
@@ -24,6 +24,8 @@ pub struct Needle {
     canonical: Vec<String>,
     /// In lower case.
     lower: String,
+    /// The party that it names, if it is a valid id.
+    id: Option<PartyId>,
 }
 
 /// What holds the text.
@@ -72,7 +74,8 @@ impl Needle {
             Pattern::Everyone | Pattern::Group(_) => None,
         });
         let canonical: BTreeSet<_> = ids.chain(replaced).filter(|id| *id != exact).collect();
-        Self { lower: fold(&exact).to_lowercase(), exact, canonical: canonical.into_iter().collect() }
+        let (lower, id) = (fold(&exact).to_lowercase(), PartyId::required(&exact, region).ok());
+        Self { lower, exact, canonical: canonical.into_iter().collect(), id }
     }
 
     /// The other forms in which ids are compared with it.
@@ -81,11 +84,11 @@ impl Needle {
         &self.canonical
     }
 
-    fn is_in_id(&self, id: &str) -> bool {
+    pub(crate) fn is_in_id(&self, id: &str) -> bool {
         self.canonical.iter().any(|form| id.contains(form)) || id.contains(&self.exact) || self.is_in_text(id)
     }
 
-    fn is_in_text(&self, text: &str) -> bool {
+    pub(crate) fn is_in_text(&self, text: &str) -> bool {
         text.to_lowercase().contains(&self.lower)
     }
 
@@ -96,6 +99,32 @@ impl Needle {
         let rule = stored.rule.as_ref().ok();
         let texts = rule.into_iter().flat_map(|rule| [&rule.list, &rule.note]).flatten();
         sides.map(|side| self.is_in_id(side)).chain(texts.map(|text| self.is_in_text(text))).any(|found| found)
+    }
+
+    /// The forms in which an id or the beginning of one may be stored.
+    pub(crate) fn forms(&self) -> impl Iterator<Item = &str> {
+        self.canonical.iter().chain([&self.exact]).map(String::as_str)
+    }
+
+    /// The id of the party that the text names, if it is one.
+    #[must_use]
+    pub fn id(&self) -> Option<&PartyId> {
+        self.id.as_ref()
+    }
+
+    /// Whether the id, a group or the note of a party holds the text.
+    pub(crate) fn is_in_party(&self, id: &str, item: &Attributes) -> bool {
+        let note = item.get("note").and_then(|note| note.as_s().ok());
+        self.is_in_id(id)
+            || note.is_some_and(|note| self.is_in_text(note))
+            || groups_of(item).iter().any(|group| self.is_in_text(&format!("@{group}")))
+    }
+
+    /// Whether one of the parties, the list or the note of a row holds the text.
+    pub(crate) fn is_in_row(&self, row: &RuleRow) -> bool {
+        let mut sides = [&row.from, &row.to].into_iter().filter(|side| *side != "*");
+        sides.any(|side| self.is_in_id(side))
+            || [&row.list, &row.note].into_iter().flatten().any(|text| self.is_in_text(text))
     }
 
     /// Everything in an item that holds the text.
@@ -112,11 +141,9 @@ impl Needle {
             }
             ItemKind::Party(app, party) => {
                 owner.push(party.as_str());
-                let mut groups = item.get("groups").and_then(|value| value.as_ss().ok()).cloned().unwrap_or_default();
-                groups.sort();
-                if is_in_note || self.is_in_id(party) || groups.iter().any(|it| self.is_in_text(&format!("@{it}"))) {
+                if self.is_in_party(party, item) {
                     let (app, party) = (app.clone(), party.clone());
-                    found.push(Found::Party { app, party, groups, note: note() });
+                    found.push(Found::Party { app, party, groups: groups_of(item), note: note() });
                 }
                 if let Some(Ok(block)) = block_of(item) {
                     let texts = [&block.list, &block.note].into_iter().flatten();
@@ -136,6 +163,13 @@ impl Needle {
         }));
         found
     }
+}
+
+/// The groups of a party's item, sorted.
+fn groups_of(item: &Attributes) -> Vec<String> {
+    let mut groups = item.get("groups").and_then(|value| value.as_ss().ok()).cloned().unwrap_or_default();
+    groups.sort();
+    groups
 }
 
 impl Table {

@@ -306,19 +306,33 @@ impl Table {
         Ok(keys.first().and_then(|key| record::app_of(&key.pk)))
     }
 
+    /// Reads the last changes of an app, newest first.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn newest_changes(&self, app: &AppKey, limit: u16) -> Result<Vec<Change>> {
+        let query = self.query_partition(&history_pk(app), "#pk = :pk").scan_index_forward(false);
+        let page = query.limit(i32::from(limit)).send().await;
+        let page = page.map_err(|error| self.request_error("cannot read the table", &error))?;
+        Ok(page.items().iter().filter_map(record::read).collect())
+    }
+
     /// Reads the last change of an author.
     ///
     /// # Errors
     /// Why the table cannot be read.
     pub async fn last_change_of(&self, app: &AppKey, author: &str) -> Result<Option<Change>> {
         let query = self.query_partition(&history_pk(app), "#pk = :pk").scan_index_forward(false);
-        let mut pages = query.into_paginator().send();
-        while let Some(page) = pages.next().await {
+        // It is usually one of the last ones.
+        let (mut limit, mut start) = (Some(10), None);
+        loop {
+            let page = query.clone().set_limit(limit.take()).set_exclusive_start_key(start).send().await;
             let page = page.map_err(|error| self.request_error("cannot read the table", &error))?;
-            if let Some(change) = page.items().iter().filter_map(record::read).find(|it| it.author == author) {
-                return Ok(Some(change));
+            let change = page.items().iter().filter_map(record::read).find(|it| it.author == author);
+            start = page.last_evaluated_key;
+            if change.is_some() || start.is_none() {
+                return Ok(change);
             }
         }
-        Ok(None)
     }
 }

@@ -148,7 +148,8 @@ pub fn deny_all(block: &Block) -> Rule {
 }
 
 /// The block that denies the same calls as a rule of [`deny_all`].
-pub(crate) fn block_of_rule(rule: &Rule) -> Block {
+#[must_use]
+pub fn block_of_rule(rule: &Rule) -> Block {
     let Rule { effect: _, media: _, hours: _, expires_at, disabled: _, list, note, updated_at, updated_by } =
         rule.clone();
     Block { expires_at, list, note, updated_at, updated_by }

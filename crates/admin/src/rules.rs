@@ -231,6 +231,30 @@ impl Table {
         is_disabled: bool,
         now: EpochSeconds,
     ) -> Result<Option<RuleChange>> {
+        self.plan_update(target, location, now, |rule| Rule { disabled: is_disabled, ..rule }).await
+    }
+
+    /// Changes the expiry of a stored rule, in a plan. Writes nothing. `None` when there is no such rule.
+    ///
+    /// # Errors
+    /// As for [`Self::plan_switch`].
+    pub async fn plan_expiry(
+        &self,
+        target: &RuleTarget,
+        location: &RuleLocation,
+        expires_at: Option<EpochSeconds>,
+        now: EpochSeconds,
+    ) -> Result<Option<RuleChange>> {
+        self.plan_update(target, location, now, |rule| Rule { expires_at, ..rule }).await
+    }
+
+    async fn plan_update(
+        &self,
+        target: &RuleTarget,
+        location: &RuleLocation,
+        now: EpochSeconds,
+        update: impl FnOnce(Rule) -> Rule,
+    ) -> Result<Option<RuleChange>> {
         let item = self.get(&location.key).await?;
         let party = item.clone().filter(|_| location.key.sk == "PARTY").map(item::read_party).transpose();
         let may_expire = location.key.sk == "PARTY" && party.is_ok();
@@ -241,7 +265,7 @@ impl Table {
         let previous = PreviousRule::of(location, item.as_ref());
         let rule = match previous.rule() {
             None => return Ok(None),
-            Some(Ok(rule)) => Rule { disabled: is_disabled, ..rule.clone() },
+            Some(Ok(rule)) => update(rule.clone()),
             Some(Err(error)) => {
                 return Err(Error::InvalidItem(format!(
                     "the rule cannot be parsed, and is invalid whether it is disabled or not: {error}; write it again, or \

@@ -14,6 +14,7 @@ pub mod app_search;
 pub(crate) mod batch;
 pub(crate) mod index;
 pub(crate) mod items;
+pub(crate) mod pages;
 pub(crate) mod scan;
 mod schema;
 pub(crate) mod size;

@@ -83,6 +83,16 @@ struct Subject<'a> {
     pairs: HashMap<String, ParsedItem<Rule>>,
 }
 
+/// A party and a side of its calls.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    app: &'a AppKey,
+    party: &'a PartyId,
+    side: Side,
+    media: MediaSet,
+    at: EpochSeconds,
+}
+
 impl Table {
     /// Who may call a party, or whom it may call, at a moment: a row for each pattern and party that the app's rules and the
     /// party's rules name, the most specific first.
@@ -100,6 +110,26 @@ impl Table {
         media: MediaSet,
         at: EpochSeconds,
     ) -> Result<Vec<WhoRow>> {
+        Box::pin(self.who_with(Question { app, party, side, media, at }, true)).await
+    }
+
+    /// The same without the members of groups, which may take long to count.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn who_without_members(
+        &self,
+        app: &AppKey,
+        party: &PartyId,
+        side: Side,
+        media: MediaSet,
+        at: EpochSeconds,
+    ) -> Result<Vec<WhoRow>> {
+        Box::pin(self.who_with(Question { app, party, side, media, at }, false)).await
+    }
+
+    async fn who_with(&self, question: Question<'_>, counts_members: bool) -> Result<Vec<WhoRow>> {
+        let Question { app, party, side, media, at } = question;
         let own_key = Key::party(app, party);
         let app_key = Key::app(app);
         let (app_item, (own, pairs)) = tokio::try_join!(self.get(&app_key), async {
@@ -139,7 +169,7 @@ impl Table {
         let ids: Vec<_> = ids.collect();
         let items = self.party_items(app, &ids).await?;
         let groups: BTreeSet<_> = patterns.iter().filter_map(group_of).collect();
-        let members = if groups.is_empty() { None } else { self.members(app, &groups).await? };
+        let members = if groups.is_empty() || !counts_members { None } else { self.members(app, &groups).await? };
         let named: HashSet<_> = patterns.iter().collect();
         let rows = patterns.iter().filter_map(|pattern| {
             if let Pattern::Exact(id) = pattern {

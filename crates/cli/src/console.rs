@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::future::IntoFuture as _;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::time::now;
 
 pub(crate) mod activity;
 mod assets;
+mod bulk;
 pub(crate) mod call_log;
 mod doors;
 mod fields;
@@ -33,6 +35,7 @@ mod guard;
 mod jobs;
 mod page;
 mod pages;
+mod rule_list;
 mod undo;
 mod write;
 
@@ -41,10 +44,14 @@ use call_log::CallLog;
 use guard::Guard;
 use pages::health::{self, Inspections, Simulations};
 use pages::import::{self, Imports};
+use pages::waiting::Dismissed;
 use undo::Messages;
 
 /// The address if it is free.
 pub(crate) const ADDRESS: &str = "127.0.0.1:8081";
+
+/// How long the apps of the table are not searched again.
+const APPS_SECONDS: i64 = 60;
 
 /// The largest form. The import has its own limit.
 const MAX_FORM_BYTES: usize = 4 << 20;
@@ -94,6 +101,10 @@ pub(crate) struct Console {
     simulations: Simulations,
     /// Apps that were seen in the table.
     apps: Mutex<BTreeSet<String>>,
+    /// When apps were last searched in the table.
+    apps_read_at: AtomicI64,
+    /// The refused pairs that are not to be shown.
+    dismissed: Dismissed,
     /// What was just written.
     messages: Messages,
 }
@@ -132,6 +143,8 @@ impl Console {
             inspections: health::inspections(),
             simulations: health::simulations(),
             apps: Mutex::default(),
+            apps_read_at: AtomicI64::new(0),
+            dismissed: Dismissed::default(),
             messages: Messages::default(),
         }))
     }
@@ -179,12 +192,33 @@ impl Console {
         }
     }
 
+    /// Searches apps in the table, unless that was done a short time ago.
+    async fn read_apps(&self) -> callgate_admin::Result<()> {
+        let (now, last) = (now(), self.apps_read_at.load(Ordering::Relaxed));
+        if (last..last + APPS_SECONDS).contains(&now) {
+            return Ok(());
+        }
+        let known = self.table.known_apps().await?;
+        self.remember_apps(known.apps.iter().map(AppKey::as_str));
+        self.apps_read_at.store(now, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The app, if only one is known.
+    fn only_app(&self) -> Option<String> {
+        let apps = self.apps();
+        apps.first().filter(|_| apps.len() == 1).cloned()
+    }
+
     /// The app of the fields; without one, the only app that is known.
     fn app(&self, given: Option<&str>) -> callgate_admin::Result<Option<AppKey>> {
-        let apps = self.apps();
-        let only = || apps.first().filter(|_| apps.len() == 1).cloned();
         let default = || self.default_app.as_ref().map(|app| app.as_str().to_owned());
-        given.map(str::to_owned).or_else(default).or_else(only).map(|app| self.table.parse_app(&app)).transpose()
+        given
+            .map(str::to_owned)
+            .or_else(default)
+            .or_else(|| self.only_app())
+            .map(|app| self.table.parse_app(&app))
+            .transpose()
     }
 }
 

@@ -1,9 +1,12 @@
 //! Finds out whether anything is stored for an app, without reading the whole table.
 
+use std::collections::BTreeSet;
+
 use callgate::store::item::{Key, PK, SK};
 use callgate_core::AppKey;
 
 use super::Table;
+use super::scan::Filter;
 use crate::error::{Error, Result};
 use crate::item_kind::ItemKind;
 
@@ -70,6 +73,40 @@ impl Table {
         apps.retain(|other| is_similar(app.as_str(), other.as_str()));
         apps.sort_by(|one, other| one.as_str().cmp(other.as_str()));
         Ok(if has_others && (is_complete || !apps.is_empty()) { AppSearch::Unknown(apps) } else { AppSearch::Usual })
+    }
+}
+
+/// The apps that were found in a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownApps {
+    /// The apps, sorted.
+    pub apps: Vec<AppKey>,
+    /// Whether these are all apps. Otherwise the table may have others, of which only rules between two parties are stored.
+    pub is_complete: bool,
+}
+
+/// The most items that are read to find apps.
+const MAX_ITEMS: usize = 1_000;
+
+impl Table {
+    /// Finds apps without reading the whole table: those with an item of their own, by the index, and those of the first items.
+    ///
+    /// # Errors
+    /// Why the table cannot be read.
+    pub async fn known_apps(&self) -> Result<KnownApps> {
+        let (own, first) = tokio::try_join!(self.index_page("APP", "APP#", None, MAX_ITEMS), async {
+            match self.scan_page(Filter::without_history(), None, MAX_ITEMS).await {
+                Ok(page) => Ok(Some(page)),
+                Err(Error::Request { code: Some(code), .. }) if code == "AccessDeniedException" => Ok(None),
+                Err(error) => Err(error),
+            }
+        })?;
+        let own = own.map(|page| page.keys).unwrap_or_default();
+        let is_complete = first.as_ref().is_some_and(|page| page.last.is_none());
+        let first = first.map(|page| page.items).unwrap_or_default();
+        let kinds = own.iter().map(Key::attributes).chain(first).filter_map(|item| ItemKind::of(&item));
+        let apps: BTreeSet<_> = kinds.map(|kind| kind.app().to_owned()).collect();
+        Ok(KnownApps { apps: apps.iter().filter_map(|app| AppKey::new(app).ok()).collect(), is_complete })
     }
 }
 

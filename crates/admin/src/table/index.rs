@@ -21,11 +21,11 @@ pub(crate) const INDEX: &str = "inverted";
 const SEGMENTS: u16 = 4;
 
 /// What failed, if the index could not be read.
-const ACTION: &str = "cannot read the index `inverted` of the table";
+pub(super) const ACTION: &str = "cannot read the index `inverted` of the table";
 
 /// Why the index cannot be used: there is none, it is not active yet, or it has other keys. Nothing else in the request can be
 /// invalid.
-fn unusable(error: &QueryError) -> Option<String> {
+pub(super) fn unusable(error: &QueryError) -> Option<String> {
     let is_about_index = error.code() == Some("ValidationException");
     // moto answers so.
     let is_absent = error.message().is_some_and(|message| message.starts_with("Invalid index"));

@@ -1,5 +1,7 @@
 //! Scans the whole table.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{Attributes, Key, PK, SK};
 use callgate_core::AppKey;
@@ -33,7 +35,7 @@ impl Filter {
     }
 
     /// All items but those of the history.
-    fn without_history() -> Self {
+    pub(crate) fn without_history() -> Self {
         let mut expression = Expression::default();
         let prefix = expression.value(AttributeValue::S(HISTORY_PREFIX.to_owned()));
         Self { condition: format!("NOT begins_with({}, {prefix})", expression.name(PK)), expression }
@@ -46,6 +48,12 @@ impl Filter {
         let own = expression.value(AttributeValue::S(Key::app(app).pk));
         let prefix = expression.value(AttributeValue::S(parties_prefix(app)));
         Self { condition: format!("{pk} = {own} OR begins_with({pk}, {prefix})"), expression }
+    }
+
+    /// The expression, with its names and values.
+    pub(super) fn into_parts(self) -> (String, Option<HashMap<String, String>>, Option<Attributes>) {
+        let Self { condition, expression } = self;
+        (condition, expression.names(), expression.values())
     }
 }
 
@@ -60,8 +68,8 @@ impl Table {
     /// Reads the items that a filter lets through, as [`Self::scan`] does.
     pub(crate) fn scan_where(&self, segments: u16, filter: Option<Filter>) -> mpsc::Receiver<Result<Vec<Attributes>>> {
         let (pages, reader) = mpsc::channel(usize::from(segments));
-        let (condition, names, values) = match filter {
-            Some(Filter { condition, expression }) => (Some(condition), expression.names(), expression.values()),
+        let (condition, names, values) = match filter.map(Filter::into_parts) {
+            Some((condition, names, values)) => (Some(condition), names, values),
             None => (None, None, None),
         };
         let scan = self

@@ -121,12 +121,11 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     })?;
     let url = hook_url(address, backend.as_ref());
     let activity = Arc::new(Activity::default());
-    let (console_table, connection) = match &embedded {
-        Some(embedded) => (embedded.table(config.phone_region, CONSOLE_DEADLINE), None),
-        None => {
-            let connection = global.open().await?;
-            (connection.table.clone(), Some(connection))
-        }
+    let (console_table, connection) = if let Some(embedded) = &embedded {
+        (embedded.table(config.phone_region, CONSOLE_DEADLINE), None)
+    } else {
+        let connection = global.open().await?;
+        (connection.table.clone(), Some(connection))
     };
     let console_listener = console_command::listen(None).await?;
     let settings = Settings {

@@ -114,7 +114,8 @@ fn print_text(Question { app, party, side, media, at }: &Question, rows: &[WhoRo
     Ok(())
 }
 
-fn pattern_text(row: &WhoRow) -> String {
+/// The pattern, and the members of a group.
+pub(crate) fn pattern_text(row: &WhoRow) -> String {
     let pattern = escape(&row.pattern.to_string());
     match row.members {
         None => pattern,

@@ -7,7 +7,7 @@ use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::status::StatusChange;
 use callgate_admin::wording::{escape, rule_text};
 use callgate_admin::{Author, Revocation, RuleChange, RuleLocation, RuleTarget, time};
-use callgate_core::{Block, Door, ParseError, PartyId, Pattern, Rule, Status};
+use callgate_core::{AppKey, Block, Door, ParseError, PartyId, Pattern, Rule, Status};
 
 use super::Console;
 use super::page::PageError;
@@ -36,8 +36,10 @@ enum Planned {
     Unblocking(Box<Unblocking>),
     Status(Box<StatusChange>),
     Membership(Box<MembershipChange>),
-    /// The rule or the block is not there.
+    /// The rule or the block that is to be deleted is not there.
     Nothing,
+    /// The rule that is to be changed is not there.
+    Missing,
 }
 
 /// An action that was written, or had no effect.
@@ -58,14 +60,15 @@ impl Console {
                 Plan::of_rule(Box::pin(table.plan_rule(target.clone(), *door, edit, now)).await?, None)
             }
             Action::SwitchRule { app, from, to, door, is_disabled } => {
-                let location = RuleLocation::literal(app, from, to, *door);
-                let [from_pattern, to_pattern] = [from, to].map(|text| Pattern::from_stored(text));
-                let target = RuleTarget { app: app.clone(), from: from_pattern, to: to_pattern };
+                let (target, location) = literal_rule(app, from, to, *door);
                 let verb = if *is_disabled { "disable" } else { "enable" };
-                match table.plan_switch(&target, &location, *is_disabled, now).await? {
-                    Some(change) => Plan::of_rule(change, Some(verb)),
-                    None => Plan::nothing(format!("{verb} the rule from {} to {}", escape(from), escape(to))),
-                }
+                let change = Box::pin(table.plan_switch(&target, &location, *is_disabled, now)).await?;
+                change.map_or_else(|| Plan::missing(from, to), |change| Plan::of_rule(change, Some(verb)))
+            }
+            Action::SetExpiry { app, from, to, door, expires_at } => {
+                let (target, location) = literal_rule(app, from, to, *door);
+                let change = Box::pin(table.plan_expiry(&target, &location, *expires_at, now)).await?;
+                change.map_or_else(|| Plan::missing(from, to), |change| Plan::of_rule(change, None))
             }
             Action::Revoke { app, from, to, door } => {
                 match table.plan_revocation(RuleLocation::literal(app, from, to, *door)).await? {
@@ -122,6 +125,9 @@ impl Console {
         let mut author: Option<Author> = None;
         for attempt in 0..MAX_ATTEMPTS {
             let plan = self.plan(action).await?;
+            if matches!(plan.planned, Planned::Missing) {
+                return Err(PageError::conflict(format!("Nothing was written: {}.", plan.text)));
+            }
             // After an attempt, that one may have been written although its answer was lost.
             if plan.is_unchanged {
                 let change = match &author {
@@ -180,21 +186,13 @@ impl Console {
             Planned::Unblocking(unblocking) => self.table.delete_block(unblocking, author).await,
             Planned::Status(change) => self.table.write_status(change, author).await,
             Planned::Membership(change) => self.table.write_membership(change, author).await,
-            Planned::Nothing => Ok(true),
+            Planned::Nothing | Planned::Missing => Ok(true),
         }
     }
 
     /// The change that an author has just made.
     async fn last_change(&self, action: &Action, author: &Author) -> Result<Option<Reference>, PageError> {
-        let app = match action {
-            Action::WriteRule { target, .. } => &target.app,
-            Action::SwitchRule { app, .. }
-            | Action::Revoke { app, .. }
-            | Action::Block { app, .. }
-            | Action::Unblock { app, .. }
-            | Action::SetStatus { app, .. }
-            | Action::SetMembership { app, .. } => app,
-        };
+        let app = action.app();
         let change = self.table.last_change_of(app, &author.name).await?;
         let change = change.filter(|change| change.command == author.command && change.at.as_second() >= author.at);
         Ok(change.map(|change| Reference { app: app.clone(), id: change.id }))
@@ -262,10 +260,21 @@ impl Plan {
         Self { before: String::new(), text, notices: Vec::new(), is_unchanged: true, planned: Planned::Nothing }
     }
 
+    fn missing(from: &str, to: &str) -> Self {
+        let text = format!("there is no longer a rule from {} to {}, or it has expired", escape(from), escape(to));
+        Self { planned: Planned::Missing, ..Self::nothing(text) }
+    }
+
     fn performed(self, change: Option<Reference>) -> Performed {
         let Self { text, notices, .. } = self;
         Performed { text, notices, change }
     }
+}
+
+/// A stored rule between these texts, whatever they are.
+fn literal_rule(app: &AppKey, from: &str, to: &str, door: Option<Door>) -> (RuleTarget, RuleLocation) {
+    let target = RuleTarget { app: app.clone(), from: Pattern::from_stored(from), to: Pattern::from_stored(to) };
+    (target, RuleLocation::literal(app, from, to, door))
 }
 
 /// When a change of an app's own rules takes effect.

@@ -14,7 +14,11 @@ mod check;
 mod health;
 mod history;
 mod import;
+mod parties;
+mod rule;
+mod rules;
 mod sign_in;
+mod waiting;
 
 /// A console, and a browser that is signed in.
 pub(crate) struct Console {

@@ -40,6 +40,7 @@ mod million;
 mod moments;
 mod moving;
 mod one_party;
+mod paging;
 mod plain_files;
 mod policy;
 mod proxy;

@@ -13,11 +13,12 @@ use callgate_admin::edit::{BlockEdit, Edit};
 use callgate_admin::reversal::{Reversal, Step};
 use callgate_admin::time;
 use callgate_admin::wording::{count, escape};
-use callgate_core::{Call, Effect, MediaSet, PartyId, Pattern, decide};
+use callgate_core::{Call, Effect, MediaSet, PartyId, Pattern, trace};
 use maud::{Markup, html};
 
 use crate::console::Console;
 use crate::console::call_log::{MAX_CALLS, key};
+use crate::console::doors::doors;
 use crate::console::fields::{Fields, Form, Query, link};
 use crate::console::page::{
     self, PageError, Section, app_input, back, decision, hidden, input, page, party_path, redirect, select, text,
@@ -266,19 +267,23 @@ async fn changes(console: &Console, fields: &Fields, logged: &LoggedCall<'_>) ->
     };
     let lookup = console.table.look_up(&call).await?;
     let now = now();
-    let effect = decide(&call, lookup.permissions(), now).effect();
     let reversal = console.table.reversal(&call, lookup.permissions(), now, now);
-    let check = check_link(&call);
+    let trace = trace(&call, lookup.permissions(), now);
+    let effect = trace.decision.effect();
     let is_same = effect.as_str() == logged.decision.as_str();
     let word = if effect == Effect::Allow { "permitted" } else { "refused" };
     Ok(html! {
         @if !is_same { p { "By the rules as they are now, this call is " strong { (word) } "." } }
-        p { a href=(check) { "Show every door and rule for this call" } }
         @if !console.is_read_only {
             div class="columns" {
                 (answer_form(console, &format!("{PATH}?{}", fields.with("message", None)), &call, effect, &reversal).await?)
                 (block_form(console, fields, &call).await?)
             }
+        }
+        details open {
+            summary { "Every door and rule, as they are now" }
+            (doors(&call, &trace, lookup.permissions(), now))
+            p { a href=(check_link(&call)) { "Decide this call at another time" } }
         }
     })
 }
@@ -355,7 +360,7 @@ async fn block_form(console: &Console, fields: &Fields, call: &Call) -> Result<M
 /// The fields for the expiry and the note.
 pub(super) fn conditions() -> Markup {
     html! {
-        label { "Until " input name="until" placeholder="7d, 18:00; empty: no end" list="expiries" autocomplete="off"; }
+        label { "Until " input name="until" placeholder="no end, or 7d" list="expiries" autocomplete="off"; }
         datalist id="expiries" { @for value in ["1h", "1d", "7d", "30d"] { option value=(value) {} } }
         label { "Note " input name="note" autocomplete="off"; }
     }

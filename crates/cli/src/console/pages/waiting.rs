@@ -1,0 +1,500 @@
+//! `/waiting`: pairs of parties whose calls are refused, so that someone may be waiting for a permission.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use callgate_admin::Table;
+use callgate_admin::action::Action;
+use callgate_admin::decision_log::wording::REASONS;
+use callgate_admin::decision_log::{CallFilter, Decided, EpochMicroseconds, LoggedCall};
+use callgate_admin::edit::{BlockEdit, Edit};
+use callgate_admin::reversal::{Reversal, Step};
+use callgate_admin::wording::{count, escape, rule_text};
+use callgate_core::{Call, Effect, EpochSeconds, MediaSet, Status, decide};
+use maud::{Markup, html};
+use tokio::task::JoinSet;
+
+use super::calls::{call_filter, check_link};
+use crate::console::Console;
+use crate::console::bulk::Wanted;
+use crate::console::call_log::MAX_CALLS;
+use crate::console::fields::{Fields, Form, Query, link};
+use crate::console::page::{
+    self, PageError, Section, app_input, back, empty, hidden, input, page, party_path, redirect, select, text,
+};
+use crate::console::rule_list::no_default_button;
+use crate::console::undo::Message;
+use crate::time::now;
+
+const PATH: &str = "/waiting";
+const APPLY: &str = "/waiting/apply";
+
+/// How many pairs are on a page. Each is compared with the table.
+const PAGE: usize = 50;
+
+/// How many pairs are compared with the table for a page at most. Those that are permitted by now are left out.
+const MAX_COMPARED: usize = 4 * PAGE;
+
+const WEEK: EpochSeconds = 7 * 24 * 60 * 60;
+
+/// The most pairs that are remembered as dismissed.
+const MAX_DISMISSED: usize = 100_000;
+
+/// The caller and the callee of refused calls.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct PairKey {
+    app: String,
+    caller: String,
+    callee: String,
+}
+
+/// The pairs that were dismissed, with the time of the last call that was known then. A later one shows the pair again.
+#[derive(Debug, Default)]
+pub(in crate::console) struct Dismissed(Mutex<HashMap<PairKey, EpochMicroseconds>>);
+
+impl Dismissed {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PairKey, EpochMicroseconds>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The refused calls of a pair.
+struct Pair {
+    key: PairKey,
+    count: u64,
+    first: EpochMicroseconds,
+    last: EpochMicroseconds,
+    /// Why the last one was refused.
+    because: String,
+    /// The last call. `None` if an id in the log is not canonical, so that no rule can be written for it.
+    call: Option<Call>,
+}
+
+/// What the table has for a pair now.
+enum Now {
+    /// Its calls are permitted.
+    Permitted,
+    /// These steps would permit them.
+    Refused(Vec<Step>),
+    /// Something is invalid, which this command shows.
+    Invalid(String),
+}
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new().route(PATH, get(show)).route(APPLY, post(apply))
+}
+
+async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
+    let shows_dismissed = fields.has("dismissed", "yes");
+    let filter = CallFilter { decisions: vec![Decided::Deny], ..call_filter(&console, &fields)? };
+    let pairs = pairs(&console, &filter, shows_dismissed, fields.has("order", "last"));
+    let all = pairs.len();
+    let skip: usize = fields.get("skip").and_then(|skip| skip.parse().ok()).unwrap_or_default();
+    let (mut rows, mut permitted, mut compared) = (Vec::new(), 0, skip);
+    let mut rest = pairs.into_iter().skip(skip);
+    while rows.len() < PAGE && compared < skip + MAX_COMPARED {
+        let chunk: Vec<_> = rest.by_ref().take(PAGE - rows.len()).collect();
+        if chunk.is_empty() {
+            break;
+        }
+        compared += chunk.len();
+        for (pair, now) in compare(&console.table, chunk).await? {
+            if matches!(now, Some(Now::Permitted)) {
+                permitted += 1;
+            } else {
+                rows.push((pair, now));
+            }
+        }
+    }
+    let next = (compared < all).then(|| compared.to_string());
+    let content = html! {
+        (filters(&console, &fields))
+        div id="waiting" data-live=[(skip == 0).then_some("5000")] {
+            @if rows.is_empty() { (nothing(&console, permitted, shows_dismissed)) } @else {
+                (form(&console, &fields, &rows, shows_dismissed))
+            }
+            nav class="pager" aria-label="Pages of the list" {
+                @if skip > 0 { a href={ (PATH) "?" (fields.with("skip", None)) } { "First page" } }
+                @if let Some(next) = &next { a href={ (PATH) "?" (fields.with("skip", Some(next))) } { "Next page" } }
+                span { (count(all as u64, "pair")) " in the calls in memory" @if permitted > 0 { ", " (permitted) " of this page permitted by now" } }
+                @if shows_dismissed { a href={ (PATH) "?" (fields.with("dismissed", None)) } { "Pairs that are waiting" } }
+                @else { a href={ (PATH) "?" (fields.with("dismissed", Some("yes"))) } { "Dismissed pairs" } }
+            }
+        }
+    };
+    page(&console, Section::Waiting, PATH, "Waiting for a permission", &fields, content)
+}
+
+/// The pairs of the refused calls, the most frequent ones first, or the last ones.
+fn pairs(console: &Console, filter: &CallFilter, shows_dismissed: bool, is_by_time: bool) -> Vec<Pair> {
+    let region = console.table.phone_region();
+    let log = console.calls.read();
+    let mut found: HashMap<(&str, &str, &str), (u64, EpochMicroseconds, &LoggedCall<'_>)> = HashMap::new();
+    for call in log.newest(filter) {
+        // Those did not come from WCS, and the ends of ids are no parties.
+        if call.is_masked || matches!(call.reason.as_ref(), "bad_signature" | "source_not_allowed") {
+            continue;
+        }
+        let (Some(app), Some(caller), Some(callee)) =
+            (call.app.as_deref(), call.caller.as_deref(), call.callee.as_deref())
+        else {
+            continue;
+        };
+        let (count, first, _) = found.entry((app, caller, callee)).or_insert((0, call.timestamp, call));
+        *count += 1;
+        *first = call.timestamp.min(*first);
+    }
+    let dismissed = console.dismissed.lock();
+    let pairs = found.into_iter().map(|((app, caller, callee), (count, first, last))| Pair {
+        key: PairKey { app: app.to_owned(), caller: caller.to_owned(), callee: callee.to_owned() },
+        count,
+        first,
+        last: last.timestamp,
+        because: last.because(),
+        call: last.to_call(region),
+    });
+    let is_shown = |pair: &Pair| dismissed.get(&pair.key).is_some_and(|until| pair.last <= *until) == shows_dismissed;
+    let mut pairs: Vec<_> = pairs.filter(is_shown).collect();
+    pairs.sort_by(|one, other| {
+        let by_time = other.last.cmp(&one.last);
+        let by_count = other.count.cmp(&one.count);
+        let key = |pair: &Pair| (pair.key.app.clone(), pair.key.caller.clone(), pair.key.callee.clone());
+        let order = if is_by_time { by_time.then(by_count) } else { by_count.then(by_time) };
+        order.then_with(|| key(one).cmp(&key(other)))
+    });
+    pairs
+}
+
+/// Decides the calls of pairs by the table as it is now, all at the same time.
+async fn compare(table: &Table, pairs: Vec<Pair>) -> Result<Vec<(Pair, Option<Now>)>, PageError> {
+    let mut tasks = JoinSet::new();
+    for (number, pair) in pairs.iter().enumerate() {
+        let Some(call) = pair.call.clone() else { continue };
+        let table = table.clone();
+        tasks.spawn(async move { (number, state(&table, &call).await) });
+    }
+    let mut states = HashMap::new();
+    while let Some(result) = tasks.join_next().await {
+        let (number, state) = result.map_err(anyhow::Error::from)?;
+        states.insert(number, state?);
+    }
+    Ok(pairs.into_iter().enumerate().map(|(number, pair)| (pair, states.remove(&number))).collect())
+}
+
+/// How a call is decided now, and what would permit it.
+async fn state(table: &Table, call: &Call) -> callgate_admin::Result<Now> {
+    let lookup = table.look_up(call).await?;
+    let now = now();
+    if decide(call, lookup.permissions(), now).effect() == Effect::Allow {
+        return Ok(Now::Permitted);
+    }
+    Ok(match table.reversal(call, lookup.permissions(), now, now) {
+        Reversal::Steps(steps) => Now::Refused(steps),
+        Reversal::Show(command) => Now::Invalid(command),
+    })
+}
+
+fn filters(console: &Console, fields: &Fields) -> Markup {
+    let reasons: Vec<_> = [("", "all")].into_iter().chain(REASONS.map(|reason| (reason, reason))).collect();
+    let orders = [("", "most frequent first"), ("last", "last first")];
+    html! {
+        form class="filters" method="get" action=(PATH) role="search" {
+            (input("Caller or callee", "party", fields))
+            label { "Since " input name="since" value=[fields.get("since")] placeholder="1h, 15:00" autocomplete="off"; }
+            (app_input(console, fields.get("app")))
+            (select("Reason", "reason", &reasons, fields))
+            (select("Order", "order", &orders, fields))
+            @if fields.has("dismissed", "yes") { (hidden("dismissed", "yes")) }
+            button class="primary" { "Filter" }
+            a href=(PATH) { "Show all" }
+        }
+    }
+}
+
+fn nothing(console: &Console, permitted: usize, shows_dismissed: bool) -> Markup {
+    let log = console.calls.read();
+    if shows_dismissed {
+        empty("No pair is dismissed.", &html! { a href=(PATH) { "Show the pairs that are waiting" } })
+    } else if !console.has_log {
+        empty(
+            "No log is read, so no refused calls are known.",
+            &html! { "Start the console with " code { "--log-group" } ", " code { "--function" } " or " code { "--log" } ", as for " code { "callgatectl calls" } "." },
+        )
+    } else if let Some(error) = &log.error {
+        html! { p class="message problem" role="alert" { (text(error)) } }
+    } else if permitted > 0 {
+        empty(
+            "Every refused pair of this page is permitted by now.",
+            &html! { a href="/calls" { "Look at the calls" } },
+        )
+    } else {
+        empty(
+            "No refused call matches.",
+            &html! { "Refused calls appear here by themselves. " a href="/calls" { "Look at the calls" } },
+        )
+    }
+}
+
+fn form(console: &Console, fields: &Fields, rows: &[(Pair, Option<Now>)], shows_dismissed: bool) -> Markup {
+    let table = table(console, rows, shows_dismissed);
+    html! {
+        @if console.is_read_only { (table) } @else {
+            form method="post" action=(APPLY) {
+                (hidden("back", &format!("{PATH}?{}", fields.with("message", None))))
+                (no_default_button())
+                (table)
+                div class="actions bulk" {
+                    span { "With the checked pairs: " }
+                    label { "Note " input name="note" autocomplete="off"; }
+                    button name="action" value="week" class="primary" { "Allow for a week" }
+                    button name="action" value="allow" { "Allow" }
+                    button name="action" value="block" class="danger" { "Block the callers" }
+                    @if shows_dismissed { button name="action" value="restore" { "Show again" } }
+                    @else { button name="action" value="dismiss" { "Dismiss" } }
+                }
+            }
+            @if !shows_dismissed {
+                p class="help" { "A dismissed pair appears again when its next call is refused, or when the console is started again. The last " (MAX_CALLS) " calls are counted." }
+            }
+        }
+    }
+}
+
+fn table(console: &Console, rows: &[(Pair, Option<Now>)], shows_dismissed: bool) -> Markup {
+    let is_editable = !console.is_read_only;
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label="Refused pairs" {
+            table class="steady" {
+                caption class="hidden" { "Pairs of parties whose calls are refused" }
+                thead { tr {
+                    @if is_editable { th scope="col" class="check" { input type="checkbox" data-check-all="pair" aria-label="Check all pairs of this page"; } }
+                    th scope="col" class="number" { "Calls" }
+                    th scope="col" class="party" { "Caller" }
+                    th scope="col" class="party" { "Callee" }
+                    th scope="col" class="time" { "Last" }
+                    th scope="col" class="time" { "First" }
+                    th scope="col" { "Why, and what would permit it" }
+                    @if is_editable { th scope="col" { "Do" } }
+                } }
+                tbody { @for (pair, now) in rows { (row(console, pair, now.as_ref(), shows_dismissed)) } }
+            }
+        }
+    }
+}
+
+fn row(console: &Console, pair: &Pair, now: Option<&Now>, shows_dismissed: bool) -> Markup {
+    let Pair { key: PairKey { app, caller, callee }, count, first, last, because, call } = pair;
+    let value = encode(pair, now);
+    let names = format!(" {} to {}", escape(caller), escape(callee));
+    html! {
+        tr id=(row_id(pair)) {
+            @if !console.is_read_only {
+                td class="check" { input type="checkbox" name="pair" value=(value) aria-label={ "Check" (names) }; }
+            }
+            td class="number" data-label="Calls" { (count) }
+            td data-label="Caller" { a href=(party_path(app, caller)) { (text(caller)) } }
+            td data-label="Callee" { a href=(party_path(app, callee)) { (text(callee)) } span class="help" { "app " (text(app)) } }
+            td class="time" data-label="Last" { (page::time(last.div_euclid(1_000_000))) }
+            td class="time" data-label="First" { (page::time(first.div_euclid(1_000_000))) }
+            td class="wide" {
+                (text(because))
+                @match now {
+                    Some(Now::Refused(steps)) => {
+                        span class="help" { "Allow writes: " @for (number, step) in steps.iter().enumerate() { @if number > 0 { ", then " } (text(&step_text(&step.action))) } }
+                    },
+                    Some(Now::Invalid(command)) => { span class="help" { "No rule can permit it as long as what is stored is invalid: " code { (text(command)) } } },
+                    Some(Now::Permitted) => { span class="help" { "Permitted by now." } },
+                    None => { span class="help" { "An id in the log is not in canonical form, so no rule can be written for it." } },
+                }
+                @if let Some(call) = call { " " a href=(check_link(call)) { "Every door" span class="hidden" { " for" (names) } } }
+            }
+            @if !console.is_read_only {
+                td class="wide" {
+                    @if matches!(now, Some(Now::Refused(_))) {
+                        button name="week" value=(value) { "Allow for a week" span class="hidden" { (names) } } " "
+                        button name="allow" value=(value) { "Allow" span class="hidden" { (names) } } " "
+                    }
+                    @if now.is_some() { button name="block" value=(value) class="danger" { "Block " (text(caller)) } " " }
+                    @if shows_dismissed { button name="restore" value=(value) { "Show again" span class="hidden" { (names) } } }
+                    @else { button name="dismiss" value=(value) { "Dismiss" span class="hidden" { (names) } } }
+                }
+            }
+        }
+    }
+}
+
+/// An id of a row that stays the same when others arrive.
+fn row_id(Pair { key: PairKey { app, caller, callee }, .. }: &Pair) -> String {
+    let fields = [("a", app.as_str()), ("f", caller.as_str()), ("t", callee.as_str())];
+    format!("pair{}", link("", fields))
+}
+
+/// A step in words.
+fn step_text(action: &Action) -> String {
+    match action {
+        Action::WriteRule { target, edit, .. } => rule_text(&target.from, &target.to, &edit.apply(None, now())),
+        Action::SwitchRule { from, to, is_disabled, .. } => {
+            format!("{} the rule from {from} to {to}", if *is_disabled { "disable" } else { "enable" })
+        }
+        Action::SetExpiry { from, to, .. } => format!("change the expiry of the rule from {from} to {to}"),
+        Action::Revoke { from, to, .. } => format!("revoke the rule from {from} to {to}"),
+        Action::Block { caller, .. } => format!("block {caller}"),
+        Action::Unblock { caller, .. } => format!("unblock {caller}"),
+        Action::SetStatus { app, party, status, .. } => {
+            let verb = if *status == Status::Suspended { "suspend" } else { "resume" };
+            party.as_ref().map_or_else(|| format!("{verb} app {app}"), |party| format!("{verb} {party}"))
+        }
+        Action::SetMembership { group, party, is_member, .. } => {
+            let (verb, word) = if *is_member { ("add", "to") } else { ("remove", "from") };
+            format!("{verb} {party} {word} {}", group.pattern())
+        }
+    }
+}
+
+/// A pair as the value of a field, with the commands that would permit its calls.
+fn encode(Pair { key: PairKey { app, caller, callee }, last, call, .. }: &Pair, now: Option<&Now>) -> String {
+    let last = last.to_string();
+    let video = call.as_ref().is_some_and(|call| call.media.video).then_some(("video", "yes"));
+    let steps = match now {
+        Some(Now::Refused(steps)) => steps.as_slice(),
+        _ => &[],
+    };
+    let steps = steps.iter().map(|step| ("step", step.command.as_str()));
+    let fields = [("app", app.as_str()), ("from", caller.as_str()), ("to", callee.as_str()), ("last", last.as_str())];
+    link("", fields.into_iter().chain(video).chain(steps)).trim_start_matches('?').to_owned()
+}
+
+/// A pair of a form.
+struct Checked {
+    key: PairKey,
+    last: EpochMicroseconds,
+    call: Result<Call, String>,
+    /// The commands that the page showed.
+    steps: Vec<String>,
+}
+
+impl Checked {
+    fn parse(table: &Table, encoded: &str) -> Result<Self, PageError> {
+        let fields = Fields::of(encoded.as_bytes());
+        let field = |name: &str| {
+            fields
+                .get(name)
+                .map(str::to_owned)
+                .ok_or_else(|| PageError::invalid(format!("The field `{name}` is missing.")))
+        };
+        let key = PairKey { app: field("app")?, caller: field("from")?, callee: field("to")? };
+        let last = field("last")?.parse().map_err(|_| PageError::invalid("The field `last` is not a time."))?;
+        let media = MediaSet { audio: true, video: fields.has("video", "yes") };
+        let call = (|| {
+            let (app, caller) = (table.parse_app(&key.app)?, table.parse_party(&key.caller)?);
+            Ok(Call { app, caller, callee: table.parse_party(&key.callee)?, media })
+        })();
+        let call = call.map_err(|error: callgate_admin::Error| error.to_string());
+        Ok(Self { key, last, call, steps: fields.all("step").map(str::to_owned).collect() })
+    }
+}
+
+/// Does something with the checked pairs, or with the one whose button was pressed.
+async fn apply(State(console): State<Arc<Console>>, Form(fields): Form) -> Result<Response, PageError> {
+    const ACTIONS: [&str; 5] = ["week", "allow", "block", "dismiss", "restore"];
+    let pressed = ACTIONS.into_iter().find_map(|action| Some((action, vec![fields.get(action)?])));
+    let (action, encoded) =
+        pressed.unwrap_or_else(|| (fields.get("action").unwrap_or_default(), fields.all("pair").collect()));
+    let mut pairs = Vec::new();
+    for encoded in encoded {
+        pairs.push(Checked::parse(&console.table, encoded)?);
+    }
+    let note = fields.get("note").map_or(Edit::Keep, |note| Edit::Set(note.to_owned()));
+    let wanted = match action {
+        "dismiss" | "restore" => {
+            return Ok(redirect(&console, back(&fields), dismiss(&console, &pairs, action == "dismiss")));
+        }
+        "week" => allow(&console.table, &pairs, Some(now() + WEEK), &note).await,
+        "allow" => allow(&console.table, &pairs, None, &note).await,
+        "block" => block(&pairs, &note),
+        "none" => Vec::new(),
+        other => return Err(PageError::invalid(format!("`{other}` is not something to do with pairs."))),
+    };
+    let advice = "Nothing was written: check pairs, and choose a button for what to do with them.";
+    let message = console.perform_each(wanted, "change", advice).await;
+    Ok(redirect(&console, back(&fields), message))
+}
+
+fn dismiss(console: &Console, pairs: &[Checked], is_dismissed: bool) -> Message {
+    let mut dismissed = console.dismissed.lock();
+    for Checked { key, last, .. } in pairs {
+        if !is_dismissed {
+            dismissed.remove(key);
+        } else if dismissed.len() < MAX_DISMISSED {
+            dismissed.insert(key.clone(), *last);
+        }
+    }
+    let pairs = count(pairs.len() as u64, "pair");
+    let text = if is_dismissed { format!("Dismissed: {pairs}.") } else { format!("Shown again: {pairs}.") };
+    Message { text, ..Message::default() }
+}
+
+/// The steps that permit the calls of pairs, if they are still those that the page showed.
+async fn allow(table: &Table, pairs: &[Checked], until: Option<EpochSeconds>, note: &Edit<String>) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    for Checked { key, call, steps, .. } in pairs {
+        let name = format!("allow {} to call {}", key.caller, key.callee);
+        let state = match call {
+            Ok(call) => state(table, call).await.map_err(|error| error.to_string()),
+            Err(why) => Err(why.clone()),
+        };
+        let why = match state {
+            Ok(Now::Refused(now)) if now.iter().map(|step| &step.command).eq(steps) => {
+                let is_rule = |step: &Step| matches!(step.action, Action::WriteRule { .. });
+                if until.is_some() && !now.iter().any(is_rule) {
+                    format!(
+                        "{} would permit it, which cannot end by itself; allow it without an end",
+                        steps.join(", then ")
+                    )
+                } else {
+                    let actions = now.into_iter().map(|step| with_conditions(step.action, until, note));
+                    wanted.extend(actions.map(|action| Wanted { name: name.clone(), action: Ok((action, None)) }));
+                    continue;
+                }
+            }
+            Ok(Now::Refused(_)) => {
+                "the rules changed since the page was loaded, and something else is needed now".to_owned()
+            }
+            Ok(Now::Permitted) => "it is permitted already".to_owned(),
+            Ok(Now::Invalid(command)) => format!("what is stored is invalid: {command}"),
+            Err(why) => why,
+        };
+        wanted.push(Wanted { name, action: Err(why) });
+    }
+    wanted
+}
+
+/// A step with the expiry and the note of the form.
+fn with_conditions(action: Action, until: Option<EpochSeconds>, note: &Edit<String>) -> Action {
+    match action {
+        Action::WriteRule { target, door, mut edit } => {
+            if let Some(until) = until {
+                edit.common.expires_at = Edit::Set(until);
+            }
+            edit.common.note = note.clone();
+            Action::WriteRule { target, door, edit }
+        }
+        action => action,
+    }
+}
+
+/// Blocks the callers of pairs, each once.
+fn block(pairs: &[Checked], note: &Edit<String>) -> Vec<Wanted> {
+    let mut seen = BTreeSet::new();
+    let pairs = pairs.iter().filter(|pair| seen.insert((&pair.key.app, &pair.key.caller)));
+    let wanted = pairs.map(|Checked { key, call, .. }| {
+        let edit = BlockEdit { note: note.clone(), ..BlockEdit::default() };
+        let action = call.clone().map(|Call { app, caller, .. }| (Action::Block { app, caller, edit }, None));
+        Wanted { name: format!("block {}", key.caller), action }
+    });
+    wanted.collect()
+}

@@ -1,0 +1,148 @@
+//! `/waiting`: refused pairs, and what is done with them.
+
+use super::{Answer, Console, call};
+use crate::serve::ServeProcess;
+use crate::support::TempFolder;
+use crate::support::TestServer;
+
+const APPLY: &str = "/waiting/apply";
+
+/// The value of the box of a pair.
+#[track_caller]
+fn pair(page: &Answer, from: &str, to: &str) -> String {
+    let boxes = page.body.split("name=\"pair\" value=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let mut boxes = boxes.map(|value| value.replace("&amp;", "&"));
+    let wanted = format!("&from={from}&to={to}&");
+    boxes.find(|value| value.contains(&wanted)).unwrap_or_else(|| panic!("no {wanted} in {}", page.body))
+}
+
+fn refused(serve: &ServeProcess, times: usize, from: &str, to: &str) {
+    for _ in 0..times {
+        assert_eq!(call(serve, from, to), 403);
+    }
+}
+
+#[test]
+fn refused_pairs_are_listed_and_permitted_ones_leave() {
+    let mut serve = ServeProcess::start(&[], &[]);
+    let console = Console::of(&mut serve);
+    console.get("/waiting").is(200).shows("No refused call matches");
+    refused(&serve, 1, "PPP008", "PPP006");
+    refused(&serve, 3, "PPP009", "PPP006");
+    refused(&serve, 2, "PPP007", "PPP006");
+    assert_eq!(call(&serve, "PPP009", "PPP005"), 200);
+    let page = console
+        .get("/waiting")
+        .is(200)
+        .shows("3 pairs")
+        .shows("Allow writes: allow PPP009 to PPP006")
+        .does_not_show("PPP005");
+    let at = |page: &Answer, caller: &str| page.body.find(&format!("<bdi>{caller}</bdi>"));
+    assert!(at(&page, "PPP009") < at(&page, "PPP007") && at(&page, "PPP007") < at(&page, "PPP008"));
+    let page = console.get("/waiting?order=last");
+    assert!(at(&page, "PPP007") < at(&page, "PPP009"));
+    console.get("/waiting?party=PPP007").shows("PPP007").does_not_show("PPP009");
+    // The button of one row.
+    let value = pair(&page, "PPP009", "PPP006");
+    let done = console
+        .submit(&page, (APPLY, ""), &[("week", &value)])
+        .shows("Written: 1 change.")
+        .shows("allow PPP009 to PPP006, until");
+    assert_eq!(call(&serve, "PPP009", "PPP006"), 200);
+    let done = done.shows("1 of this page permitted by now").does_not_show("Check PPP009");
+    console.submit(&done, ("/undo", "Undo"), &[]).shows("Allow writes: allow PPP009 to PPP006");
+    refused(&serve, 1, "PPP009", "PPP006");
+}
+
+#[test]
+fn several_pairs_are_allowed_blocked_and_dismissed_at_once() {
+    let mut serve = ServeProcess::start(&[], &[]);
+    let console = Console::of(&mut serve);
+    for caller in ["PPP007", "PPP008", "PPP009"] {
+        refused(&serve, 1, caller, "PPP006");
+    }
+    refused(&serve, 1, "PPP007", "PPP020");
+    let page = console.get("/waiting");
+    let [a, b, c] =
+        [("PPP007", "PPP006"), ("PPP008", "PPP006"), ("PPP007", "PPP020")].map(|(from, to)| pair(&page, from, to));
+    console.submit(&page, (APPLY, ""), &[("action", "none"), ("pair", &a)]).shows("Nothing was written");
+    console
+        .submit(&page, (APPLY, ""), &[("action", "allow"), ("note", "asked for"), ("pair", &a), ("pair", &b)])
+        .shows("Written: 2 changes.")
+        .shows("(asked for)");
+    assert_eq!((call(&serve, "PPP007", "PPP006"), call(&serve, "PPP008", "PPP006")), (200, 200));
+    // The page that was open all the time does not write over what was done since.
+    console
+        .submit(&page, (APPLY, ""), &[("action", "allow"), ("pair", &a), ("pair", &c)])
+        .shows("Written: 1 change. Not written: 1 change.")
+        .shows("allow PPP007 to call PPP006: it is permitted already");
+    // A caller is blocked once, however many of its pairs are checked.
+    let done = console
+        .submit(&page, (APPLY, ""), &[("action", "block"), ("pair", &a), ("pair", &c)])
+        .shows("Written: 1 change.")
+        .shows("block PPP007");
+    assert_eq!(call(&serve, "PPP007", "PPP006"), 403);
+    let row = done.shows("Allow writes: unblock PPP007");
+    let value = pair(&row, "PPP007", "PPP006");
+    console.submit(&row, (APPLY, ""), &[("week", &value)]).shows("which cannot end by itself");
+    let page = console.get("/waiting");
+    let value = pair(&page, "PPP009", "PPP006");
+    console
+        .submit(&page, (APPLY, ""), &[("action", "dismiss"), ("pair", &value)])
+        .shows("Dismissed: 1 pair.")
+        .does_not_show("writes: allow PPP009");
+    let dismissed = console.get("/waiting?dismissed=yes").shows("allow PPP009 to PPP006");
+    console.submit(&dismissed, (APPLY, ""), &[("restore", &value)]);
+    console.get("/waiting").shows("allow PPP009 to PPP006");
+    // The next refused call brings a dismissed pair back.
+    console.submit(&page, (APPLY, ""), &[("dismiss", &value)]).does_not_show("writes: allow PPP009");
+    refused(&serve, 1, "PPP009", "PPP006");
+    console.get("/waiting").shows("allow PPP009 to PPP006");
+}
+
+#[test]
+fn odd_ids_of_a_log_are_shown_as_text() {
+    let server = TestServer::with_table();
+    let folder = TempFolder::new();
+    let line = |caller: &str, callee: &str, extra: &str| {
+        let text = |it: &str| serde_json::json!(it);
+        format!(
+            "{{\"timestamp\":\"2026-11-26T12:00:00.000000Z\",\"message\":\"decision\",\"decision\":\"deny\",\"reason\":\"no_rule\",\
+             \"app\":\"shop\",\"caller\":{},\"callee\":{},\"request_id\":{}{extra}}}\n",
+            text(caller),
+            text(callee),
+            text(&format!("{caller}{callee}"))
+        )
+    };
+    let lines = [
+        line("a/b 50%", "#1&x=<i>", ""),
+        line("c*", "d", ""),
+        line("left\u{202e}", "<b>", ""),
+        line("0001", "0002", ",\"masked\":true"),
+    ];
+    let log = folder.write("calls.log", &lines.concat());
+    let console = Console::over(&server, &["--log", log.to_str().unwrap()]);
+    // The log is read in the background.
+    let page = loop {
+        let page = console.get("/waiting").is(200);
+        if page.text().contains("c*") && page.text().contains("left") {
+            break page;
+        }
+    };
+    assert!(!page.body.contains("<b>") && !page.body.contains("<i>") && !page.body.contains('\u{202e}'));
+    let page = page.shows("<b>").shows("An id in the log is not in canonical form");
+    let value = page.form(APPLY, "c*");
+    assert!(!value.is_empty());
+    let boxes: Vec<_> =
+        page.body.split("name=\"pair\" value=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let boxes: Vec<_> = boxes.iter().map(|value| ("pair", value.replace("&amp;", "&"))).collect();
+    let fields: Vec<_> =
+        boxes.iter().map(|(name, value)| (*name, value.as_str())).chain([("action", "allow")]).collect();
+    let done = console.submit(&page, (APPLY, ""), &fields);
+    assert!(!done.body.contains("<b>") && !done.body.contains('\u{202e}'));
+    done.shows("not written: ");
+    let stored: Vec<_> = server.items().iter().map(|item| item["sk"]["S"].to_string()).collect();
+    assert!(stored.iter().any(|sk| sk.contains("CALLER#a/b 50%")), "{stored:?}");
+    // An id that looks like a pattern is never written as one.
+    assert!(!server.items().iter().any(|item| item.to_string().contains("outgoing")), "{:?}", server.items());
+}
