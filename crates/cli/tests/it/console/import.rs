@@ -89,7 +89,7 @@ fn the_difference_is_shown_and_then_written() {
     assert!(!written.body.contains("/write\""), "{}", written.body);
     rules(&server).prints("shop,PPP009,PPP005,allow").prints("shop,PPP001,PPP002,deny");
     server.run("history --app shop").succeeds().prints("console: import");
-    // What the page says is still there, and is there for another browser tab.
+    // The result is still there after a reload, and in another tab.
     console.get(&path).is(200).shows("Imported: 2 rules written");
     console.get("/import").is(200).shows("The last file: <i>\\u{202e}rules.csv");
     // The same file again changes nothing.
