@@ -64,7 +64,7 @@ pub(crate) fn measure(tool: &Program, rounds: u32, sizes: &[u32]) -> anyhow::Res
 
 /// Writes calls as the function logs them: 20,000 callers, some of them much more often than others, with three callees each. The
 /// answer depends on the parties.
-fn write_log(path: &Path, lines: u32) -> anyhow::Result<()> {
+pub(crate) fn write_log(path: &Path, lines: u32) -> anyhow::Result<()> {
     let file = Arc::new(Mutex::new(BufWriter::new(File::create(path)?)));
     let writer = Arc::clone(&file);
     let write = move |line: &str| {
@@ -82,7 +82,7 @@ fn write_log(path: &Path, lines: u32) -> anyhow::Result<()> {
     for _ in 0..lines {
         // The smaller of two numbers is more often small.
         let (number, choice) = (random(20_000).min(random(20_000)), random(3));
-        let (caller, callee) = (format!("+7495{number:07}"), format!("PPP{:03}", (number * 7 + choice * 311) % 1_000));
+        let (caller, callee) = (format!("+7495{number:07}"), format!("PPP{:06}", (number * 7 + choice * 311) % 1_000));
         let is_permitted = (number + choice) % 10 < 7;
         let (call_id, request_id) = (format!("{:032x}", random(u64::MAX)), format!("{:036x}", random(u64::MAX)));
         let record = DecisionRecord {
@@ -91,7 +91,7 @@ fn write_log(path: &Path, lines: u32) -> anyhow::Result<()> {
             hook: Some("OnCallEvent"),
             door: is_permitted.then_some("callee"),
             rule: is_permitted.then(|| "+7495*".to_owned()),
-            app: Some("defaultApp"),
+            app: Some("shop"),
             caller: Some(&caller),
             callee: Some(&callee),
             media: Some(callgate_core::MediaSet { audio: true, video: random(4) == 0 }),

@@ -142,7 +142,7 @@ pub(crate) fn import(database: &Database, items: Vec<Item>) -> anyhow::Result<()
 }
 
 /// Serves a table over HTTP, and returns the URL of the endpoint.
-async fn serve(database: Database) -> anyhow::Result<String> {
+pub(crate) async fn serve(database: Database) -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     tokio::spawn(dynoxide::server::serve_on(listener, database));

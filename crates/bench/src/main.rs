@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod calls;
 mod capacity;
 mod compare;
+mod console;
 mod cpu_quota;
 mod fixture;
 mod function;
@@ -67,6 +68,15 @@ enum Command {
         /// The number of calls in a log
         #[arg(long, default_value_t = 100_000)]
         calls: u32,
+        /// Measure this program, instead of building `callgatectl`
+        #[arg(long)]
+        tool: Option<PathBuf>,
+    },
+    /// Measure how long the pages of `callgatectl console` take over a million rules and 100,000 calls
+    Console {
+        /// Get each page this many times
+        #[arg(long, default_value_t = 15)]
+        rounds: u32,
         /// Measure this program, instead of building `callgatectl`
         #[arg(long)]
         tool: Option<PathBuf>,
@@ -132,6 +142,7 @@ async fn main() -> ExitCode {
         Command::Hooks { rounds, calls, program } => hooks(rounds, calls, program).await,
         Command::Calls { rounds, lines, tool } => measure_calls(rounds, &lines, tool),
         Command::Replay { rounds, calls, tool } => replay(rounds, calls, tool).await,
+        Command::Console { rounds, tool } => console(rounds, tool).await,
         Command::Instructions { programs, at_most } => instructions(programs, at_most).await,
         Command::Capacity => {
             println!("{}", capacity::table());
@@ -205,6 +216,14 @@ async fn replay(rounds: u32, calls: u32, tool: Option<PathBuf>) -> anyhow::Resul
     println!("{}", replay::format(&measurements));
     println!("{rounds} rounds; {}", report::machine());
     measurements.iter().try_for_each(replay::Measurement::check)
+}
+
+async fn console(rounds: u32, tool: Option<PathBuf>) -> anyhow::Result<()> {
+    let tool = program_or_build(tool, "callgatectl", "crates/cli/Cargo.toml")?;
+    let times = console::measure(&tool, rounds).await?;
+    println!("{}", console::table(&times));
+    println!("{rounds} rounds; {}", report::machine());
+    console::check(&times)
 }
 
 async fn instructions(mut programs: Vec<Program>, at_most: Option<u64>) -> anyhow::Result<()> {

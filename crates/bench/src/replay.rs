@@ -25,13 +25,13 @@ use crate::program::Program;
 use crate::statistics::Samples;
 
 /// Rules in the table: one between each caller and a callee.
-const RULES: u32 = 1_000_000;
+pub(crate) const RULES: u32 = 1_000_000;
 
 /// Callees of these rules. Each has an item of its own with a list, too.
-const CALLEES: u32 = 100_000;
+pub(crate) const CALLEES: u32 = 100_000;
 
 /// Rules in one import.
-const CHUNK: u32 = 50_000;
+pub(crate) const CHUNK: u32 = 50_000;
 
 /// The most keys of a request, and the most requests at once, as `replay` sends them.
 const BATCH: usize = 100;
@@ -114,7 +114,8 @@ pub(crate) async fn measure(tool: &Program, rounds: u32, calls: u32) -> anyhow::
     Ok(measurements)
 }
 
-fn pair(rule: u32) -> Item {
+/// An item with the rule of this number.
+pub(crate) fn pair(rule: u32) -> Item {
     item(&json!({
         "pk": {"S": format!("PARTY#shop#PPP{:06}", rule % CALLEES)},
         "sk": {"S": format!("CALLER#+7495{rule:07}")},
@@ -122,7 +123,8 @@ fn pair(rule: u32) -> Item {
     }))
 }
 
-fn callee(number: u32) -> Item {
+/// The item of the callee of this number.
+pub(crate) fn callee(number: u32) -> Item {
     let rule = |effect: &str| json!({"M": {"effect": {"S": effect}}});
     item(&json!({
         "pk": {"S": format!("PARTY#shop#PPP{number:06}")},

@@ -27,8 +27,7 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Look at calls and rules, and change them, in a browser
 ///
 /// Runs on this machine with your own credentials: nothing is hosted, and no request leaves the machine but to AWS. The printed
-/// address opens the console in one browser. Everyone who can send requests from that browser or read its cookies can do what you can
-/// do.
+/// address opens the console in one browser.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,8 +37,8 @@ pub(crate) struct Args {
     /// The address to listen on [default: 127.0.0.1:8081, or a free port if it is taken]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// Listen on an address that other machines can reach. They send and receive everything without encryption, and whoever reads it
-    /// can change permissions with your credentials
+    /// Listen on an address that other machines can reach. Everything is then sent without encryption, and anyone who reads it can
+    /// change permissions with your credentials
     #[arg(long)]
     expose: bool,
     /// Change nothing
@@ -119,7 +118,7 @@ fn check_address(args: &Args) -> anyhow::Result<()> {
     match args.listen {
         Some(address) if !address.ip().is_loopback() && !args.expose => Err(usage(format!(
             "{address} is not a loopback address: other machines could reach the console, everything would be sent without \
-             encryption, and whoever reads it could change permissions with your credentials. To reach it from another machine, \
+             encryption, and anyone who reads it could change permissions with your credentials. To reach it from another machine, \
              forward the port with ssh -L; add --expose if this is meant all the same"
         ))),
         _ => Ok(()),

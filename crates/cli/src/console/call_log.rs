@@ -140,7 +140,7 @@ mod tests {
     fn the_oldest_calls_are_dropped() {
         let log = CallLog::default();
         let call = parse(line(1, "a").as_bytes()).unwrap().into_owned();
-        for number in 0..=MAX_CALLS as i64 {
+        for number in 0..=i64::try_from(MAX_CALLS).unwrap() {
             log.push(LoggedCall { timestamp: number, ..call.clone() });
         }
         let content = log.read();

@@ -37,10 +37,11 @@ impl Browser {
     /// Starts a browser with a window of this size.
     async fn start((width, height): (u32, u32), options: &[&str]) -> Self {
         let driver = Command::new("chromedriver").arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let mut driver = driver.expect("these tests need chromedriver: the Debian package chromium-driver");
+        let mut driver =
+            driver.unwrap_or_else(|error| panic!("chromedriver (Debian's chromium-driver) is needed: {error}"));
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port: u16 = loop {
-            let line = lines.next().expect("chromedriver exited").unwrap();
+            let line = lines.next().unwrap().unwrap();
             if let Some((_, port)) = line.split_once("started successfully on port ") {
                 break port.trim_end_matches('.').parse().unwrap();
             }

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::serve::ServeProcess;
 use crate::support::TestServer;
 
 mod calls;
+mod check;
+mod health;
+mod history;
+mod import;
 mod parties;
 mod rule;
 mod rules;
@@ -105,6 +110,18 @@ pub(crate) fn start(command: &mut Command) -> ((Child, BufReader<ChildStderr>), 
 /// A form as a browser sends it.
 pub(crate) fn encode(fields: &[(&str, &str)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+/// Reloads a page until work on it has got so far.
+pub(crate) fn wait_for(console: &Console, path: &str, is_reached: impl Fn(&Answer) -> bool) -> Answer {
+    let start = Instant::now();
+    loop {
+        let page = console.get(path).is(200);
+        if is_reached(&page) {
+            return page;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "it does not end: {}", page.text());
+    }
 }
 
 /// An answer.

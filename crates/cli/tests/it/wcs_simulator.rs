@@ -1,7 +1,7 @@
 //! `wcs-simulator`: sessions against `serve`, and against no backend at all.
 
 mod answers;
-mod backend;
+pub(crate) mod backend;
 mod setup;
 
 use serde_json::{Value, json};

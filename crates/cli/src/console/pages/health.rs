@@ -125,7 +125,7 @@ fn activity(console: &Console) -> Markup {
             }
             p class="help" {
                 "If WCS does not ask " code { "connect" } ", it uses its own defaults, and lets calls through when the hook fails. \
-                 Look at the app's URL and at its REST methods in WCS."
+                 Look at the app's URL and at its REST methods in WCS. The check of a URL counts as WCS here."
             }
         }
     }

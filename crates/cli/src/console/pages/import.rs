@@ -189,13 +189,13 @@ async fn upload(State(console): State<Arc<Console>>, parts: Multipart) -> Result
 async fn read_parts(console: &Console, mut parts: Multipart) -> Result<(Upload, Bytes), PageError> {
     let mut file = None;
     let mut others = Vec::new();
-    while let Some(part) = parts.next_field().await.map_err(not_read)? {
+    while let Some(part) = parts.next_field().await.map_err(|error| not_read(&error))? {
         let name = part.name().unwrap_or_default().to_owned();
         if name == "file" {
             let file_name = part.file_name().unwrap_or_default().to_owned();
-            file = Some((file_name, part.bytes().await.map_err(not_read)?));
+            file = Some((file_name, part.bytes().await.map_err(|error| not_read(&error))?));
         } else {
-            others.push((name, part.text().await.map_err(not_read)?));
+            others.push((name, part.text().await.map_err(|error| not_read(&error))?));
         }
     }
     let fields = Fields::from(others);
@@ -224,7 +224,7 @@ async fn read_parts(console: &Console, mut parts: Multipart) -> Result<(Upload, 
     Ok((upload, bytes))
 }
 
-fn not_read(error: MultipartError) -> PageError {
+fn not_read(error: &MultipartError) -> PageError {
     PageError::invalid(format!(
         "The file cannot be read: {}. Files of up to {} MB can be imported here; larger ones with callgatectl import.",
         error.body_text(),
@@ -673,8 +673,10 @@ impl Written {
         html! {
             div class="message done" role="status" {
                 p {
-                    "Imported: " (count(*written, "rule")) " written, " (removed) " removed, " (unchanged)
-                    " were so already."
+                    "Imported: " (count(*written, "rule")) " written"
+                    @if *removed > 0 { ", " (removed) " removed" }
+                    @if *unchanged > 0 { ", " (unchanged) " unchanged" }
+                    "."
                 }
             }
             @if disturbed > 0 {

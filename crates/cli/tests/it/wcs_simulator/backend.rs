@@ -10,7 +10,7 @@ use crate::support::read_request;
 
 /// How a backend answers a hook.
 #[derive(Clone)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// 200, and the body that was sent.
     Echo,
     /// This status and body.
@@ -22,21 +22,21 @@ pub(super) enum Answer {
 }
 
 /// A request that a backend received.
-pub(super) struct Recorded {
-    pub(super) hook: String,
-    pub(super) head: String,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Recorded {
+    pub(crate) hook: String,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
     /// The number of the connection.
-    pub(super) connection: usize,
+    pub(crate) connection: usize,
 }
 
 impl Recorded {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
     /// The names of the members of the body.
-    pub(super) fn members(&self) -> Vec<String> {
+    pub(crate) fn members(&self) -> Vec<String> {
         let mut names: Vec<_> = self.json().as_object().unwrap().keys().cloned().collect();
         names.sort();
         names
@@ -44,14 +44,14 @@ impl Recorded {
 }
 
 /// A backend that records all requests and keeps connections open.
-pub(super) struct Backend {
-    pub(super) url: String,
-    pub(super) requests: Arc<Mutex<Vec<Recorded>>>,
+pub(crate) struct Backend {
+    pub(crate) url: String,
+    pub(crate) requests: Arc<Mutex<Vec<Recorded>>>,
 }
 
 impl Backend {
     /// Starts a backend that answers `connect` with this configuration, and other hooks with `answer`.
-    pub(super) fn start(config: Value, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(config: Value, answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
         Self::start_with(move |hook, body| match hook {
             "connect" => {
                 let mut body = body.clone();
@@ -62,7 +62,7 @@ impl Backend {
         })
     }
 
-    pub(super) fn start_with(answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn start_with(answer: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/rest/my_api", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -77,12 +77,12 @@ impl Backend {
     }
 
     /// The hooks that were sent, in their order.
-    pub(super) fn hooks(&self) -> Vec<String> {
+    pub(crate) fn hooks(&self) -> Vec<String> {
         self.requests.lock().unwrap().iter().map(|request| request.hook.clone()).collect()
     }
 
     /// The first request of a hook.
-    pub(super) fn members(&self, hook: &str) -> Vec<String> {
+    pub(crate) fn members(&self, hook: &str) -> Vec<String> {
         self.requests.lock().unwrap().iter().find(|request| request.hook == hook).unwrap().members()
     }
 }
@@ -117,11 +117,11 @@ fn serve_connection(
 }
 
 /// A status without a body.
-pub(super) fn status(status: u16) -> Answer {
+pub(crate) fn status(status: u16) -> Answer {
     Answer::Status(status, String::new())
 }
 
 /// The configuration with which both hooks that decide calls refuse on an error.
-pub(super) fn both_fail() -> Value {
+pub(crate) fn both_fail() -> Value {
     json!({"OnCallEvent": {"restOnError": "FAIL"}, "call": {"restOnError": "FAIL"}})
 }
