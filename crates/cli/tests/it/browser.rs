@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 mod accessibility;
 mod calls;
 mod other_sites;
+mod rules;
 mod screenshot;
+mod waiting;
 
 /// A browser. Closed when dropped.
 struct Browser {
