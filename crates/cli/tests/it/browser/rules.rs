@@ -1,6 +1,7 @@
 //! Edits a rule in two tabs, and switches several rules off.
 
 use fantoccini::Locator;
+use serde_json::json;
 
 use super::{Browser, WIDE, run};
 use crate::console::call;
@@ -40,6 +41,13 @@ fn two_tabs_do_not_overwrite_each_others_changes() {
     });
 }
 
+/// Gives the focus to every box, and returns those that something else covers then.
+const COVERED: &str = "return [...document.querySelectorAll('[name=rule]')].filter(box => {
+    box.focus();
+    const {left, top, width, height} = box.getBoundingClientRect();
+    return document.elementFromPoint(left + width / 2, top + height / 2) !== box;
+}).map(box => box.value)";
+
 #[test]
 #[ignore = "needs chromedriver"]
 fn checked_rules_are_switched_off_and_on_again() {
@@ -50,7 +58,8 @@ fn checked_rules_are_switched_off_and_on_again() {
         browser.click("Rules").await;
         for rule in ["Check allow PPP009 to PPP005", "Check allow * to PPP004"] {
             let css = format!("[aria-label=\"{rule}\"]");
-            browser.find(&css).await.click().await.unwrap();
+            let checkbox = browser.find(&css).await;
+            browser.click_element(&checkbox).await;
         }
         browser.click("Switch off").await;
         browser.wait_for("Written: 2 changes.").await;
@@ -58,8 +67,12 @@ fn checked_rules_are_switched_off_and_on_again() {
         browser.click("Undo").await;
         browser.wait_for("took back").await;
         assert_eq!((call(&serve, "PPP009", "PPP005"), call(&serve, "PPP009", "PPP004")), (200, 200));
+        // The buttons at the lower edge do not cover what has the focus.
+        let hidden = browser.client.execute(COVERED, Vec::new()).await.unwrap();
+        assert_eq!(hidden, json!([]));
         // The box in the head checks all others.
-        browser.find("[data-check-all=rule]").await.click().await.unwrap();
+        let all = browser.find("[data-check-all=rule]").await;
+        browser.click_element(&all).await;
         let checked = browser.client.find_all(Locator::Css("[name=rule]:checked")).await.unwrap().len();
         assert_eq!(checked, browser.client.find_all(Locator::Css("[name=rule]")).await.unwrap().len());
         assert!(checked > 10);
