@@ -342,10 +342,11 @@ fn state_tag(rule: &PageRule) -> Markup {
 
 /// The door of a rule that is not in the usual place.
 fn place_tag(name: Option<&RuleName>) -> Markup {
-    match name.map(|name| &name.place) {
-        Some(Place::Rule(Some(door))) => html! { " " span class="tag" { "door " (door.as_str()) } },
-        _ => html! {},
-    }
+    let door = name.and_then(|name| match name.place {
+        Place::Rule(door) => door,
+        Place::Block(_) => None,
+    });
+    html! { @if let Some(door) = door { " " span class="tag" { "door " (door.as_str()) } } }
 }
 
 fn expiry(rule: &PageRule, stored: Option<&Rule>) -> Markup {

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 mod accessibility;
 mod calls;
 mod other_sites;
+mod rules;
 mod screenshot;
+mod waiting;
 
 /// A browser. Closed when dropped.
 struct Browser {
@@ -89,6 +91,13 @@ impl Browser {
             Ok(element) => element,
             Err(error) => panic!("no link or button `{text}` ({error}): {}", self.text().await),
         };
+        self.click_element(&element).await;
+    }
+
+    /// Clicks an element, after it is scrolled to, as a person does.
+    async fn click_element(&mut self, element: &Element) {
+        let argument = serde_json::to_value(element).unwrap();
+        self.client.execute("arguments[0].scrollIntoView({block: 'center'})", vec![argument]).await.unwrap();
         element.click().await.unwrap();
         self.clicks += 1;
     }

@@ -360,7 +360,7 @@ async fn actions(console: &Console, party: &Party) -> Result<Markup, PageError> 
                 @for group in summary.iter().flat_map(|item| &item.groups) {
                     form class="actions" method="post" action=(CHANGE) {
                         (party_fields(party)) (hidden("group", group))
-                        button name="action" value="remove" { "Remove from @" (text(group)) }
+                        button name="action" value="remove" { (text(&format!("Remove from @{group}"))) }
                     }
                 }
             }

@@ -275,8 +275,7 @@ fn table(console: &Console, rows: &[(Pair, Option<Now>)], shows_dismissed: bool)
                     th scope="col" class="number" { "Calls" }
                     th scope="col" class="party" { "Caller" }
                     th scope="col" class="party" { "Callee" }
-                    th scope="col" class="time" { "Last" }
-                    th scope="col" class="time" { "First" }
+                    th scope="col" class="time" { "Last call" }
                     th scope="col" { "Why, and what would permit it" }
                     @if is_editable { th scope="col" { "Do" } }
                 } }
@@ -298,8 +297,10 @@ fn row(console: &Console, pair: &Pair, now: Option<&Now>, shows_dismissed: bool)
             td class="number" data-label="Calls" { (count) }
             td data-label="Caller" { a href=(party_path(app, caller)) { (text(caller)) } }
             td data-label="Callee" { a href=(party_path(app, callee)) { (text(callee)) } span class="help" { "app " (text(app)) } }
-            td class="time" data-label="Last" { (page::time(last.div_euclid(1_000_000))) }
-            td class="time" data-label="First" { (page::time(first.div_euclid(1_000_000))) }
+            td data-label="Last call" {
+                (page::time(last.div_euclid(1_000_000)))
+                @if *count > 1 { span class="help" { "first " (page::time(first.div_euclid(1_000_000))) } }
+            }
             td class="wide" {
                 (text(because))
                 @match now {
@@ -318,7 +319,7 @@ fn row(console: &Console, pair: &Pair, now: Option<&Now>, shows_dismissed: bool)
                         button name="week" value=(value) { "Allow for a week" span class="hidden" { (names) } } " "
                         button name="allow" value=(value) { "Allow" span class="hidden" { (names) } } " "
                     }
-                    @if now.is_some() { button name="block" value=(value) class="danger" { "Block " (text(caller)) } " " }
+                    @if now.is_some() { button name="block" value=(value) class="danger" { "Block caller" span class="hidden" { " " (escape(caller)) } } " " }
                     @if shows_dismissed { button name="restore" value=(value) { "Show again" span class="hidden" { (names) } } }
                     @else { button name="dismiss" value=(value) { "Dismiss" span class="hidden" { (names) } } }
                 }

@@ -63,7 +63,7 @@ fn many_parties_are_listed_page_by_page() {
         loop {
             let page = console.get(&path).is(200);
             let links = page.links("<bdi>P").into_iter().map(|link| link.rsplit('/').next().unwrap().to_owned());
-            let links: Vec<_> = links.collect();
+            let links: Vec<_> = links.filter(|id| id.len() == 4).collect();
             assert!(links.len() <= 50, "{path}");
             seen.extend(links);
             let Some(next) = page.links("Next page").pop().or_else(|| page.links("Search on").pop()) else { break };
@@ -120,7 +120,7 @@ fn a_party_is_blocked_suspended_and_grouped_and_each_change_is_undone() {
     ] {
         let page = console.get(path).is(200);
         let page = console.submit(&page, ("/parties/change", button), fields).shows("Written: ").shows(done);
-        console.submit(&page, ("/undo", "Undo"), &[]).does_not_show(done);
+        console.submit(&page, ("/undo", "Undo"), &[]).shows("took back");
         assert_eq!(server.items(), before, "{button}");
     }
     for (path, button, fields) in [
