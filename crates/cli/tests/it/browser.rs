@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 mod accessibility;
 mod calls;
+mod import;
 mod other_sites;
 mod rules;
 mod screenshot;

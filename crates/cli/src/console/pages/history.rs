@@ -46,6 +46,10 @@ fn form(console: &Console, fields: &Fields) -> Markup {
             (app_input(console, fields.get("app")))
             (input("Party", "party", fields))
             label { "Since " input name="since" value=[fields.get("since")] placeholder="7d, 15:00, 2026-11-26" autocomplete="off"; }
+            label {
+                input type="checkbox" name="unrecorded" value="yes" checked[fields.has("unrecorded", "yes")];
+                "What other programs wrote"
+            }
             button class="primary" { "Show" }
             a href=(PATH) { "Show all" }
         }
@@ -60,6 +64,9 @@ async fn list(console: &Console, fields: &Fields) -> Result<Markup, PageError> {
         ));
     };
     let party = party(console, fields)?;
+    if fields.has("unrecorded", "yes") {
+        return unrecorded(console, &app, party.as_ref()).await;
+    }
     let since = fields.get("since").map(|text| time::parse_since(text, now())).transpose()?;
     let before = fields.get("before");
     let filter = HistoryFilter { party: party.as_ref(), since, before };
@@ -79,6 +86,26 @@ async fn list(console: &Console, fields: &Fields) -> Result<Markup, PageError> {
                     a href={ (PATH) "?" (fields.with("before", Some(next))) } { "Older changes" }
                     @if party.is_some() { span { (count(read as u64, "change")) " searched so far" } }
                 }
+            }
+        }
+    })
+}
+
+/// What is stored although no change of the history made it. Reads the whole history of the app.
+async fn unrecorded(console: &Console, app: &AppKey, party: Option<&PartyId>) -> Result<Markup, PageError> {
+    let changes = console.table.history(app, None).await?;
+    let values = console.table.unrecorded_changes(party, &changes, now()).await?;
+    let descriptions: Vec<_> = values.iter().flat_map(ChangedValue::descriptions).collect();
+    Ok(html! {
+        @if descriptions.is_empty() {
+            (empty(
+                "Everything that is stored was written by callgatectl or the console, as far as the history shows.",
+                &html! { "Rules and parties that have expired do not count." },
+            ))
+        } @else {
+            section class="card" aria-labelledby="unrecorded" {
+                h2 id="unrecorded" { "Not in the history, so another program wrote it" }
+                ul class="diff" { @for description in &descriptions { (lines(description)) } }
             }
         }
     })

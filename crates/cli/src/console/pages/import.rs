@@ -617,8 +617,15 @@ impl Plan {
                     p { "The table has all of this already. There is nothing to write." }
                 } @else {
                     // Removals first, because they are to be confirmed.
-                    @for (list, all) in [(removals, removed), (changes, counts.written())] {
-                        @if !list.is_empty() { ul class="diff" { @for it in list { (difference(it)) } } }
+                    @for (list, all, name) in [
+                        (removals, removed, "Rules that would be removed"),
+                        (changes, counts.written(), "Rules that would be added or changed"),
+                    ] {
+                        @if !list.is_empty() {
+                            div class="scroll tall" tabindex="0" role="region" aria-label=(name) {
+                                ul class="diff" { @for it in list { (difference(it)) } }
+                            }
+                        }
                         @let more = all.saturating_sub(list.len() as u64);
                         @if more > 0 { p class="help" { "and " (more) " more" } }
                     }

@@ -7,7 +7,8 @@ use crate::console::call;
 use crate::serve::ServeProcess;
 
 /// Every page, with something on it.
-const PAGES: [&str; 1] = ["/calls"];
+const PAGES: [&str; 5] =
+    ["/calls", "/check?app=defaultApp&from=PPP009&to=PPP006", "/import", "/history?app=defaultApp", "/health"];
 
 /// Runs axe-core on a page and returns the faults that it finds.
 async fn faults(browser: &Browser, axe: &str) -> Vec<String> {

@@ -79,6 +79,18 @@ fn an_import_is_a_summary_that_cannot_be_taken_back() {
 }
 
 #[test]
+fn what_another_program_wrote_is_found() {
+    let server = TestServer::with_table();
+    server.run("allow --app shop --from PPP009 --to PPP005").succeeds();
+    let console = Console::over(&server, &["--app", "shop"]);
+    history(&console, &[("unrecorded", "yes")]).shows("Everything that is stored was written by callgatectl");
+    server.put(&json!({"pk": {"S": "PARTY#shop#PPP005"}, "sk": {"S": "CALLER#PPP009"}, "effect": {"S": "deny"}}));
+    history(&console, &[("unrecorded", "yes"), ("party", "PPP009")])
+        .shows("Not in the history, so another program wrote it")
+        .shows("before: allow PPP009 to PPP005after: deny PPP009 to PPP005");
+}
+
+#[test]
 fn a_long_history_is_read_page_by_page() {
     let server = TestServer::with_table();
     let value = |number: usize| {
