@@ -51,7 +51,7 @@ fn the_pictures_of_the_readme_show_the_console() {
         let mut entry = serve.console_url();
         for (scheme, setting) in [("light", 1), ("dark", 0)] {
             let mut browser =
-                Browser::start((1_120, 940), &[&format!("--blink-settings=preferredColorScheme={setting}")]).await;
+                Browser::start((1_120, 1_240), &[&format!("--blink-settings=preferredColorScheme={setting}")]).await;
             browser.open(&entry).await;
             browser.wait_for("8 calls in memory").await;
             browser.find("tbody td.time a").await.click().await.unwrap();
@@ -65,6 +65,7 @@ fn the_pictures_of_the_readme_show_the_console() {
             ] {
                 assert!(browser.text().await.contains(text), "`{text}` is not in {}", browser.text().await);
             }
+            browser.client.execute("scrollTo(0, 0)", Vec::new()).await.unwrap();
             // The times are those of the run.
             let script = "document.querySelectorAll('time').forEach((it, n) => it.textContent = '2026-11-26 12:00:0' + (9 - n % 10))";
             browser.client.execute(script, Vec::new()).await.unwrap();
