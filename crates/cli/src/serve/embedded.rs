@@ -21,6 +21,9 @@ use super::{samples, stopped};
 /// The embedded table's name, which the samples use.
 pub(crate) const TABLE: &str = "callgate";
 
+/// How long a request may take that makes the table or its samples. A busy machine needs longer than a call may take.
+const SETUP_DEADLINE: Duration = Duration::from_secs(30);
+
 /// A DynamoDB-compatible store in this process. The hook uses it over HTTP, as it would use DynamoDB.
 pub(crate) struct EmbeddedStore {
     pub(crate) client: Client,
@@ -40,10 +43,8 @@ impl EmbeddedStore {
         stop: watch::Receiver<()>,
     ) -> anyhow::Result<Self> {
         let (database, is_new) = match data {
-            None => (sample_database(deadline).await?, true),
-            Some(path) => {
-                open(path, deadline).await.with_context(|| format!("cannot keep the store in `{}`", path.display()))?
-            }
+            None => (sample_database().await?, true),
+            Some(path) => open(path).await.with_context(|| format!("cannot keep the store in `{}`", path.display()))?,
         };
         let listen = listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
@@ -70,12 +71,12 @@ impl EmbeddedStore {
 
 /// Opens the store in a file. Returns whether it is new. A new one is filled in one transaction, so that one that
 /// is cut off is still new.
-async fn open(path: &Path, deadline: Duration) -> anyhow::Result<(Database, bool)> {
+async fn open(path: &Path) -> anyhow::Result<(Database, bool)> {
     let database = Database::new(path.to_str().context("the path of --data is not UTF-8")?)?;
     if !database.list_tables(ListTablesRequest::default())?.table_names.is_empty() {
         return Ok((database, false));
     }
-    let samples = sample_database(deadline).await?;
+    let samples = sample_database().await?;
     let copy = std::env::temp_dir().join(format!("callgatectl-{}.db", std::process::id()));
     let copy_name = copy.to_str().context("the path of the temporary folder is not UTF-8")?;
     // A process with the same number may have been killed here.
@@ -87,14 +88,14 @@ async fn open(path: &Path, deadline: Duration) -> anyhow::Result<(Database, bool
 }
 
 /// A database in memory with the table and the samples.
-async fn sample_database(deadline: Duration) -> anyhow::Result<Database> {
+async fn sample_database() -> anyhow::Result<Database> {
     let database = Database::memory()?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     let (stop, stop_receiver) = watch::channel(());
     let server = dynoxide::server::serve_with_shutdown(listener, database.clone(), stopped(stop_receiver));
     let server = tokio::spawn(server);
-    Table::new(connect(&endpoint, deadline), TABLE, None, Some(&endpoint)).create().await?;
+    Table::new(connect(&endpoint, SETUP_DEADLINE), TABLE, None, Some(&endpoint)).create().await?;
     samples::write(&database)?;
     drop(stop);
     server.await?.map_err(anyhow::Error::msg)?;

@@ -32,6 +32,8 @@ impl ServeProcess {
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let arguments = [&["serve", "--listen", "127.0.0.1:0"], arguments].concat();
         let mut command = callgatectl(&arguments);
+        // On a busy machine, the default may be too short.
+        command.env("STORE_DEADLINE_MS", "10000");
         Self::spawn(command.envs(environment.iter().copied()))
     }
 
@@ -52,11 +54,8 @@ impl ServeProcess {
     /// Starts the hook over the table of a server. Its log is discarded.
     pub(crate) fn over(server: &TestServer, app_cache_seconds: &str) -> Self {
         let endpoint = format!("http://{}", server.address);
-        let mut serve = Self::start(
-            &["--table", TABLE, "--endpoint-url", &endpoint],
-            // The default deadline of the store may be too short on a busy machine.
-            &[("APP_CACHE_SECONDS", app_cache_seconds), ("STORE_DEADLINE_MS", "10000")],
-        );
+        let mut serve =
+            Self::start(&["--table", TABLE, "--endpoint-url", &endpoint], &[("APP_CACHE_SECONDS", app_cache_seconds)]);
         // A full pipe would stop the hook.
         let mut stdout = serve.stdout.take().unwrap();
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
