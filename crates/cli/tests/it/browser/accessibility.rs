@@ -7,7 +7,19 @@ use crate::console::call;
 use crate::serve::ServeProcess;
 
 /// Every page, with something on it.
-const PAGES: [&str; 1] = ["/calls"];
+const PAGES: [&str; 11] = [
+    "/calls",
+    "/waiting",
+    "/waiting?dismissed=yes",
+    "/parties",
+    "/parties?text=nobody",
+    "/parties/defaultApp/PPP012",
+    "/parties/defaultApp/nobody",
+    "/rules",
+    "/rules?text=nothing",
+    "/rules/edit",
+    "/rules/edit?app=defaultApp&from=PPP009&to=PPP003",
+];
 
 /// Runs axe-core on a page and returns the faults that it finds.
 async fn faults(browser: &Browser, axe: &str) -> Vec<String> {
