@@ -157,21 +157,22 @@ fn table(calls: &[&LoggedCall<'_>], fields: &Fields) -> Markup {
     let opened = fields.get("call");
     html! {
         div class="scroll" tabindex="0" role="region" aria-label="Calls" {
-            table {
+            table class="steady" {
                 caption class="hidden" { "Calls, the newest first" }
                 thead { tr {
-                    th scope="col" { "Time" }
-                    th scope="col" { "Decision" }
-                    th scope="col" { "Caller" }
-                    th scope="col" { "Callee" }
-                    th scope="col" { "App" }
+                    th scope="col" class="time" { "Time" }
+                    th scope="col" class="decision-column" { "Decision" }
+                    th scope="col" class="party" { "Caller" }
+                    th scope="col" class="party" { "Callee" }
+                    th scope="col" class="app" { "App" }
                     th scope="col" { "Reason" }
                 } }
                 tbody {
                     @for call in calls {
                         @let key = key(call);
                         @let is_open = opened == Some(&key);
-                        tr class=[is_open.then_some("open")] {
+                        // The script knows a row again by its id.
+                        tr id={ "call-" (key) } class=[is_open.then_some("open")] {
                             td class="time" {
                                 a href={ (PATH) "?" (fields.with("call", Some(&key))) "#call" } aria-current=[is_open.then_some("true")] {
                                     (page::time(call.timestamp.div_euclid(1_000_000)))
@@ -179,9 +180,9 @@ fn table(calls: &[&LoggedCall<'_>], fields: &Fields) -> Markup {
                             }
                             td { (decision(call.decision)) }
                             td { (party(call, call.caller.as_deref())) }
-                            td { (party(call, call.callee.as_deref())) @if call.media.is_some_and(|media| media.video) { " (video)" } }
-                            td { (text(call.app.as_deref().unwrap_or("?"))) }
-                            td { (text(&call.because())) }
+                            td data-label="to" { (party(call, call.callee.as_deref())) @if call.media.is_some_and(|media| media.video) { " (video)" } }
+                            td data-label="in" { (text(call.app.as_deref().unwrap_or("?"))) }
+                            td class="wide" { (text(&call.because())) }
                         }
                     }
                 }

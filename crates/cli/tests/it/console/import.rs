@@ -7,13 +7,11 @@ const HEADER: &str = "app,from,to,effect,note\n";
 
 /// Chooses a file and sends the form. Returns the answer.
 fn send(console: &Console, name: &str, file: &str, fields: &[(&str, &str)]) -> Answer {
-    let mut body = format!(
-        "--boundary\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: text/csv\r\n\r\n{file}\r\n"
-    );
-    for (name, value) in fields {
-        body += &format!("--boundary\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
-    }
-    body += "--boundary--\r\n";
+    let part = |name: &str, content: &str| {
+        format!("--boundary\r\nContent-Disposition: form-data; name={name}\r\n\r\n{content}\r\n")
+    };
+    let others: String = fields.iter().map(|(name, value)| part(&format!("\"{name}\""), value)).collect();
+    let body = part(&format!("\"file\"; filename=\"{name}\""), file) + &others + "--boundary--\r\n";
     let (host, cookie, length) = (console.address, &console.cookie, body.len());
     console.send(&format!(
         "POST /import HTTP/1.1\r\nHost: {host}\r\nOrigin: http://{host}\r\nCookie: {cookie}\r\nContent-Type: \
@@ -89,7 +87,7 @@ fn the_difference_is_shown_and_then_written() {
     assert!(!written.body.contains("/write\""), "{}", written.body);
     rules(&server).prints("shop,PPP009,PPP005,allow").prints("shop,PPP001,PPP002,deny");
     server.run("history --app shop").succeeds().prints("console: import");
-    // What the page says is still there, and is there for another browser tab.
+    // The result is still there after a reload, and in another tab.
     console.get(&path).is(200).shows("Imported: 2 rules written");
     console.get("/import").is(200).shows("The last file: <i>\\u{202e}rules.csv");
     // The same file again changes nothing.
