@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use callgate::store::item::{Attributes, Key};
-use callgate_core::{AppKey, Door, EpochSeconds, ParseError, Pattern, PhoneRegion, Rule, has_expired};
+use callgate_core::{AppKey, Door, EpochSeconds, ParseError, PartyId, Pattern, PhoneRegion, Rule, has_expired};
 
 use crate::cursor::Cursor;
 use crate::error::Result;
@@ -48,7 +48,11 @@ pub struct RuleFilter {
 
 /// The callers or the callees of a rule, in the forms in which they may be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleSide(BTreeSet<String>);
+pub struct RuleSide {
+    forms: BTreeSet<String>,
+    /// Whether each form is an id, even if it looks like a pattern.
+    is_party: bool,
+}
 
 impl RuleSide {
     /// Parses a party or a pattern as a person typed it. The text itself counts too, because something may be stored in another
@@ -57,16 +61,22 @@ impl RuleSide {
     pub fn new(text: &str, region: Option<PhoneRegion>) -> Self {
         let exact = text.trim().to_owned();
         let canonical = Pattern::new(&exact, region).ok().map(|pattern| pattern.to_string());
-        Self(canonical.into_iter().chain([exact]).collect())
+        Self { forms: canonical.into_iter().chain([exact]).collect(), is_party: false }
+    }
+
+    /// One party.
+    #[must_use]
+    pub fn party(id: &PartyId) -> Self {
+        Self { forms: [id.to_string()].into(), is_party: true }
     }
 
     fn is(&self, text: &str) -> bool {
-        self.0.contains(text)
+        self.forms.contains(text)
     }
 
     fn ids(&self) -> impl Iterator<Item = &str> {
-        let is_id = |text: &&str| matches!(Pattern::from_stored(*text), Pattern::Exact(_));
-        self.0.iter().map(String::as_str).filter(is_id)
+        let is_id = |text: &&str| self.is_party || matches!(Pattern::from_stored(*text), Pattern::Exact(_));
+        self.forms.iter().map(String::as_str).filter(is_id)
     }
 }
 
@@ -436,6 +446,10 @@ mod tests {
                 "from CALLER#+79",
             ],
         );
+        // The id of a party may look like a pattern.
+        let party = PartyId::new("a*", None).ok().map(|id| RuleSide::party(&id));
+        let of_party = [app, "PARTY#shop#a* PARTY", "to PARTY#shop#a*", "from CALLER#a*"];
+        check(&RuleFilter { party, ..filter("", "", "") }, &of_party);
         check(&RuleFilter { everywhere: true, ..filter("a", "b", "") }, &["table"]);
         check(&RuleFilter { app: None, ..filter("a", "b", "") }, &["table"]);
     }

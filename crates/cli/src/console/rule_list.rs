@@ -224,7 +224,7 @@ pub(super) fn rules_form(console: &Console, rules: &[PageRule], layout: Layout<'
                 (table)
                 div class="actions bulk" {
                     span { "With the checked rules: " }
-                    label { "Until " input class="short" name="until" placeholder="7d, 18:00; empty: no end" list="expiries" autocomplete="off"; }
+                    label { "Until " input class="short" name="until" placeholder="no end, or 7d" list="expiries" autocomplete="off"; }
                     datalist id="expiries" { @for value in ["1h", "1d", "7d", "30d"] { option value=(value) {} } }
                     button name="action" value="expire" { "Set this expiry" }
                     button name="action" value="disable" { "Switch off" }

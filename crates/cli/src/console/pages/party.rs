@@ -75,8 +75,7 @@ async fn show(
     if id.as_str() != typed {
         return Ok(Redirect::to(&path).into_response());
     }
-    let filter =
-        RuleFilter { app: Some(app.clone()), party: Some(RuleSide::new(id.as_str(), None)), ..RuleFilter::default() };
+    let filter = RuleFilter { app: Some(app.clone()), party: Some(RuleSide::party(&id)), ..RuleFilter::default() };
     let limits = PageLimits { found: MAX_RULES, items: 2 * MAX_RULES };
     let (item, rules) =
         tokio::try_join!(table.party_summary(&app, &id), Box::pin(table.rule_page(&filter, None, limits, now())))?;

@@ -1,6 +1,8 @@
 //! `/waiting`: pairs of parties whose calls are refused, so that someone may be waiting for a permission.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -91,12 +93,12 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
     let shows_dismissed = fields.has("dismissed", "yes");
     let filter = CallFilter { decisions: vec![Decided::Deny], ..call_filter(&console, &fields)? };
-    let pairs = pairs(&console, &filter, shows_dismissed, fields.has("order", "last"));
-    let all = pairs.len();
     let skip: usize = fields.get("skip").and_then(|skip| skip.parse().ok()).unwrap_or_default();
+    let part = skip..skip.saturating_add(MAX_COMPARED);
+    let (all, pairs) = pairs(&console, &filter, shows_dismissed, fields.has("order", "last"), part);
     let (mut rows, mut permitted, mut compared) = (Vec::new(), 0, skip);
-    let mut rest = pairs.into_iter().skip(skip);
-    while rows.len() < PAGE && compared < skip + MAX_COMPARED {
+    let mut rest = pairs.into_iter();
+    while rows.len() < PAGE {
         let chunk: Vec<_> = rest.by_ref().take(PAGE - rows.len()).collect();
         if chunk.is_empty() {
             break;
@@ -129,9 +131,14 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
     page(&console, Section::Waiting, PATH, "Waiting for a permission", &fields, content)
 }
 
-/// The pairs of the refused calls, the most frequent ones first, or the last ones.
-fn pairs(console: &Console, filter: &CallFilter, shows_dismissed: bool, is_by_time: bool) -> Vec<Pair> {
-    let region = console.table.phone_region();
+/// The pairs of the refused calls, the most frequent ones first, or the last ones: how many there are, and a part of them.
+fn pairs(
+    console: &Console,
+    filter: &CallFilter,
+    shows_dismissed: bool,
+    is_by_time: bool,
+    part: Range<usize>,
+) -> (usize, Vec<Pair>) {
     let log = console.calls.read();
     let mut found: HashMap<(&str, &str, &str), (u64, EpochMicroseconds, &LoggedCall<'_>)> = HashMap::new();
     for call in log.newest(filter) {
@@ -149,24 +156,35 @@ fn pairs(console: &Console, filter: &CallFilter, shows_dismissed: bool, is_by_ti
         *first = call.timestamp.min(*first);
     }
     let dismissed = console.dismissed.lock();
-    let pairs = found.into_iter().map(|((app, caller, callee), (count, first, last))| Pair {
-        key: PairKey { app: app.to_owned(), caller: caller.to_owned(), callee: callee.to_owned() },
-        count,
-        first,
+    let key = |(app, caller, callee): (&str, &str, &str)| PairKey {
+        app: app.to_owned(),
+        caller: caller.to_owned(),
+        callee: callee.to_owned(),
+    };
+    if shows_dismissed || !dismissed.is_empty() {
+        found.retain(|ids, (_, _, last)| {
+            let is_dismissed = dismissed.get(&key(*ids)).is_some_and(|until| last.timestamp <= *until);
+            is_dismissed == shows_dismissed
+        });
+    }
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_unstable_by_key(|(ids, (count, _, last))| {
+        let (count, time) = (Reverse(*count), Reverse(last.timestamp));
+        let order = if is_by_time { (None, time, Some(count)) } else { (Some(count), time, None) };
+        (order, *ids)
+    });
+    // Only those that may be shown are parsed.
+    let region = console.table.phone_region();
+    let shown = found.iter().take(part.end).skip(part.start);
+    let shown = shown.map(|(ids, (count, first, last))| Pair {
+        key: key(*ids),
+        count: *count,
+        first: *first,
         last: last.timestamp,
         because: last.because(),
         call: last.to_call(region),
     });
-    let is_shown = |pair: &Pair| dismissed.get(&pair.key).is_some_and(|until| pair.last <= *until) == shows_dismissed;
-    let mut pairs: Vec<_> = pairs.filter(is_shown).collect();
-    pairs.sort_by(|one, other| {
-        let by_time = other.last.cmp(&one.last);
-        let by_count = other.count.cmp(&one.count);
-        let key = |pair: &Pair| (pair.key.app.clone(), pair.key.caller.clone(), pair.key.callee.clone());
-        let order = if is_by_time { by_time.then(by_count) } else { by_count.then(by_time) };
-        order.then_with(|| key(one).cmp(&key(other)))
-    });
-    pairs
+    (found.len(), shown.collect())
 }
 
 /// Decides the calls of pairs by the table as it is now, all at the same time.
@@ -315,8 +333,9 @@ fn row(console: &Console, pair: &Pair, now: Option<&Now>, shows_dismissed: bool)
             }
             @if !console.is_read_only {
                 td class="wide" {
-                    @if matches!(now, Some(Now::Refused(_))) {
-                        button name="week" value=(value) { "Allow for a week" span class="hidden" { (names) } } " "
+                    @if let Some(Now::Refused(steps)) = now {
+                        @let can_expire = steps.iter().any(is_rule);
+                        @if can_expire { button name="week" value=(value) { "Allow for a week" span class="hidden" { (names) } } " " }
                         button name="allow" value=(value) { "Allow" span class="hidden" { (names) } } " "
                     }
                     @if now.is_some() { button name="block" value=(value) class="danger" { "Block caller" span class="hidden" { " " (escape(caller)) } } " " }
@@ -332,6 +351,11 @@ fn row(console: &Console, pair: &Pair, now: Option<&Now>, shows_dismissed: bool)
 fn row_id(Pair { key: PairKey { app, caller, callee }, .. }: &Pair) -> String {
     let fields = [("a", app.as_str()), ("f", caller.as_str()), ("t", callee.as_str())];
     format!("pair{}", link("", fields))
+}
+
+/// Whether a step writes a rule, which can have an expiry.
+fn is_rule(step: &Step) -> bool {
+    matches!(step.action, Action::WriteRule { .. })
 }
 
 /// A step in words.
@@ -450,7 +474,6 @@ async fn allow(table: &Table, pairs: &[Checked], until: Option<EpochSeconds>, no
         };
         let why = match state {
             Ok(Now::Refused(now)) if now.iter().map(|step| &step.command).eq(steps) => {
-                let is_rule = |step: &Step| matches!(step.action, Action::WriteRule { .. });
                 if until.is_some() && !now.iter().any(is_rule) {
                     format!(
                         "{} would permit it, which cannot end by itself; allow it without an end",

@@ -41,6 +41,40 @@ fn two_tabs_do_not_overwrite_each_others_changes() {
     });
 }
 
+/// A form that is sent as it came changes nothing, whatever the rule has.
+#[test]
+#[ignore = "needs chromedriver"]
+fn a_new_rule_is_written_and_its_form_has_all_of_it() {
+    run(async {
+        let mut serve = ServeProcess::start(&[], &[("APP_CACHE_SECONDS", "0")]);
+        let mut browser = Browser::start(WIDE, &[]).await;
+        browser.open(&serve.console_url()).await;
+        browser.click("Rules").await;
+        browser.click("New rule").await;
+        for (name, value) in [
+            ("from", "+7 (495) *"),
+            ("to", "PPP006"),
+            ("until", "2099-12-31 18:00"),
+            ("list", "crm"),
+            ("note", "<b>VIP</b> 'callers'"),
+        ] {
+            browser.fill(&format!("[name={name}]"), value).await;
+        }
+        let hours = browser.find("[name=hours]").await;
+        hours.send_keys("Mon-Fri 09:00-18:00 Europe/Moscow except 2099-01-01\nSat 10:00-12:00 UTC").await.unwrap();
+        for medium in ["audio", "video"] {
+            let checkbox = browser.find(&format!("[name={medium}]")).await;
+            browser.click_element(&checkbox).await;
+        }
+        browser.click("Write the rule").await;
+        browser.wait_for("Written: allow +7495* to PPP006, audio and video").await;
+        browser.click("Edit allow +7495* to PPP006").await;
+        browser.click("Write over what is stored").await;
+        browser.wait_for("Nothing to do: allow +7495* to PPP006, audio and video").await;
+        browser.wait_for("list crm (<b>VIP</b> 'callers')").await;
+    });
+}
+
 /// Gives the focus to every box, and returns those that something else covers then.
 const COVERED: &str = "return [...document.querySelectorAll('[name=rule]')].filter(box => {
     box.focus();
