@@ -96,7 +96,7 @@ fn run(path: &Path, heading: Option<&str>, environment: &str) -> usize {
 
 /// The output of `history` and `undo` without what differs between runs: times, the user, and the ids of changes.
 fn masked(text: &str) -> String {
-    let is_time = |text: &str| text.len() > 16 && text.get(..4).is_some_and(|year| year.parse::<u16>().is_ok());
+    let is_time = |text: &str| text.len() >= 16 && text.get(..4).is_some_and(|year| year.parse::<u16>().is_ok());
     let line = |line: &str| {
         if let Some((time, (_, command))) = line.split_once(" UTC, ").and_then(|(a, b)| Some((a, b.split_once(": ")?)))
             && is_time(time)
