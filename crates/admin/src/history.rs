@@ -306,17 +306,6 @@ impl Table {
         Ok(keys.first().and_then(|key| record::app_of(&key.pk)))
     }
 
-    /// Reads the last changes of an app, newest first.
-    ///
-    /// # Errors
-    /// Why the table cannot be read.
-    pub async fn newest_changes(&self, app: &AppKey, limit: u16) -> Result<Vec<Change>> {
-        let query = self.query_partition(&history_pk(app), "#pk = :pk").scan_index_forward(false);
-        let page = query.limit(i32::from(limit)).send().await;
-        let page = page.map_err(|error| self.request_error("cannot read the table", &error))?;
-        Ok(page.items().iter().filter_map(record::read).collect())
-    }
-
     /// Reads the last change of an author.
     ///
     /// # Errors

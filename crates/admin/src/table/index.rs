@@ -5,6 +5,7 @@
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata as _;
 use aws_sdk_dynamodb::operation::query::QueryError;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use callgate::store::item::{Key, PK, SK};
 use callgate_core::{AppKey, PartyId};
@@ -61,18 +62,7 @@ impl Table {
 
     /// The keys with this `sk` whose `pk` starts with a text. The inner error is why the index cannot be used.
     async fn query_index(&self, sk: &str, prefix: &str) -> Result<std::result::Result<Vec<Key>, String>> {
-        let mut pages = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .index_name(INDEX)
-            .key_condition_expression("#sk = :sk AND begins_with(#pk, :pk)")
-            .expression_attribute_names("#sk", SK)
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_values(":sk", AttributeValue::S(sk.to_owned()))
-            .expression_attribute_values(":pk", AttributeValue::S(prefix.to_owned()))
-            .into_paginator()
-            .send();
+        let mut pages = self.index_query(sk, prefix).into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             match page {
@@ -84,6 +74,19 @@ impl Table {
             }
         }
         Ok(Ok(found))
+    }
+
+    /// A query of the index.
+    pub(crate) fn index_query(&self, sk: &str, prefix: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.name)
+            .index_name(INDEX)
+            .key_condition_expression("#sk = :sk AND begins_with(#pk, :pk)")
+            .expression_attribute_names("#sk", SK)
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_values(":sk", AttributeValue::S(sk.to_owned()))
+            .expression_attribute_values(":pk", AttributeValue::S(prefix.to_owned()))
     }
 
     /// Finds the same keys without the index.

@@ -1,10 +1,10 @@
 //! Reads a part of the table at a time, from where the last part ended.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use callgate::store::item::{Attributes, Key, PK, SK};
+use callgate::store::item::{Attributes, Key, SK};
 
 use super::Table;
-use super::index::{ACTION, INDEX, unusable};
+use super::index::{ACTION, unusable};
 use super::scan::Filter;
 use crate::error::Result;
 use crate::item_kind::key_of;
@@ -70,18 +70,8 @@ impl Table {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<std::result::Result<KeyPage, String>> {
-        let request = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .index_name(INDEX)
-            .key_condition_expression("#sk = :sk AND begins_with(#pk, :pk)")
-            .expression_attribute_names("#sk", SK)
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_values(":sk", AttributeValue::S(sk.to_owned()))
-            .expression_attribute_values(":pk", AttributeValue::S(prefix.to_owned()))
-            .limit(as_limit(limit))
-            .set_exclusive_start_key(after.map(Key::attributes));
+        let request =
+            self.index_query(sk, prefix).limit(as_limit(limit)).set_exclusive_start_key(after.map(Key::attributes));
         match request.send().await {
             Ok(page) => {
                 let last = page.last_evaluated_key.as_ref().and_then(key_of);

@@ -10,7 +10,7 @@ use callgate_admin::action::Action;
 use callgate_admin::decision_log::{CallFilter, Decided};
 use callgate_admin::edit::BlockEdit;
 use callgate_admin::groups::GroupName;
-use callgate_admin::history::Change;
+use callgate_admin::history::{HistoryFilter, HistoryPage};
 use callgate_admin::rule_page::{PageLimits, PageRule, RuleFilter, RuleSide};
 use callgate_admin::show::ItemSummary;
 use callgate_admin::time;
@@ -42,9 +42,6 @@ const MAX_RULES: usize = 500;
 const SHOWN: usize = 50;
 const CALLS: usize = 10;
 const CHANGES: usize = 10;
-
-/// How many changes of the app are read to find those of the party.
-const CHANGES_READ: u16 = 200;
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new().route("/parties/{app}/{id}", get(show)).route(CHANGE, post(change))
@@ -82,7 +79,8 @@ async fn show(
     let address = format!("{path}?{}", fields.with("message", None));
     let party = Party { item, has_more_rules: rules.next.is_some(), rules: rules.rules, path, address, app, id };
     let holds = if party.has_more_rules { too_many(&party) } else { holds(&console, &fields, &party).await? };
-    let changes = console.table.newest_changes(&party.app, CHANGES_READ).await?;
+    let of_party = HistoryFilter { party: Some(&party.id), ..HistoryFilter::default() };
+    let history = console.table.history_page(&party.app, of_party, CHANGES).await?;
     let content = html! {
         (facts(&party))
         @if party.item.is_none() && party.rules.is_empty() { (nothing_stored(&console, &party).await?) }
@@ -91,7 +89,7 @@ async fn show(
         (stored(&console, &party))
         div class="columns" {
             (last_calls(&console, &party))
-            (last_changes(&party, &changes))
+            (last_changes(&party, &history))
         }
     };
     let title = format!("{} in app {}", escape(party.id.as_str()), escape(party.app.as_str()));
@@ -304,16 +302,14 @@ fn last_calls(console: &Console, Party { app, id, .. }: &Party) -> Markup {
     }
 }
 
-fn last_changes(Party { app, id, .. }: &Party, changes: &[Change]) -> Markup {
-    let own: Vec<_> =
-        changes.iter().filter(|change| change.counts.is_none() && change.names(id)).take(CHANGES).collect();
+fn last_changes(Party { app, id, .. }: &Party, history: &HistoryPage) -> Markup {
     html! {
         section class="card" {
             div class="heading" { h2 { "Last changes" } p class="help" { a href=(link("/history", [("app", app.as_str()), ("party", id.as_str())])) { "All changes" } } }
-            @if own.is_empty() {
-                p { "Among the last " (CHANGES_READ) " changes of the app, none is about this party." }
+            @if history.changes.is_empty() {
+                p { "None of the last " (count(history.read as u64, "change")) " of the app is about this party." }
             } @else {
-                @for change in own {
+                @for change in &history.changes {
                     p { (page::time(change.at.as_second())) " " (text(&change.author)) ": " code { (text(&change.command)) } }
                     ul class="diff" {
                         @for line in change.values.iter().filter(|value| value.names(id)).flat_map(value_lines).take(SHOWN) {
