@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{get, post};
 use callgate_admin::action::Action;
@@ -37,9 +38,15 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/calls/block", post(block_caller))
 }
 
-async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
+async fn show(
+    State(console): State<Arc<Console>>,
+    headers: HeaderMap,
+    Query(fields): Query,
+) -> Result<Response, PageError> {
     let filter = call_filter(&console, &fields)?;
     let open = match fields.get("call") {
+        // The script takes only the list from the page, so the table need not be read every second.
+        Some(_) if headers.get("sec-fetch-dest").is_some_and(|it| it == "empty") => None,
         Some(key) => Some(detail(&console, &fields, key).await?),
         None => None,
     };

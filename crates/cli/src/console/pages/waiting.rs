@@ -35,6 +35,9 @@ use crate::time::now;
 const PATH: &str = "/waiting";
 const APPLY: &str = "/waiting/apply";
 
+/// How often the page is refreshed, in milliseconds. Each time, its pairs are compared with the table.
+const REFRESH_MS: &str = "15000";
+
 /// How many pairs are on a page. Each is compared with the table.
 const PAGE: usize = 50;
 
@@ -115,7 +118,7 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
     let next = (compared < all).then(|| compared.to_string());
     let content = html! {
         (filters(&console, &fields))
-        div id="waiting" data-live=[(skip == 0).then_some("5000")] {
+        div id="waiting" data-live=[(skip == 0).then_some(REFRESH_MS)] {
             @if rows.is_empty() { (nothing(&console, permitted, shows_dismissed)) } @else {
                 (form(&console, &fields, &rows, shows_dismissed))
             }
