@@ -39,18 +39,7 @@ impl Drop for Browser {
 impl Browser {
     /// Starts a browser with a window of this size.
     async fn start((width, height): (u32, u32), options: &[&str]) -> Self {
-        let driver = Command::new("chromedriver").arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let mut driver =
-            driver.unwrap_or_else(|error| panic!("chromedriver (Debian's chromium-driver) is needed: {error}"));
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port: u16 = loop {
-            let line = lines.next().unwrap().unwrap();
-            if let Some((_, port)) = line.split_once("started successfully on port ") {
-                break port.trim_end_matches('.').parse().unwrap();
-            }
-        };
-        // A full pipe would stop the driver.
-        std::thread::spawn(move || lines.for_each(drop));
+        let (driver, port) = start_driver();
         let size = format!("--window-size={width},{height}");
         let mut arguments =
             vec!["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--lang=en", &size];
@@ -113,6 +102,28 @@ impl Browser {
     /// The text of the page.
     async fn text(&self) -> String {
         self.find("body").await.text().await.unwrap()
+    }
+}
+
+/// Starts a driver on a free port. It takes a port for IPv4 and then the same one for IPv6, and ends if that one is taken.
+fn start_driver() -> (Child, u16) {
+    loop {
+        let driver = Command::new("chromedriver").arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut driver =
+            driver.unwrap_or_else(|error| panic!("chromedriver (Debian's chromium-driver) is needed: {error}"));
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port = lines.by_ref().find_map(|line| {
+            let line = line.unwrap();
+            let (_, port) = line.split_once("started successfully on port ")?;
+            Some(port.trim_end_matches('.').parse().unwrap())
+        });
+        let Some(port) = port else {
+            assert!(!driver.wait().unwrap().success());
+            continue;
+        };
+        // A full pipe would stop the driver.
+        std::thread::spawn(move || lines.for_each(drop));
+        return (driver, port);
     }
 }
 

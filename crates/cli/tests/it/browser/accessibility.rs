@@ -40,7 +40,24 @@ async fn faults(browser: &Browser, axe: &str) -> Vec<String> {
 
 #[test]
 #[ignore = "needs chromedriver, and axe-core in CALLGATE_AXE"]
-fn no_page_has_a_fault() {
+fn no_page_has_a_fault_in_light() {
+    check((1_280, 900), 1);
+}
+
+#[test]
+#[ignore = "needs chromedriver, and axe-core in CALLGATE_AXE"]
+fn no_page_has_a_fault_in_dark() {
+    check((1_280, 900), 0);
+}
+
+#[test]
+#[ignore = "needs chromedriver, and axe-core in CALLGATE_AXE"]
+fn no_page_has_a_fault_in_a_narrow_window() {
+    check((400, 800), 1);
+}
+
+/// Checks every page in a window of this size. `scheme` is 0 for dark and 1 for light.
+fn check(size: (u32, u32), scheme: u8) {
     run(async {
         let axe = std::fs::read_to_string(std::env::var("CALLGATE_AXE").unwrap()).unwrap();
         let mut serve = ServeProcess::start(&[], &[]);
@@ -49,28 +66,22 @@ fn no_page_has_a_fault() {
         }
         let url = serve.console_url();
         let base = url.split("/?").next().unwrap().to_owned();
-        let mut entry = url;
-        for (size, scheme) in [((1_280, 900), 1), ((1_280, 900), 0), ((400, 800), 1)] {
-            let browser = Browser::start(size, &[&format!("--blink-settings=preferredColorScheme={scheme}")]).await;
-            browser.open(&entry).await;
-            let mut pages: Vec<_> = PAGES.map(str::to_owned).to_vec();
-            let opened = browser.find("tbody td.time a").await.prop("href").await.unwrap().unwrap();
-            pages.push(opened.strip_prefix(&base).unwrap().to_owned());
-            for page in pages {
-                browser.open(&format!("{base}{page}")).await;
-                browser.find("main h1").await;
-                let dark = browser
-                    .client
-                    .execute("return matchMedia('(prefers-color-scheme: dark)').matches", Vec::new())
-                    .await;
-                assert_eq!(dark.unwrap(), json!(scheme == 0));
-                let faults = faults(&browser, &axe).await;
-                assert!(faults.is_empty(), "{page} at {size:?}: {faults:#?}");
-                // Nothing but a table scrolls sideways.
-                let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
-                assert_eq!(browser.client.execute(overflow, Vec::new()).await.unwrap(), json!(0), "{page} at {size:?}");
-            }
-            entry = serve.next_console_url();
+        let browser = Browser::start(size, &[&format!("--blink-settings=preferredColorScheme={scheme}")]).await;
+        browser.open(&url).await;
+        let mut pages: Vec<_> = PAGES.map(str::to_owned).to_vec();
+        let opened = browser.find("tbody td.time a").await.prop("href").await.unwrap().unwrap();
+        pages.push(opened.strip_prefix(&base).unwrap().to_owned());
+        for page in pages {
+            browser.open(&format!("{base}{page}")).await;
+            browser.find("main h1").await;
+            let dark =
+                browser.client.execute("return matchMedia('(prefers-color-scheme: dark)').matches", Vec::new()).await;
+            assert_eq!(dark.unwrap(), json!(scheme == 0));
+            let faults = faults(&browser, &axe).await;
+            assert!(faults.is_empty(), "{page} at {size:?}: {faults:#?}");
+            // Nothing but a table scrolls sideways.
+            let overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+            assert_eq!(browser.client.execute(overflow, Vec::new()).await.unwrap(), json!(0), "{page} at {size:?}");
         }
     });
 }
