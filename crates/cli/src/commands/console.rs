@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use callgate_admin::decision_log::CallFilter;
+use callgate_admin::decision_log::{CallFilter, LoggedCall};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -128,14 +128,15 @@ fn check_address(args: &Args) -> anyhow::Result<()> {
 /// Reads the log as long as the console runs. If it cannot be read, the pages show why, and it is tried again.
 async fn follow(log: LogSourceArgs, global: GlobalArgs, calls: Arc<CallLog>) {
     loop {
-        let take = |call: Option<&callgate_admin::decision_log::LoggedCall<'_>>| {
-            if let Some(call) = call {
-                calls.push(call.clone().into_owned());
+        let take = |call: Option<&LoggedCall<'_>>| {
+            match call {
+                Some(call) => calls.push(call.clone().into_owned()),
+                None => calls.set_error(None),
             }
             Ok(())
         };
         if let Err(error) = log.follow(&global, CallFilter::default(), take).await {
-            calls.fail(format!("{error:#}"));
+            calls.set_error(Some(format!("{error:#}")));
         }
         tokio::time::sleep(RETRY).await;
     }

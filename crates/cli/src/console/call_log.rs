@@ -28,18 +28,12 @@ impl CallLog {
     /// Adds a call. One that is there already is not added again.
     pub(crate) fn push(&self, call: LoggedCall<'static>) {
         let mut content = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let Content { calls, dropped, apps, error } = &mut *content;
-        *error = None;
-        // Calls come almost in the order of their times.
-        let mut position = calls.len();
-        while let Some(previous) = position.checked_sub(1).and_then(|before| calls.get(before)) {
-            if previous.timestamp < call.timestamp {
-                break;
-            }
-            if key(previous) == key(&call) {
-                return;
-            }
-            position -= 1;
+        let Content { calls, dropped, apps, error: _ } = &mut *content;
+        // A log that is read again has all of them again.
+        let position = calls.partition_point(|it| it.timestamp <= call.timestamp);
+        let same = calls.range(..position).rev().take_while(|it| it.timestamp == call.timestamp);
+        if same.into_iter().any(|it| key(it) == key(&call)) || (position == 0 && calls.len() == MAX_CALLS) {
+            return;
         }
         if let Some(app) = call.app.as_deref().filter(|app| !apps.contains(*app)) {
             apps.insert(app.to_owned());
@@ -58,9 +52,12 @@ impl CallLog {
         }
     }
 
-    /// Keeps why the log cannot be read, until a call is read.
-    pub(crate) fn fail(&self, error: String) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).error = Some(error);
+    /// Keeps why the log cannot be read, or that it can be read again.
+    pub(crate) fn set_error(&self, error: Option<String>) {
+        // Most often nothing changes, and the pages need not wait.
+        if self.read().error != error {
+            self.0.write().unwrap_or_else(PoisonError::into_inner).error = error;
+        }
     }
 
     /// The calls as they are now. New ones wait until this is dropped.
@@ -143,6 +140,8 @@ mod tests {
         for number in 0..=i64::try_from(MAX_CALLS).unwrap() {
             log.push(LoggedCall { timestamp: number, ..call.clone() });
         }
+        // One that is older than all that are kept is not added.
+        log.push(LoggedCall { timestamp: 0, ..call });
         let content = log.read();
         assert_eq!((content.len(), content.dropped), (MAX_CALLS, 1));
         assert_eq!(content.newest(&CallFilter::default()).last().unwrap().timestamp, 1);
