@@ -125,7 +125,7 @@ mod tests {
         let content = log.read();
         let filter = CallFilter::default();
         let requests: Vec<_> = content.newest(&filter).map(|call| call.request_id.as_deref().unwrap()).collect();
-        assert_eq!(requests, ["b", "d", "c", "a"]);
+        assert_eq!(requests, ["d", "b", "c", "a"]);
         for call in content.newest(&filter) {
             assert_eq!(content.find(&key(call)), Some(call));
         }

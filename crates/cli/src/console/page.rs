@@ -147,6 +147,25 @@ pub(super) fn app_input(console: &Console, value: Option<&str>) -> Markup {
     }
 }
 
+/// The name of the box that confirms an app for which nothing is stored.
+pub(super) const NEW_APP: &str = "new-app";
+
+/// The box that confirms an app for which nothing is stored, and which may be mistyped.
+pub(super) fn new_app_box(app: &AppKey, similar: &[AppKey]) -> Markup {
+    html! {
+        label {
+            input type="checkbox" name=(NEW_APP) value=(app.as_str()) required;
+            span {
+                "App " (text(app.as_str())) " is meant, although nothing is stored for it"
+                @for (number, similar) in similar.iter().enumerate() {
+                    @if number == 0 { "; similar: " } @else { ", " }
+                    (text(similar.as_str()))
+                }
+            }
+        }
+    }
+}
+
 /// A choice with its label. The first option has no value.
 pub(super) fn select(label: &str, name: &str, options: &[(&str, &str)], fields: &Fields) -> Markup {
     html! {

@@ -153,7 +153,7 @@ fn no_calls(console: &Console, all: usize) -> Markup {
             "No call has come yet.",
             html! {
                 @if let Some(url) = hook { "Send one to " code { (url) "/OnCallEvent" } ": the terminal shows a command to try. " }
-                "New calls appear here by themselves."
+                "New calls appear here by themselves. Until then, look at " a href="/rules" { "the rules" } "."
             },
         )
     };

@@ -19,7 +19,7 @@ pub(in crate::console) use self::work::{Imports, imports};
 use crate::console::Console;
 use crate::console::fields::{Fields, Form, Query};
 use crate::console::jobs::{Failure, State as JobState};
-use crate::console::page::{PageError, Section, app_input, page, text};
+use crate::console::page::{NEW_APP, PageError, Section, app_input, page, text};
 use crate::time::now;
 
 mod view;
@@ -171,7 +171,7 @@ async fn write(
             count(plan.counts.removed, "rule")
         )));
     }
-    if let Some((app, _)) = plan.unknown_apps.iter().find(|(app, _)| !fields.has("new-app", app.as_str())) {
+    if let Some((app, _)) = plan.unknown_apps.iter().find(|(app, _)| !fields.has(NEW_APP, app.as_str())) {
         return Err(PageError::invalid(format!(
             "Nothing was written: confirm that app `{app}` is meant, for which nothing is stored."
         )));

@@ -10,13 +10,14 @@ use axum::routing::get;
 use callgate_admin::action::Action;
 use callgate_admin::edit::{BlockEdit, Edit, RuleEdit};
 use callgate_admin::rule_row::deny_all;
+use callgate_admin::table::app_search::AppSearch;
 use callgate_admin::{RuleLocation, RuleTarget, time};
-use callgate_core::{Effect, EpochSeconds, Hours, MediaSet, ParseError, PartyId, Pattern, Rule};
+use callgate_core::{AppKey, Effect, EpochSeconds, Hours, MediaSet, ParseError, PartyId, Pattern, Rule};
 use maud::{Markup, html};
 
 use crate::console::Console;
 use crate::console::fields::{Fields, Form, Query, link};
-use crate::console::page::{PageError, Section, app_input, hidden, page, redirect, select, text};
+use crate::console::page::{NEW_APP, PageError, Section, app_input, hidden, new_app_box, page, redirect, select, text};
 use crate::console::rule_list::{APPLY, EDIT, Place, RuleName};
 use crate::console::undo::Message;
 use crate::time::now;
@@ -38,6 +39,8 @@ struct Subject {
     rule: Option<Result<Rule, ParseError>>,
     /// Whether the form can write it. Otherwise it can only be switched, or deleted.
     is_writable: bool,
+    /// The app of a new rule that has to be confirmed because nothing is stored for it, and similar apps.
+    unknown_app: Option<(AppKey, Vec<AppKey>)>,
 }
 
 async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
@@ -83,13 +86,26 @@ async fn write(State(console): State<Arc<Console>>, Form(fields): Form) -> Resul
         *response.status_mut() = StatusCode::CONFLICT;
         return Ok(response);
     }
+    let app = action.app();
+    if plan.before.is_empty()
+        && !fields.has(NEW_APP, app.as_str())
+        && let AppSearch::Unknown(similar) = console.table.search_app(app).await?
+    {
+        let subject = Subject { unknown_app: Some((app.clone(), similar)), ..subject };
+        let why =
+            problem(&PageError::invalid(format!("Nothing is stored for app `{app}`. Confirm below that it is meant.")));
+        let mut response = show_form(&console, &fields, &fields, &subject, &why)?;
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        return Ok(response);
+    }
     let performed = console.perform(&action, Some(seen)).await?;
     Ok(redirect(&console, back(&fields), Message::from(vec![performed])))
 }
 
 /// Finds the rule that the fields name, if they name a stored one.
 async fn subject(console: &Console, fields: &Fields) -> Result<Subject, PageError> {
-    let (table, none) = (&console.table, Subject { name: None, before: String::new(), rule: None, is_writable: true });
+    let table = &console.table;
+    let none = Subject { name: None, before: String::new(), rule: None, is_writable: true, unknown_app: None };
     if ["app", "from", "to"].iter().any(|name| fields.get(name).is_none()) || fields.has("new", "yes") {
         return Ok(none);
     }
@@ -111,7 +127,7 @@ async fn subject(console: &Console, fields: &Fields) -> Result<Subject, PageErro
     let action = write_of(console, &name);
     let is_writable = action.is_some();
     let plan = console.plan(&action.unwrap_or_else(|| name.delete())).await?;
-    Ok(Subject { name: Some(name), before: plan.before, rule, is_writable })
+    Ok(Subject { name: Some(name), before: plan.before, rule, is_writable, unknown_app: None })
 }
 
 /// An action that would write the stored rule and change nothing but its effect. `None` if no form can write a rule in its place.
@@ -379,6 +395,7 @@ fn edit_form(console: &Console, fields: &Fields, shown: &Fields, subject: &Subje
                 (checkbox("Write it switched off", "disabled", shown))
                 (checkbox("Take ids exactly as typed, even if they look like a mistake (--exactly)", "exactly", shown))
             }
+            @if let Some((app, similar)) = &subject.unknown_app { (new_app_box(app, similar)) }
             div class="actions" {
                 button class="primary" { (if subject.before.is_empty() { "Write the rule" } else { "Write over what is stored" }) }
                 button formmethod="get" { "Show what it would do" }

@@ -39,6 +39,24 @@ fn a_new_rule_is_written_as_the_command_writes_it() {
     assert_eq!(server.items(), expected.items());
 }
 
+/// An app for which nothing is stored may be mistyped.
+#[test]
+fn an_unknown_app_has_to_be_confirmed() {
+    let server = TestServer::with_table();
+    server.run("allow --app shop --from a --to b").succeeds();
+    let console = Console::over(&server, &[]);
+    let form = console.get(EDIT).form(EDIT, "");
+    let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let fields = [("app", "shpo"), ("from", "a"), ("to", "b"), ("effect", "allow"), ("note", "kept")];
+    let fields = [&form[..], &fields].concat();
+    let answer = console.post(EDIT, &fields).is(400).shows("Nothing is stored for app `shpo`").shows("similar: shop");
+    assert!(answer.body.contains("value=\"kept\""), "{}", answer.body);
+    console.post(EDIT, &[&fields[..], &[("new-app", "shop")]].concat()).is(400);
+    assert_eq!(server.items().len(), 1);
+    console.post(EDIT, &[&fields[..], &[("new-app", "shpo")]].concat()).is(303);
+    assert_eq!(server.items().len(), 2);
+}
+
 #[test]
 fn what_cannot_be_written_is_explained_and_the_fields_stay() {
     let server = TestServer::with_table();

@@ -6,7 +6,7 @@ use callgate_admin::wording::count;
 use maud::{Markup, html};
 
 use super::work::{Plan, Stage, Upload, Written};
-use crate::console::page::{hidden, text};
+use crate::console::page::{hidden, new_app_box, text};
 
 /// The end of work that wrote nothing, and the next steps.
 pub(super) fn ended(path: &str, what: &str, why: &str) -> Markup {
@@ -124,18 +124,7 @@ impl Plan {
                     }
                     form class="fields" method="post" action={ (path) "/write" } {
                         (hidden("plan", &fingerprint.to_string()))
-                        @for (app, similar) in unknown_apps {
-                            label {
-                                input type="checkbox" name="new-app" value=(app.as_str()) required;
-                                span {
-                                    "App " (text(app.as_str())) " is meant, although nothing is stored for it"
-                                    @for (number, similar) in similar.iter().enumerate() {
-                                        @if number == 0 { "; similar: " } @else { ", " }
-                                        (text(similar.as_str()))
-                                    }
-                                }
-                            }
-                        }
+                        @for (app, similar) in unknown_apps { (new_app_box(app, similar)) }
                         @if removed > 0 {
                             label {
                                 input type="checkbox" name="remove" value="yes" required;
