@@ -48,7 +48,8 @@ const HOOK_PATH: &str = "/rest/my_api";
 ///
 /// Without a table or an endpoint, given by an option or in the environment, an embedded DynamoDB-compatible store holds
 /// sample permissions, and no AWS account is needed. The hook takes the environment variables of the function. The decision
-/// log goes to standard output, everything else to standard error.
+/// log goes to standard output, everything else to standard error. The console shows calls and rules in a browser; its address is
+/// printed.
 #[derive(Debug, Clone, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "these comments are what --help prints")]
 #[command(after_help = "\
