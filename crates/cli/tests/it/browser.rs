@@ -3,7 +3,8 @@
 //! These tests are ignored unless they are asked for, because they need `chromedriver` and, for [`accessibility`], axe-core:
 //! `CALLGATE_AXE=axe.min.js cargo test -p callgatectl --test it browser:: -- --ignored`.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use fantoccini::elements::Element;
@@ -23,6 +24,8 @@ mod waiting;
 /// A browser. Closed when dropped.
 struct Browser {
     driver: Child,
+    port: u16,
+    session: String,
     client: Client,
     /// How many links and buttons were clicked.
     clicks: u32,
@@ -30,7 +33,13 @@ struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends the browser.
+        // The driver ends the browser with its session, but not when it is killed. It keeps the connection open after its answer.
+        if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
+            let (port, session) = (self.port, &self.session);
+            let end =
+                format!("DELETE /session/{session} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(end.as_bytes()).and_then(|()| stream.read(&mut [0; 512]));
+        }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
@@ -50,7 +59,8 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .unwrap();
-        Self { driver, client, clicks: 0 }
+        let session = client.session_id().await.unwrap().unwrap();
+        Self { driver, port, session, client, clicks: 0 }
     }
 
     /// Opens an address.
