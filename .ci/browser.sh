@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/tools.sh
 
-axe=axe-core@4.14.1
+axe="axe-core@4.14.1"
 # The font of the README's pictures.
 debian_package chromedriver chromium chromium-driver fonts-dejavu-core
 debian_package npm npm
