@@ -91,7 +91,7 @@ fn new_calls_do_not_disturb() {
         browser.wait_for("PPP010").await;
         let note = browser.client.active_element().await.unwrap();
         assert_eq!(note.prop("value").await.unwrap().as_deref(), Some("for the trial"));
-        // The console ends: the page says so, and keeps what it has.
+        // After the console has ended, the page shows a message, and keeps its calls.
         drop(serve);
         browser.wait_for("Is callgatectl still running?").await;
         browser.wait_for("PPP010").await;

@@ -44,9 +44,9 @@ fn parties_are_found_by_id_number_group_and_note() {
     ] {
         console.get(&format!("/parties?{query}")).is(200).shows(shown).does_not_show(hidden);
     }
-    let page = console.get("/parties?app=shop&text=nobody").is(200).shows("No party has `nobody`");
-    let link = page.links("nobody").pop().unwrap();
-    console.get(&link).is(200).shows("nobody in app shop").shows("Nothing is stored for this party");
+    let page = console.get("/parties?app=shop&text=PPP999").is(200).shows("No party has `PPP999`");
+    let link = page.links("PPP999").pop().unwrap();
+    console.get(&link).is(200).shows("PPP999 in app shop").shows("Nothing is stored for this party");
     let page = console.get("/parties").is(200);
     assert!(!page.body.contains("<script>") && !page.body.contains('\u{202e}'));
 }

@@ -127,7 +127,7 @@ fn a_stored_rule_is_edited_switched_and_deleted() {
     assert_eq!(server.items().len(), 0);
     console.submit(&done, ("/undo", "Undo"), &[]);
     assert_eq!(server.items().len(), 1);
-    edit(&console, "PPP009", "nobody", "").shows("New rule");
+    edit(&console, "PPP009", "PPP999", "").shows("New rule");
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn rules_are_filtered_and_the_filter_is_in_the_address() {
     ] {
         console.get(&format!("/rules?{query}")).is(200).shows(shown).does_not_show(hidden);
     }
-    console.get("/rules?app=shop&party=nobody").is(200).shows("No rule matches the filter.");
+    console.get("/rules?app=shop&party=PPP999").is(200).shows("No rule matches the filter.");
     console.get("/rules?state=tired").is(400).shows("`tired` is not a state");
     console.get("/rules?after=nonsense").is(400).shows("go back to the first page");
 }
