@@ -83,14 +83,19 @@ struct Subject<'a> {
     pairs: HashMap<String, ParsedItem<Rule>>,
 }
 
-/// A party and a side of its calls.
-#[derive(Clone, Copy)]
-struct Question<'a> {
-    app: &'a AppKey,
-    party: &'a PartyId,
-    side: Side,
-    media: MediaSet,
-    at: EpochSeconds,
+/// Who may call a party, or whom it may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The app.
+    pub app: AppKey,
+    /// The party.
+    pub party: PartyId,
+    /// Whether its callers or its callees are listed.
+    pub side: Side,
+    /// The media of the calls.
+    pub media: MediaSet,
+    /// The moment of the calls.
+    pub at: EpochSeconds,
 }
 
 impl Table {
@@ -102,34 +107,20 @@ impl Table {
     ///
     /// # Errors
     /// Why the table cannot be read.
-    pub async fn who(
-        &self,
-        app: &AppKey,
-        party: &PartyId,
-        side: Side,
-        media: MediaSet,
-        at: EpochSeconds,
-    ) -> Result<Vec<WhoRow>> {
-        Box::pin(self.who_with(Question { app, party, side, media, at }, true)).await
+    pub async fn who(&self, question: &Question) -> Result<Vec<WhoRow>> {
+        Box::pin(self.who_with(question, true)).await
     }
 
     /// The same without the members of groups, which may take long to count.
     ///
     /// # Errors
     /// Why the table cannot be read.
-    pub async fn who_without_members(
-        &self,
-        app: &AppKey,
-        party: &PartyId,
-        side: Side,
-        media: MediaSet,
-        at: EpochSeconds,
-    ) -> Result<Vec<WhoRow>> {
-        Box::pin(self.who_with(Question { app, party, side, media, at }, false)).await
+    pub async fn who_without_members(&self, question: &Question) -> Result<Vec<WhoRow>> {
+        Box::pin(self.who_with(question, false)).await
     }
 
-    async fn who_with(&self, question: Question<'_>, counts_members: bool) -> Result<Vec<WhoRow>> {
-        let Question { app, party, side, media, at } = question;
+    async fn who_with(&self, question: &Question, counts_members: bool) -> Result<Vec<WhoRow>> {
+        let &Question { ref app, ref party, side, media, at } = question;
         let own_key = Key::party(app, party);
         let app_key = Key::app(app);
         let (app_item, (own, pairs)) = tokio::try_join!(self.get(&app_key), async {

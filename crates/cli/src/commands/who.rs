@@ -2,9 +2,9 @@
 
 use anstyle::AnsiColor;
 use callgate_admin::time;
-use callgate_admin::who::{Members, Side, WhoRow};
+use callgate_admin::who::{Members, Question, Side, WhoRow};
 use callgate_admin::wording::{count, escape};
-use callgate_core::{AppKey, Door, Effect, EpochSeconds, MediaSet, PartyId};
+use callgate_core::{Door, Effect, MediaSet};
 use serde_json::{Value, json};
 
 use crate::args::{AppArgs, parse_party};
@@ -44,15 +44,6 @@ pub(crate) struct Args {
     at: Option<String>,
 }
 
-/// The question.
-struct Question {
-    app: AppKey,
-    party: PartyId,
-    side: Side,
-    media: MediaSet,
-    at: EpochSeconds,
-}
-
 /// Prints the answers.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let Connection { table, output, .. } = global.open().await?;
@@ -69,8 +60,7 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
         media: MediaSet { audio: true, video: args.video },
         at: args.at.as_deref().map(parse_at).transpose()?.unwrap_or_else(now),
     };
-    let Question { app, party, side, media, at } = &question;
-    let rows = Box::pin(table.who(app, party, *side, *media, *at)).await?;
+    let rows = Box::pin(table.who(&question)).await?;
     match output {
         Output::Text => print_text(&question, &rows)?,
         Output::Json => print_line(as_json(&question, &rows))?,

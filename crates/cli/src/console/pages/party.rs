@@ -14,7 +14,7 @@ use callgate_admin::history::{HistoryFilter, HistoryPage};
 use callgate_admin::rule_page::{PageLimits, PageRule, RuleFilter, RuleSide};
 use callgate_admin::show::ItemSummary;
 use callgate_admin::time;
-use callgate_admin::who::{Side, WhoRow};
+use callgate_admin::who::{Question, Side, WhoRow};
 use callgate_admin::wording::{count, escape, quote, rule_text};
 use callgate_core::{AppKey, Call, Effect, MediaSet, ParseError, PartyId, Pattern, Status, has_expired};
 use maud::{Markup, html};
@@ -156,9 +156,10 @@ async fn nothing_stored(console: &Console, Party { app, id, .. }: &Party) -> Res
 async fn holds(console: &Console, fields: &Fields, party: &Party) -> Result<Markup, PageError> {
     let Party { app, id, path, .. } = party;
     let media = MediaSet { audio: true, video: fields.has("video", "yes") };
-    let now = now();
-    let who = async |side| Box::pin(console.table.who_without_members(app, id, side, media, now)).await;
-    let (callers, callees) = tokio::try_join!(who(Side::Callers), who(Side::Callees))?;
+    let callers = Question { app: app.clone(), party: id.clone(), side: Side::Callers, media, at: now() };
+    let callees = Question { side: Side::Callees, ..callers.clone() };
+    let who = |question| console.table.who_without_members(question);
+    let (callers, callees) = tokio::try_join!(Box::pin(who(&callers)), Box::pin(who(&callees)))?;
     let other_media = fields.with("video", (!media.video).then_some("yes"));
     Ok(html! {
         section {
