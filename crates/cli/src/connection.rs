@@ -98,6 +98,11 @@ impl GlobalArgs {
     /// Connects to the table. Nothing is sent yet.
     pub(crate) async fn open(&self) -> anyhow::Result<Connection> {
         let name = self.table_name().ok_or_else(|| usage("no table is given; name one with --table or TABLE_NAME"))?;
+        self.open_table(name).await
+    }
+
+    /// Connects to a table by its name. Nothing is sent yet.
+    pub(crate) async fn open_table(&self, name: &str) -> anyhow::Result<Connection> {
         let phone_region = self.phone_region()?;
         let endpoint = self.endpoint()?;
         let config = self.load(endpoint).await?;
@@ -124,13 +129,6 @@ impl GlobalArgs {
             None => connection.account().await?,
         };
         Ok(Place { region, account, table: name.to_owned() })
-    }
-
-    /// A client for each deadline, with credentials, region and endpoint from options, environment and AWS configuration
-    /// files.
-    pub(crate) async fn clients<const N: usize>(&self, deadlines: [Duration; N]) -> anyhow::Result<[Client; N]> {
-        let config = self.load(self.endpoint()?).await?;
-        Ok(deadlines.map(|deadline| connect(&config, deadline)))
     }
 
     /// Whether the table is on this machine.
@@ -278,6 +276,11 @@ impl Place {
 }
 
 impl Connection {
+    /// A client with the same credentials, region and endpoint, for requests that may take so long.
+    pub(crate) fn client(&self, deadline: Duration) -> Client {
+        connect(&self.config, deadline)
+    }
+
     /// The number of the account that the credentials belong to.
     async fn account(&self) -> anyhow::Result<String> {
         if !self.is_aws {

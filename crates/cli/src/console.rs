@@ -69,7 +69,7 @@ pub(crate) struct Settings {
     /// How many days the history keeps a change.
     pub(crate) keep_days: u16,
     pub(crate) calls: Arc<CallLog>,
-    /// Why there are no calls: no log was named.
+    /// Whether a log is read. Otherwise there are no calls.
     pub(crate) has_log: bool,
     /// When WCS sent each hook, if this process answers them.
     pub(crate) activity: Option<Arc<Activity>>,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use aws_sdk_dynamodb::Client;
 use callgate::authentication::is_allowed_source;
 use callgate::config::{Config, process_environment};
 use callgate::handler::HookHandler;
@@ -20,7 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::commands::console as console_command;
-use crate::connection::{GlobalArgs, Source};
+use crate::connection::{Connection, GlobalArgs, Source};
 use crate::console::activity::Activity;
 use crate::console::call_log::CallLog;
 use crate::console::{Console, Settings};
@@ -79,6 +80,48 @@ pub(crate) struct Args {
     store_listen: Option<SocketAddr>,
 }
 
+/// The store with the permissions, as the hook and people read it.
+struct OpenedStore {
+    /// For calls.
+    client: Client,
+    /// For the reads at the start.
+    at_start: Table,
+    /// For the console.
+    for_people: Table,
+    /// The permissions in words.
+    description: String,
+    embedded: Option<EmbeddedStore>,
+    connection: Option<Connection>,
+}
+
+impl OpenedStore {
+    fn embedded(store: EmbeddedStore, config: &Config) -> Self {
+        Self {
+            client: store.client.clone(),
+            at_start: store.table(config.phone_region, START_DEADLINE),
+            for_people: store.table(config.phone_region, CONSOLE_DEADLINE),
+            description: store.description(),
+            embedded: Some(store),
+            connection: None,
+        }
+    }
+
+    fn connected(connection: Connection, [table, endpoint]: [Option<&Source>; 2], deadline: Duration) -> Self {
+        let for_people = connection.table.clone();
+        let url = endpoint.map(|source| source.value.as_str());
+        let client = connection.client(START_DEADLINE);
+        let at_start = Table::new(client, for_people.name(), for_people.phone_region(), url);
+        Self {
+            client: connection.client(deadline),
+            description: describe(&at_start, table, endpoint),
+            at_start,
+            for_people,
+            embedded: None,
+            connection: Some(connection),
+        }
+    }
+}
+
 /// Serves until Ctrl-C.
 pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outcome> {
     let (table_source, endpoint_source) = (global.table_source(), global.endpoint_source()?);
@@ -101,37 +144,26 @@ pub(crate) async fn run(args: &Args, global: &GlobalArgs) -> anyhow::Result<Outc
     let deadline = config.store.deadline;
 
     let (stop, stop_receiver) = watch::channel(());
-    let embedded = if is_embedded {
+    let OpenedStore { client, at_start, description: permissions, for_people, embedded, connection } = if is_embedded {
         let data = args.data.as_deref();
-        Some(EmbeddedStore::start(data, args.store_listen, deadline, stop_receiver.clone()).await?)
+        OpenedStore::embedded(
+            EmbeddedStore::start(data, args.store_listen, deadline, stop_receiver.clone()).await?,
+            &config,
+        )
     } else {
-        None
+        let sources = [table_source.as_ref(), endpoint_source.as_ref()];
+        OpenedStore::connected(global.open_table(table_name).await?, sources, deadline)
     };
-    let (client, table, permissions) = if let Some(embedded) = &embedded {
-        (embedded.client.clone(), embedded.table(config.phone_region, START_DEADLINE), embedded.description())
-    } else {
-        let [client, at_start] = global.clients([deadline, START_DEADLINE]).await?;
-        let endpoint = endpoint_source.as_ref().map(|source| source.value.as_str());
-        let table = Table::new(at_start, table_name, config.phone_region, endpoint);
-        let permissions = describe(&table, table_source.as_ref(), endpoint_source.as_ref());
-        (client, table, permissions)
-    };
-    let examples = Examples::find(&table).await.with_context(|| match &embedded {
+    let examples = Examples::find(&at_start).await.with_context(|| match &embedded {
         Some(_) => "cannot use the embedded store".to_owned(),
         None => format!("cannot use {permissions}"),
     })?;
     let url = hook_url(address, backend.as_ref());
     let activity = Arc::new(Activity::default());
-    let (console_table, connection) = if let Some(embedded) = &embedded {
-        (embedded.table(config.phone_region, CONSOLE_DEADLINE), None)
-    } else {
-        let connection = global.open().await?;
-        (connection.table.clone(), Some(connection))
-    };
     let console_listener = console_command::listen(None).await?;
     let settings = Settings {
         place: if is_embedded { "embedded store".to_owned() } else { format!("table {table_name}") },
-        table: console_table,
+        table: for_people,
         connection,
         keep_days: global.keep_days(),
         calls,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::console::Console;
 use crate::proxy::{Treatment, start_proxy};
 use crate::serve::{ServeProcess, callgatectl};
 use crate::support::{Run, TABLE, TempFolder, TestServer, split_words, tool};
@@ -260,6 +261,15 @@ fn a_store_that_cannot_be_used_is_an_error_at_the_start() {
         assert!(problems.iter().all(|problem| run.stderr.contains(problem)), "{problems:?}: {run:?}");
         assert_eq!(run.stdout, "");
     }
+}
+
+/// With an endpoint alone, the table has its usual name, for the hook and for the console.
+#[test]
+fn an_endpoint_is_enough() {
+    let mut store = ServeProcess::start(&[], &[]);
+    let mut serve = ServeProcess::start(&["--endpoint-url", &store.store()], &[]);
+    assert!(serve.greeting.contains("\n    200  curl"), "{}", serve.greeting);
+    Console::of(&mut serve).get("/rules").is(200).shows("PPP009");
 }
 
 #[cfg(unix)]
