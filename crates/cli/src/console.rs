@@ -84,18 +84,9 @@ pub(crate) struct Settings {
 /// The state of the console.
 pub(crate) struct Console {
     guard: Guard,
-    table: Table,
-    place: String,
-    connection: Option<Connection>,
-    keep_days: u16,
+    settings: Settings,
+    /// Who the author of changes is, once it is known.
     identity: OnceCell<String>,
-    calls: Arc<CallLog>,
-    has_log: bool,
-    activity: Option<Arc<Activity>>,
-    hook_url: Option<String>,
-    default_app: Option<AppKey>,
-    is_read_only: bool,
-    app_cache: Duration,
     imports: Imports,
     inspections: Inspections,
     simulations: Simulations,
@@ -112,33 +103,10 @@ pub(crate) struct Console {
 impl Console {
     /// The console behind a listener.
     pub(crate) fn new(settings: Settings, address: SocketAddr) -> anyhow::Result<Arc<Self>> {
-        let Settings {
-            table,
-            place,
-            connection,
-            keep_days,
-            calls,
-            has_log,
-            activity,
-            hook_url,
-            default_app,
-            is_read_only,
-            app_cache,
-        } = settings;
         Ok(Arc::new(Self {
             guard: Guard::new(address)?,
-            table,
-            place,
-            connection,
-            keep_days,
+            settings,
             identity: OnceCell::new(),
-            calls,
-            has_log,
-            activity,
-            hook_url,
-            default_app,
-            is_read_only,
-            app_cache,
             imports: import::imports(),
             inspections: health::inspections(),
             simulations: health::simulations(),
@@ -165,19 +133,19 @@ impl Console {
 
     /// The author of a change, with the command that would do the same.
     async fn author(&self, command: &str) -> Author {
-        let identity = async || match &self.connection {
+        let identity = async || match &self.settings.connection {
             Some(connection) => connection.author().await.name,
             None => whoami::username().unwrap_or_else(|_| "unknown".to_owned()),
         };
         let name = self.identity.get_or_init(identity).await.clone();
         let command = format!("console: {}", command.strip_prefix("callgatectl ").unwrap_or(command));
-        Author { name, at: now(), command, keep_days: self.keep_days }
+        Author { name, at: now(), command, keep_days: self.settings.keep_days }
     }
 
     /// The apps that are known so far: of the calls, and of the items that pages have read.
     fn apps(&self) -> BTreeSet<String> {
-        let mut apps = self.calls.read().apps.clone();
-        apps.extend(self.default_app.iter().map(|app| app.as_str().to_owned()));
+        let mut apps = self.settings.calls.read().apps.clone();
+        apps.extend(self.settings.default_app.iter().map(|app| app.as_str().to_owned()));
         apps.extend(self.apps.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
         apps
     }
@@ -198,7 +166,7 @@ impl Console {
         if (last..last + APPS_SECONDS).contains(&now) {
             return Ok(());
         }
-        let known = self.table.known_apps().await?;
+        let known = self.settings.table.known_apps().await?;
         self.remember_apps(known.apps.iter().map(AppKey::as_str));
         self.apps_read_at.store(now, Ordering::Relaxed);
         Ok(())
@@ -212,12 +180,12 @@ impl Console {
 
     /// The app of the fields; without one, the only app that is known.
     fn app(&self, given: Option<&str>) -> callgate_admin::Result<Option<AppKey>> {
-        let default = || self.default_app.as_ref().map(|app| app.as_str().to_owned());
+        let default = || self.settings.default_app.as_ref().map(|app| app.as_str().to_owned());
         given
             .map(str::to_owned)
             .or_else(default)
             .or_else(|| self.only_app())
-            .map(|app| self.table.parse_app(&app))
+            .map(|app| self.settings.table.parse_app(&app))
             .transpose()
     }
 }

@@ -194,7 +194,7 @@ fn check(console: &Console, request: &Request) -> Result<(), Response> {
                 "Nothing was changed. Only the console's own pages may change something.",
             ));
         }
-        if console.is_read_only && !READING.contains(&request.uri().path()) {
+        if console.settings.is_read_only && !READING.contains(&request.uri().path()) {
             return Err(refusal(
                 StatusCode::FORBIDDEN,
                 "This console is read-only",

@@ -65,7 +65,7 @@ pub(super) fn page(
                     }
                 }
             }
-            span class="place" { (text(&console.place)) @if console.is_read_only { " · read-only" } }
+            span class="place" { (text(&console.settings.place)) @if console.settings.is_read_only { " · read-only" } }
         }
         main id="main" {
             h1 { (title) }
@@ -140,7 +140,7 @@ pub(super) fn input(label: &str, name: &str, fields: &Fields) -> Markup {
 
 /// The field for an app. It suggests the apps that are known.
 pub(super) fn app_input(console: &Console, value: Option<&str>) -> Markup {
-    let value = value.or(console.default_app.as_ref().map(AppKey::as_str));
+    let value = value.or(console.settings.default_app.as_ref().map(AppKey::as_str));
     html! {
         label { "App " input name="app" value=[value] list="apps" autocomplete="off" spellcheck="false"; }
         datalist id="apps" { @for app in console.apps() { option value=(app) {} } }

@@ -214,7 +214,7 @@ pub(super) struct Layout<'a> {
 
 /// The rules with boxes and buttons to change those that are checked.
 pub(super) fn rules_form(console: &Console, rules: &[PageRule], layout: Layout<'_>) -> Markup {
-    let is_editable = !console.is_read_only;
+    let is_editable = !console.settings.is_read_only;
     let table = rules_table(console, rules, layout);
     html! {
         @if is_editable {
@@ -243,7 +243,7 @@ pub(super) fn no_default_button() -> Markup {
 
 fn rules_table(console: &Console, rules: &[PageRule], layout: Layout<'_>) -> Markup {
     let Layout { label, shows_app, sorted, back: _ } = layout;
-    let is_editable = !console.is_read_only;
+    let is_editable = !console.settings.is_read_only;
     html! {
         div class="scroll" tabindex="0" role="region" aria-label=(label) {
             table {
@@ -276,8 +276,8 @@ fn column_heading(column: &str, heading: &str, sorted: Option<(&str, &Fields)>) 
 }
 
 fn rule_row(console: &Console, rule: &PageRule, Layout { shows_app, back, .. }: Layout<'_>) -> Markup {
-    let is_editable = !console.is_read_only;
-    let name = RuleName::of(&console.table, rule);
+    let is_editable = !console.settings.is_read_only;
+    let name = RuleName::of(&console.settings.table, rule);
     let row = &rule.row;
     let (from, to) = rule.patterns();
     let stored = rule.rule.as_ref().ok();
@@ -379,7 +379,7 @@ pub(super) fn wanted(console: &Console, fields: &Fields) -> Result<Vec<Wanted>, 
     let mut wanted = Vec::new();
     for encoded in fields.all("rule") {
         let of_rule = Fields::of(encoded.as_bytes());
-        let name = RuleName::parse(&console.table, &of_rule)?;
+        let name = RuleName::parse(&console.settings.table, &of_rule)?;
         let action = match action {
             "expire" => Ok(name.expire(expires_at)),
             "disable" => name.switch(true),

@@ -110,7 +110,7 @@ impl Message {
             div class=(class) role=(role) {
                 p { (text(line)) }
                 @if !details.is_empty() { ul { @for line in details { li { (text(line)) } } } }
-                @if !changes.is_empty() && !console.is_read_only {
+                @if !changes.is_empty() && !console.settings.is_read_only {
                     form class="actions" method="post" action="/undo" {
                         @for change in changes { (hidden(CHANGE, &change.field())) }
                         (hidden("back", &format!("{path}?{}", fields.with(MESSAGE, None))))
@@ -132,8 +132,8 @@ async fn undo(State(console): State<Arc<Console>>, Form(fields): Form) -> Result
     for field in fields.all(CHANGE) {
         let (id, app) =
             field.split_once('@').ok_or_else(|| PageError::invalid(format!("`{field}` is not a change")))?;
-        let app = console.table.parse_app(app)?;
-        let change = console.table.change(&app, id).await?;
+        let app = console.settings.table.parse_app(app)?;
+        let change = console.settings.table.change(&app, id).await?;
         let change = change.ok_or_else(|| PageError::not_found(format!("The history has no change `{id}`.")))?;
         changes.push((app, change));
     }
@@ -141,7 +141,7 @@ async fn undo(State(console): State<Arc<Console>>, Form(fields): Form) -> Result
     if !fields.has("confirmed", "yes") {
         let mut conflicts = Vec::new();
         for (_, change) in &changes {
-            conflicts.extend(console.table.plan_undo(change).await?.conflicts);
+            conflicts.extend(console.settings.table.plan_undo(change).await?.conflicts);
         }
         if !conflicts.is_empty() {
             return confirm(&console, &fields, &conflicts);
@@ -193,9 +193,9 @@ impl Console {
         let text = format!("took back {}", escape(&change.command));
         let mut sent = false;
         for attempt in 0..MAX_ATTEMPTS {
-            let undo = self.table.plan_undo(change).await?;
+            let undo = self.settings.table.plan_undo(change).await?;
             if undo.is_unchanged() {
-                let last = if sent { self.table.last_change_of(app, &author.name).await? } else { None };
+                let last = if sent { self.settings.table.last_change_of(app, &author.name).await? } else { None };
                 return Ok(performed(app, text, last.filter(|it| it.undoes.as_deref() == Some(&change.id))));
             }
             if !sent && !is_seen(&undo, seen) {
@@ -203,9 +203,9 @@ impl Console {
                     "Nothing was written, because another person changed it again. Go back and look at it.",
                 ));
             }
-            match self.table.undo(&undo, &author).await {
+            match self.settings.table.undo(&undo, &author).await {
                 Ok(true) => {
-                    let last = self.table.last_change_of(app, &author.name).await?;
+                    let last = self.settings.table.last_change_of(app, &author.name).await?;
                     return Ok(performed(app, text, last.filter(|it| it.undoes.as_deref() == Some(&change.id))));
                 }
                 Ok(false) => {}

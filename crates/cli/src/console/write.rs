@@ -54,7 +54,7 @@ pub(super) struct Performed {
 impl Console {
     /// Compares an action with the table. Writes nothing.
     pub(super) async fn plan(&self, action: &Action) -> Result<Plan, PageError> {
-        let (table, now) = (&self.table, now());
+        let (table, now) = (&self.settings.table, now());
         Ok(match action {
             Action::WriteRule { target, door, edit } => {
                 Plan::of_rule(Box::pin(table.plan_rule(target.clone(), *door, edit, now)).await?, None)
@@ -180,12 +180,12 @@ impl Console {
 
     async fn write(&self, planned: &Planned, author: &Author) -> callgate_admin::Result<bool> {
         match planned {
-            Planned::Rule(change) => self.table.write_rule(change, author).await,
-            Planned::Revocation(revocation) => self.table.delete_rule(revocation, author).await,
-            Planned::Block(change) => self.table.write_block(change, author).await,
-            Planned::Unblocking(unblocking) => self.table.delete_block(unblocking, author).await,
-            Planned::Status(change) => self.table.write_status(change, author).await,
-            Planned::Membership(change) => self.table.write_membership(change, author).await,
+            Planned::Rule(change) => self.settings.table.write_rule(change, author).await,
+            Planned::Revocation(revocation) => self.settings.table.delete_rule(revocation, author).await,
+            Planned::Block(change) => self.settings.table.write_block(change, author).await,
+            Planned::Unblocking(unblocking) => self.settings.table.delete_block(unblocking, author).await,
+            Planned::Status(change) => self.settings.table.write_status(change, author).await,
+            Planned::Membership(change) => self.settings.table.write_membership(change, author).await,
             Planned::Nothing | Planned::Missing => Ok(true),
         }
     }
@@ -193,7 +193,7 @@ impl Console {
     /// The change that an author has just made.
     async fn last_change(&self, action: &Action, author: &Author) -> Result<Option<Reference>, PageError> {
         let app = action.app();
-        let change = self.table.last_change_of(app, &author.name).await?;
+        let change = self.settings.table.last_change_of(app, &author.name).await?;
         let change = change.filter(|change| change.command == author.command && change.at.as_second() >= author.at);
         Ok(change.map(|change| Reference { app: app.clone(), id: change.id }))
     }

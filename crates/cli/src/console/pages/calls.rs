@@ -61,7 +61,7 @@ async fn show(
 
 /// The filter of the fields, as `callgatectl calls` has it.
 pub(super) fn call_filter(console: &Console, fields: &Fields) -> Result<CallFilter, PageError> {
-    let table = &console.table;
+    let table = &console.settings.table;
     let pattern = |name: &str| match fields.get(name).map(|text| table.parse_pattern(text)).transpose()? {
         Some(Pattern::Group(group)) => Err(PageError::invalid(format!(
             "The log does not name groups, so `@{group}` matches no call. Name one of its parties."
@@ -112,7 +112,7 @@ fn filters(console: &Console, fields: &Fields) -> Markup {
 
 /// The table of calls. It is live, unless it ends at a time or continues an earlier page.
 fn list(console: &Console, fields: &Fields, filter: &CallFilter) -> Markup {
-    let log = console.calls.read();
+    let log = console.settings.calls.read();
     let before = fields.get("before");
     let mut calls = log.newest_before(filter, before);
     let shown: Vec<_> = calls.by_ref().take(PAGE).collect();
@@ -139,10 +139,10 @@ fn list(console: &Console, fields: &Fields, filter: &CallFilter) -> Markup {
 }
 
 fn no_calls(console: &Console, all: usize) -> Markup {
-    let hook = console.hook_url.as_deref();
+    let hook = console.settings.hook_url.as_deref();
     let (what, advice) = if all > 0 {
         ("No call matches the filter.", html! { a href=(PATH) { "Show all calls" } })
-    } else if !console.has_log {
+    } else if !console.settings.has_log {
         (
             "No log is read, so no calls are shown.",
             html! { "Start the console with " code { "--log-group" } ", " code { "--function" } " or " code { "--log" }
@@ -209,7 +209,7 @@ fn party(call: &LoggedCall<'_>, id: Option<&str>) -> Markup {
 
 /// An opened call: what the log has, why, and what would change it.
 async fn detail(console: &Console, fields: &Fields, key: &str) -> Result<Markup, PageError> {
-    let Some(call) = console.calls.read().find(key).cloned() else {
+    let Some(call) = console.settings.calls.read().find(key).cloned() else {
         return Ok(html! {
             section class="card" id="call" {
                 h2 { "This call is no longer in memory" }
@@ -270,19 +270,19 @@ async fn changes(console: &Console, fields: &Fields, logged: &LoggedCall<'_>) ->
             html! { p { "The log has only the ends of ids (LOG_PARTIES=masked), so no rule can be written from here." } },
         );
     }
-    let Some(call) = logged.to_call(console.table.phone_region()) else {
+    let Some(call) = logged.to_call(console.settings.table.phone_region()) else {
         return Ok(html! { p { "The call has an id that is not one, or none, so no rule can be written for it." } });
     };
-    let lookup = console.table.look_up(&call).await?;
+    let lookup = console.settings.table.look_up(&call).await?;
     let now = now();
-    let reversal = console.table.reversal(&call, lookup.permissions(), now, now);
+    let reversal = console.settings.table.reversal(&call, lookup.permissions(), now, now);
     let trace = trace(&call, lookup.permissions(), now);
     let effect = trace.decision.effect();
     let is_same = effect.as_str() == logged.decision.as_str();
     let word = if effect == Effect::Allow { "permitted" } else { "refused" };
     Ok(html! {
         @if !is_same { p { "By the rules as they are now, this call is " strong { (word) } "." } }
-        @if !console.is_read_only {
+        @if !console.settings.is_read_only {
             div class="columns" {
                 (answer_form(console, &format!("{PATH}?{}", fields.with("message", None)), &call, effect, &reversal).await?)
                 (block_form(console, fields, &call).await?)
@@ -399,19 +399,19 @@ fn call_fields(Call { app, caller, callee, media }: &Call) -> Markup {
 fn call_of(console: &Console, fields: &Fields) -> Result<Call, PageError> {
     let party = |name: &str| -> Result<PartyId, PageError> {
         let id = fields.get(name).ok_or_else(|| PageError::invalid(format!("the field `{name}` is missing")))?;
-        Ok(console.table.parse_party(id)?)
+        Ok(console.settings.table.parse_party(id)?)
     };
     let app = fields.get("app").ok_or_else(|| PageError::invalid("the field `app` is missing"))?;
     let media = MediaSet { audio: true, video: fields.has("video", "yes") };
-    Ok(Call { app: console.table.parse_app(app)?, caller: party("from")?, callee: party("to")?, media })
+    Ok(Call { app: console.settings.table.parse_app(app)?, caller: party("from")?, callee: party("to")?, media })
 }
 
 /// Takes the steps that turn the answer around, if they are still those that the page showed.
 async fn change_answer(State(console): State<Arc<Console>>, Form(fields): Form) -> Result<Response, PageError> {
     let call = call_of(&console, &fields)?;
-    let lookup = console.table.look_up(&call).await?;
+    let lookup = console.settings.table.look_up(&call).await?;
     let now = now();
-    let steps = match console.table.reversal(&call, lookup.permissions(), now, now) {
+    let steps = match console.settings.table.reversal(&call, lookup.permissions(), now, now) {
         Reversal::Steps(steps) => steps,
         Reversal::Show(_) => Vec::new(),
     };

@@ -66,7 +66,7 @@ fn question(console: &Console, fields: &Fields) -> Result<Option<Question>, Page
     }
     let app = console.app(fields.get("app"))?.ok_or_else(|| PageError::invalid("Name the app, WCS's appKey."))?;
     let to = to.ok_or_else(|| PageError::invalid("Name the callee."))?;
-    let table = &console.table;
+    let table = &console.settings.table;
     let one = |pattern: &Pattern| match pattern {
         Pattern::Group(_) => "name one of its parties".to_owned(),
         Pattern::Prefix(prefix) => format!("name one, such as a number that starts with `{prefix}`"),
@@ -86,10 +86,10 @@ fn question(console: &Console, fields: &Fields) -> Result<Option<Question>, Page
 }
 
 async fn answer(console: &Console, fields: &Fields, Question { call, at }: &Question) -> Result<Markup, PageError> {
-    let lookup = console.table.look_up(call).await?;
+    let lookup = console.settings.table.look_up(call).await?;
     let permissions = lookup.permissions();
     let trace = trace(call, permissions, *at);
-    let reversal = console.table.reversal(call, permissions, *at, now());
+    let reversal = console.settings.table.reversal(call, permissions, *at, now());
     let Call { app, caller, callee, media } = call;
     let (class, word) = match trace.decision.effect() {
         Effect::Allow => ("decision allow", "permitted"),
@@ -135,7 +135,7 @@ async fn change(
         Reversal::Show(command) => ("No rule can change the answer".to_owned(), command.clone()),
     };
     let has_steps = matches!(reversal, Reversal::Steps(_));
-    let form = if has_steps && !console.is_read_only && fields.get("at").is_none() {
+    let form = if has_steps && !console.settings.is_read_only && fields.get("at").is_none() {
         let back = format!("{PATH}?{}", fields.with("message", None));
         Some(answer_form(console, &back, call, effect, reversal).await?)
     } else {

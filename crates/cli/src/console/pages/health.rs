@@ -98,10 +98,10 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
 
 /// When WCS last asked.
 fn activity(console: &Console) -> Markup {
-    let hooks = console.activity.as_ref().map(|activity| activity.hooks());
+    let hooks = console.settings.activity.as_ref().map(|activity| activity.hooks());
     let last = hooks.as_ref().and_then(|hooks| hooks.values().max().copied());
     let last = last.or_else(|| {
-        let calls = console.calls.read();
+        let calls = console.settings.calls.read();
         calls.newest(&CallFilter::default()).next().map(|call| call.timestamp.div_euclid(1_000_000))
     });
     html! {
@@ -134,7 +134,7 @@ fn activity(console: &Console) -> Markup {
 /// Whether a hook fails open.
 fn simulation(console: &Console) -> Markup {
     let job = console.simulations.last();
-    let url = job.as_ref().map(|job| job.data.url.as_str()).or(console.hook_url.as_deref());
+    let url = job.as_ref().map(|job| job.data.url.as_str()).or(console.settings.hook_url.as_deref());
     let app = job.as_ref().map_or(DEFAULT_APP, |job| job.data.app.as_str());
     let state = job.as_ref().map(|job| job.state());
     let is_running = matches!(state, Some(JobState::Running(_)));
@@ -226,7 +226,7 @@ impl Inspection {
                     @if fixed.len() > PAGE { p { "and " (fixed.len() - PAGE) " more" } }
                 }
             }
-            @if fixable > 0 && !console.is_read_only {
+            @if fixable > 0 && !console.settings.is_read_only {
                 form class="actions" method="post" action="/health/fix" {
                     button { "Fix " (count(fixable as u64, "finding")) }
                     p class="help" {
@@ -285,7 +285,7 @@ fn one(finding: &Finding) -> Markup {
 }
 
 async fn inspect(State(console): State<Arc<Console>>) -> Result<Response, PageError> {
-    let table = console.table.clone();
+    let table = console.settings.table.clone();
     console.inspections.start((), |_, progress| async move {
         progress.begin("Reading the whole table", None);
         let report = progress.unless_cancelled(table.inspect(now())).await?;
@@ -319,7 +319,7 @@ async fn apply_fixes(
         let is_fixed = match &finding.fix {
             Some(fix) if problem.is_none() && !progress.is_cancelled() => {
                 progress.add(1);
-                console.table.fix(fix, &author).await
+                console.settings.table.fix(fix, &author).await
             }
             _ => Ok(false),
         };

@@ -70,7 +70,7 @@ async fn list(console: &Console, fields: &Fields) -> Result<Markup, PageError> {
     let since = fields.get("since").map(|text| time::parse_since(text, now())).transpose()?;
     let before = fields.get("before");
     let filter = HistoryFilter { party: party.as_ref(), since, before };
-    let HistoryPage { changes, read, next } = console.table.history_page(&app, filter, PAGE).await?;
+    let HistoryPage { changes, read, next } = console.settings.table.history_page(&app, filter, PAGE).await?;
     Ok(html! {
         @if changes.is_empty() && next.is_none() {
             (empty(
@@ -93,8 +93,8 @@ async fn list(console: &Console, fields: &Fields) -> Result<Markup, PageError> {
 
 /// What is stored although no change of the history made it. Reads the whole history of the app.
 async fn unrecorded(console: &Console, app: &AppKey, party: Option<&PartyId>) -> Result<Markup, PageError> {
-    let changes = console.table.history(app, None).await?;
-    let values = console.table.unrecorded_changes(party, &changes, now()).await?;
+    let changes = console.settings.table.history(app, None).await?;
+    let values = console.settings.table.unrecorded_changes(party, &changes, now()).await?;
     let descriptions: Vec<_> = values.iter().flat_map(ChangedValue::descriptions).collect();
     Ok(html! {
         @if descriptions.is_empty() {
@@ -113,14 +113,14 @@ async fn unrecorded(console: &Console, app: &AppKey, party: Option<&PartyId>) ->
 
 fn party(console: &Console, fields: &Fields) -> Result<Option<PartyId>, PageError> {
     let Some(typed) = fields.get("party") else { return Ok(None) };
-    check_one_party(&console.table, typed, false, |_| "name one of its parties".to_owned())?;
-    Ok(Some(console.table.parse_party(typed)?))
+    check_one_party(&console.settings.table, typed, false, |_| "name one of its parties".to_owned())?;
+    Ok(Some(console.settings.table.parse_party(typed)?))
 }
 
 /// A change with what it changed.
 fn article(console: &Console, fields: &Fields, app: &AppKey, change: &Change) -> Markup {
     let Change { id, at, author, command, values, undoes, counts, list, is_cut } = change;
-    let can_undo = counts.is_none() && !is_cut && !values.is_empty() && !console.is_read_only;
+    let can_undo = counts.is_none() && !is_cut && !values.is_empty() && !console.settings.is_read_only;
     let reference = Reference { app: app.clone(), id: id.clone() };
     let descriptions: Vec<_> = values.iter().filter(|_| !is_cut).flat_map(ChangedValue::descriptions).collect();
     let (first, rest) = descriptions.split_at(descriptions.len().min(MAX_VALUES));

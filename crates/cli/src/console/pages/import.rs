@@ -48,7 +48,7 @@ async fn choose(State(console): State<Arc<Console>>, Query(fields): Query) -> Re
         @if let Some(job) = console.imports.last() {
             p { "The last file: " a href={ (PATH) "/" (job.id) } { (text(&job.data.name)) } }
         }
-        @if console.is_read_only {
+        @if console.settings.is_read_only {
             div class="empty" { p { "This console is read-only." } p { "Start it without --read-only to import rules." } }
         } @else {
             (form(&console))
@@ -122,7 +122,7 @@ async fn read_parts(console: &Console, mut parts: Multipart) -> Result<(Upload, 
     let (name, bytes) = file.filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
         PageError::invalid("No file was chosen. Go back, and choose a file of rules, or drop it on the form.")
     })?;
-    let app = fields.get("app").map(|app| console.table.parse_app(app)).transpose()?;
+    let app = fields.get("app").map(|app| console.settings.table.parse_app(app)).transpose()?;
     let template = fields.get("template").map(str::to_owned);
     if template.is_some() && app.is_none() {
         return Err(PageError::invalid("A file of numbers names no app. Name the app of the rules."));

@@ -39,11 +39,11 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
     let apps = console.apps();
     let filter = PartyFilter {
         known_apps: apps.iter().filter_map(|app| AppKey::new(app).ok()).take(MAX_APPS).collect(),
-        text: fields.get("text").map(|text| Needle::new(text, console.table.phone_region())),
+        text: fields.get("text").map(|text| Needle::new(text, console.settings.table.phone_region())),
         app,
     };
     let start = fields.get("after").map(str::parse::<Cursor>).transpose()?;
-    let parties = Box::pin(console.table.party_page(&filter, start.as_ref(), LIMITS)).await?;
+    let parties = Box::pin(console.settings.table.party_page(&filter, start.as_ref(), LIMITS)).await?;
     console.remember_apps(parties.parties.iter().map(|party| party.app.as_str()));
     let content = html! {
         form class="filters" method="get" action=(PATH) role="search" {

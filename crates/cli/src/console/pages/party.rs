@@ -65,7 +65,7 @@ async fn show(
     Path((app, id)): Path<(String, String)>,
     Query(fields): Query,
 ) -> Result<Response, PageError> {
-    let table = &console.table;
+    let table = &console.settings.table;
     let (app, typed) = (table.parse_app(&app)?, id);
     let id = table.parse_party(&typed)?;
     let path = party_path(app.as_str(), id.as_str());
@@ -80,11 +80,11 @@ async fn show(
     let party = Party { item, has_more_rules: rules.next.is_some(), rules: rules.rules, path, address, app, id };
     let holds = if party.has_more_rules { too_many(&party) } else { holds(&console, &fields, &party).await? };
     let of_party = HistoryFilter { party: Some(&party.id), ..HistoryFilter::default() };
-    let history = console.table.history_page(&party.app, of_party, CHANGES).await?;
+    let history = console.settings.table.history_page(&party.app, of_party, CHANGES).await?;
     let content = html! {
         (facts(&party))
         @if party.item.is_none() && party.rules.is_empty() { (nothing_stored(&console, &party).await?) }
-        @if !console.is_read_only { (actions(&console, &party).await?) }
+        @if !console.settings.is_read_only { (actions(&console, &party).await?) }
         (holds)
         (stored(&console, &party))
         div class="columns" {
@@ -130,7 +130,7 @@ fn facts(Party { app, id, item, rules, .. }: &Party) -> Markup {
 
 /// The rules of the app that match a party for which nothing is stored.
 async fn nothing_stored(console: &Console, Party { app, id, .. }: &Party) -> Result<Markup, PageError> {
-    let rules = console.table.app_rules_for(app, id).await?;
+    let rules = console.settings.table.app_rules_for(app, id).await?;
     Ok(html! {
         section class="card" {
             h2 { "Rules of the app that match it" }
@@ -158,7 +158,7 @@ async fn holds(console: &Console, fields: &Fields, party: &Party) -> Result<Mark
     let media = MediaSet { audio: true, video: fields.has("video", "yes") };
     let callers = Question { app: app.clone(), party: id.clone(), side: Side::Callers, media, at: now() };
     let callees = Question { side: Side::Callees, ..callers.clone() };
-    let who = |question| console.table.who_without_members(question);
+    let who = |question| console.settings.table.who_without_members(question);
     let (callers, callees) = tokio::try_join!(Box::pin(who(&callers)), Box::pin(who(&callees)))?;
     let other_media = fields.with("video", (!media.video).then_some("yes"));
     Ok(html! {
@@ -259,7 +259,7 @@ fn stored(console: &Console, party: &Party) -> Markup {
             div class="heading" {
                 h2 { "Rules that name it" }
                 p class="help" {
-                    @if !console.is_read_only {
+                    @if !console.settings.is_read_only {
                         a href=(new_rule_link(app.as_str(), "", id.as_str(), address)) { "New rule for its callers" } " · "
                         a href=(new_rule_link(app.as_str(), id.as_str(), "", address)) { "New rule for its callees" } " · "
                     }
@@ -284,7 +284,7 @@ fn last_calls(console: &Console, Party { app, id, .. }: &Party) -> Markup {
         party: Some(Pattern::Exact(id.as_str().to_owned())),
         ..CallFilter::default()
     };
-    let log = console.calls.read();
+    let log = console.settings.calls.read();
     let calls: Vec<_> = log.newest(&filter).filter(|call| !call.is_masked).take(CALLS).collect();
     html! {
         section class="card" {
@@ -370,7 +370,7 @@ fn party_fields(Party { app, id, address, .. }: &Party) -> Markup {
 
 /// Changes the party itself.
 async fn change(State(console): State<Arc<Console>>, Form(fields): Form) -> Result<Response, PageError> {
-    let table = &console.table;
+    let table = &console.settings.table;
     let field =
         |name: &str| fields.get(name).ok_or_else(|| PageError::invalid(format!("The field `{name}` is missing.")));
     let (app, party) = (table.parse_app(field("app")?)?, table.parse_party(field("party")?)?);

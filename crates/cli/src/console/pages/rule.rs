@@ -89,7 +89,7 @@ async fn write(State(console): State<Arc<Console>>, Form(fields): Form) -> Resul
     let app = action.app();
     if plan.before.is_empty()
         && !fields.has(NEW_APP, app.as_str())
-        && let AppSearch::Unknown(similar) = console.table.search_app(app).await?
+        && let AppSearch::Unknown(similar) = console.settings.table.search_app(app).await?
     {
         let subject = Subject { unknown_app: Some((app.clone(), similar)), ..subject };
         let why =
@@ -104,7 +104,7 @@ async fn write(State(console): State<Arc<Console>>, Form(fields): Form) -> Resul
 
 /// Finds the rule that the fields name, if they name a stored one.
 async fn subject(console: &Console, fields: &Fields) -> Result<Subject, PageError> {
-    let table = &console.table;
+    let table = &console.settings.table;
     let none = Subject { name: None, before: String::new(), rule: None, is_writable: true, unknown_app: None };
     if ["app", "from", "to"].iter().any(|name| fields.get(name).is_none()) || fields.has("new", "yes") {
         return Ok(none);
@@ -138,7 +138,7 @@ fn write_of(console: &Console, name: &RuleName) -> Option<Action> {
             Some(Action::Block { app: app.clone(), caller: caller.clone(), edit: BlockEdit::default() })
         }
         Place::Rule(door) => {
-            let pattern = |text: &str| console.table.parse_pattern(text).ok();
+            let pattern = |text: &str| console.settings.table.parse_pattern(text).ok();
             let target = RuleTarget { app: app.clone(), from: pattern(from)?, to: pattern(to)? };
             let location = target.owner_at(*door).ok().map(|owner| target.location_in(&owner))?;
             let is_list = door.is_none() || target.has_pattern();
@@ -184,7 +184,7 @@ fn typed_time(at: EpochSeconds) -> String {
 
 /// The change that the fields ask for.
 fn action_of(console: &Console, fields: &Fields) -> Result<Action, PageError> {
-    let table = &console.table;
+    let table = &console.settings.table;
     let missing = |what: &str| PageError::invalid(format!("{what} is missing."));
     let app = table.parse_app(fields.get("app").ok_or_else(|| missing("The app"))?)?;
     let from = fields.get("from").ok_or_else(|| missing("The caller, or a pattern for several,"))?;
@@ -247,7 +247,7 @@ fn common_of(fields: &Fields) -> Result<BlockEdit, PageError> {
 
 /// Parses one party that is to be stored, in any spelling.
 pub(super) fn one_party(console: &Console, text: &str, is_exact: bool) -> Result<PartyId, PageError> {
-    let table = &console.table;
+    let table = &console.settings.table;
     if !is_exact {
         match table.parse_pattern(text)? {
             Pattern::Exact(_) => {}
@@ -312,10 +312,10 @@ fn show_form(
             section class="card" {
                 h2 { "Stored now" }
                 p { (text(&subject.before)) }
-                @if let Some(name) = subject.name.as_ref().filter(|_| !console.is_read_only) { (quick_form(fields, subject, name)) }
+                @if let Some(name) = subject.name.as_ref().filter(|_| !console.settings.is_read_only) { (quick_form(fields, subject, name)) }
             }
         }
-        @if subject.is_writable && !console.is_read_only { (edit_form(console, fields, shown, subject)) }
+        @if subject.is_writable && !console.settings.is_read_only { (edit_form(console, fields, shown, subject)) }
         @if !subject.is_writable {
             p class="help" { "A rule in this place can only be switched on or off, or deleted. To change it otherwise, delete it and write a new one." }
         }

@@ -30,7 +30,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
     let filter = rule_filter(&console, &fields).await?;
     let start = fields.get("after").map(str::parse::<Cursor>).transpose()?;
-    let mut rules = Box::pin(console.table.rule_page(&filter, start.as_ref(), LIMITS, now())).await?;
+    let mut rules = Box::pin(console.settings.table.rule_page(&filter, start.as_ref(), LIMITS, now())).await?;
     console.remember_apps(rules.rules.iter().map(|rule| rule.row.app.as_str()));
     let sorting = sorting(&fields);
     if let Some(sorting) = sorting {
@@ -39,7 +39,7 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
     let is_part = start.is_some() || rules.next.is_some();
     let content = html! {
         (filters(&console, &fields))
-        @if !console.is_read_only {
+        @if !console.settings.is_read_only {
             p { a class="button" href=(new_link(&fields)) { "New rule" } }
         }
         @if rules.rules.is_empty() { (nothing(&fields, &filter, &rules)) } @else {
@@ -71,7 +71,7 @@ fn new_link(fields: &Fields) -> String {
 
 /// The filter of the fields.
 async fn rule_filter(console: &Console, fields: &Fields) -> Result<RuleFilter, PageError> {
-    let region = console.table.phone_region();
+    let region = console.settings.table.phone_region();
     let side = |name: &str| fields.get(name).map(|text| RuleSide::new(text, region));
     let state = |word: &str| {
         let state = RuleState::ALL.into_iter().find(|state| state.as_str() == word);

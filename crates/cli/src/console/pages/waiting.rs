@@ -107,7 +107,7 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
             break;
         }
         compared += chunk.len();
-        for (pair, now) in compare(&console.table, chunk).await? {
+        for (pair, now) in compare(&console.settings.table, chunk).await? {
             if matches!(now, Some(Now::Permitted)) {
                 permitted += 1;
             } else {
@@ -142,7 +142,7 @@ fn pairs(
     is_by_time: bool,
     part: Range<usize>,
 ) -> (usize, Vec<Pair>) {
-    let log = console.calls.read();
+    let log = console.settings.calls.read();
     let mut found: HashMap<(&str, &str, &str), (u64, EpochMicroseconds, &LoggedCall<'_>)> = HashMap::new();
     for call in log.newest(filter) {
         // Those did not come from WCS, and the ends of ids are no parties.
@@ -177,7 +177,7 @@ fn pairs(
         (order, *ids)
     });
     // Only those that may be shown are parsed.
-    let region = console.table.phone_region();
+    let region = console.settings.table.phone_region();
     let shown = found.iter().take(part.end).skip(part.start);
     let shown = shown.map(|(ids, (count, first, last))| Pair {
         key: key(*ids),
@@ -237,10 +237,10 @@ fn filters(console: &Console, fields: &Fields) -> Markup {
 }
 
 fn nothing(console: &Console, permitted: usize, shows_dismissed: bool) -> Markup {
-    let log = console.calls.read();
+    let log = console.settings.calls.read();
     if shows_dismissed {
         empty("No pair is dismissed.", &html! { a href=(PATH) { "Show the pairs that are waiting" } })
-    } else if !console.has_log {
+    } else if !console.settings.has_log {
         empty(
             "No log is read, so no refused calls are known.",
             &html! { "Start the console with " code { "--log-group" } ", " code { "--function" } " or " code { "--log" } ", as for " code { "callgatectl calls" } "." },
@@ -263,7 +263,7 @@ fn nothing(console: &Console, permitted: usize, shows_dismissed: bool) -> Markup
 fn form(console: &Console, fields: &Fields, rows: &[(Pair, Option<Now>)], shows_dismissed: bool) -> Markup {
     let table = table(console, rows, shows_dismissed);
     html! {
-        @if console.is_read_only { (table) } @else {
+        @if console.settings.is_read_only { (table) } @else {
             form method="post" action=(APPLY) {
                 (hidden("back", &format!("{PATH}?{}", fields.with("message", None))))
                 (no_default_button())
@@ -286,7 +286,7 @@ fn form(console: &Console, fields: &Fields, rows: &[(Pair, Option<Now>)], shows_
 }
 
 fn table(console: &Console, rows: &[(Pair, Option<Now>)], shows_dismissed: bool) -> Markup {
-    let is_editable = !console.is_read_only;
+    let is_editable = !console.settings.is_read_only;
     html! {
         div class="scroll" tabindex="0" role="region" aria-label="Refused pairs" {
             table class="steady" {
@@ -312,7 +312,7 @@ fn row(console: &Console, pair: &Pair, now: Option<&Now>, shows_dismissed: bool)
     let names = format!(" {} to {}", escape(caller), escape(callee));
     html! {
         tr id=(row_id(pair)) {
-            @if !console.is_read_only {
+            @if !console.settings.is_read_only {
                 td class="check" { input type="checkbox" name="pair" value=(value) aria-label={ "Check" (names) }; }
             }
             td class="number" data-label="Calls" { (count) }
@@ -334,7 +334,7 @@ fn row(console: &Console, pair: &Pair, now: Option<&Now>, shows_dismissed: bool)
                 }
                 @if let Some(call) = call { " " a href=(check_link(call)) { "Every door" span class="hidden" { " for" (names) } } }
             }
-            @if !console.is_read_only {
+            @if !console.settings.is_read_only {
                 td class="wide" {
                     @if let Some(Now::Refused(steps)) = now {
                         @let can_expire = steps.iter().any(is_rule);
@@ -434,15 +434,15 @@ async fn apply(State(console): State<Arc<Console>>, Form(fields): Form) -> Resul
         pressed.unwrap_or_else(|| (fields.get("action").unwrap_or_default(), fields.all("pair").collect()));
     let mut pairs = Vec::new();
     for encoded in encoded {
-        pairs.push(Checked::parse(&console.table, encoded)?);
+        pairs.push(Checked::parse(&console.settings.table, encoded)?);
     }
     let note = fields.get("note").map_or(Edit::Keep, |note| Edit::Set(note.to_owned()));
     let wanted = match action {
         "dismiss" | "restore" => {
             return Ok(redirect(&console, back(&fields), dismiss(&console, &pairs, action == "dismiss")));
         }
-        "week" => allow(&console.table, &pairs, Some(now() + WEEK), &note).await,
-        "allow" => allow(&console.table, &pairs, None, &note).await,
+        "week" => allow(&console.settings.table, &pairs, Some(now() + WEEK), &note).await,
+        "allow" => allow(&console.settings.table, &pairs, None, &note).await,
         "block" => block(&pairs, &note),
         "none" => Vec::new(),
         other => return Err(PageError::invalid(format!("`{other}` is not something to do with pairs."))),

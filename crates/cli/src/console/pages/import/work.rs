@@ -96,7 +96,7 @@ pub(in crate::console) struct Written {
 }
 impl Upload {
     fn reader(&self, console: &Console, source: CountedFile) -> Result<Reader<CountedFile>, Error> {
-        let region = console.table.phone_region();
+        let region = console.settings.table.phone_region();
         let reader = match &self.template {
             Some(template) => Reader::of_numbers(source, Template::parse(template, now())?, region),
             None => Reader::new(source, self.format, region),
@@ -151,7 +151,7 @@ pub(super) async fn check(
     progress.begin("Checking the file", Some(bytes.len() as u64));
     let source = CountedFile { bytes: Cursor::new(bytes), progress: progress.clone() };
     let reader = job.data.reader(&console, source)?;
-    let checked = progress.unless_cancelled(Import::check(&console.table, reader, now())).await?;
+    let checked = progress.unless_cancelled(Import::check(&console.settings.table, reader, now())).await?;
     let mut import = match checked {
         Ok(import) => import,
         Err(problems) => return Ok(Stage::Refused(problems)),
@@ -161,7 +161,7 @@ pub(super) async fn check(
     {
         return Ok(Stage::Refused(problems));
     }
-    progress.unless_cancelled(console.table.check_keys()).await?;
+    progress.unless_cancelled(console.settings.table.check_keys()).await?;
     let plan = plan(&console, &job.data, &mut import, &progress, None).await;
     *job.data.import.lock().await = Some(import);
     plan.map(Stage::Planned)
@@ -180,7 +180,7 @@ pub(super) async fn plan(
     progress.unless_cancelled(import.plan(upload.is_replaced, &author)).await?;
     let mut unknown_apps = Vec::new();
     for app in import.apps(MAX_APPS)? {
-        if let AppSearch::Unknown(similar) = progress.unless_cancelled(console.table.search_app(&app)).await? {
+        if let AppSearch::Unknown(similar) = progress.unless_cancelled(console.settings.table.search_app(&app)).await? {
             unknown_apps.push((app, similar));
         }
     }
@@ -232,7 +232,7 @@ pub(super) async fn apply(
         return Ok(Stage::Planned(Plan { changed: Some(why.to_owned()), ..again }));
     }
     let unchanged = again.counts.unchanged;
-    match run(import, again.counts, console.app_cache, &progress).await {
+    match run(import, again.counts, console.settings.app_cache, &progress).await {
         Ok(applied) => {
             let others = if job.data.is_replaced {
                 progress.begin("Comparing the table with the file again", None);
