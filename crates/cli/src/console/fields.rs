@@ -2,9 +2,13 @@
 
 use axum::extract::{FromRequest, FromRequestParts, RawForm, Request};
 use axum::http::request::Parts;
+use callgate_admin::time;
+use callgate_core::EpochSeconds;
 use form_urlencoded::{Serializer, parse};
+use maud::Markup;
 
-use super::page::PageError;
+use super::page::{PageError, hidden};
+use crate::time::now;
 
 /// Names and values, in their order. A name may come several times.
 #[derive(Debug, Clone, Default)]
@@ -14,6 +18,35 @@ impl Fields {
     /// The first value of a name, without spaces around it. `None` if it is empty.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
+    }
+
+    /// The first value of a name.
+    ///
+    /// # Errors
+    /// When it is missing or empty.
+    pub(super) fn required(&self, name: &str) -> Result<&str, PageError> {
+        self.get(name).ok_or_else(|| PageError::invalid(format!("The field `{name}` is missing.")))
+    }
+
+    /// What the page showed as stored, in the order of its fields ([`seen`]).
+    pub(super) fn seen(&self) -> impl Iterator<Item = &str> {
+        self.all(SEEN).map(|seen| seen.strip_prefix('=').unwrap_or(seen))
+    }
+
+    /// The expiry that was typed.
+    ///
+    /// # Errors
+    /// When it is not a moment in the future.
+    pub(super) fn until(&self) -> Result<Option<EpochSeconds>, PageError> {
+        let now = now();
+        let until = self.get("until").map(|text| time::parse_until(text, now)).transpose()?;
+        match until {
+            Some(until) if until <= now => Err(PageError::invalid(format!(
+                "The expiry {} is not in the future. To end a rule now, switch it off or delete it.",
+                time::describe(until)
+            ))),
+            until => Ok(until),
+        }
     }
 
     /// Every value of a name that is not empty.
@@ -48,6 +81,14 @@ impl From<Vec<(String, String)>> for Fields {
     fn from(fields: Vec<(String, String)>) -> Self {
         Self(fields)
     }
+}
+
+/// The field with what the page showed as stored.
+const SEEN: &str = "seen";
+
+/// A hidden field with what the page shows as stored. It begins with `=`, so that nothing is not taken for an empty field.
+pub(super) fn seen(before: &str) -> Markup {
+    hidden(SEEN, &format!("={before}"))
 }
 
 /// The fields of the query string.

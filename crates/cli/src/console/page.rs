@@ -190,13 +190,13 @@ pub(super) fn empty(what: &str, advice: &Markup) -> Markup {
     html! { div class="empty" { p { (what) } p { (advice) } } }
 }
 
-/// The address to which a form returns, which is one of the console's.
-pub(super) fn back(fields: &Fields) -> &str {
-    // `//host` and `/\host` would be other servers.
-    fields
-        .get("back")
-        .filter(|path| path.starts_with('/') && !path.starts_with("//") && !path.contains('\\'))
-        .unwrap_or("/calls")
+/// The address to which a form returns, if it is one of the console's, or else `otherwise`.
+pub(super) fn back<'a>(fields: &'a Fields, otherwise: &'a str) -> &'a str {
+    // `//host` and `/\host` would be other servers, and browsers leave out tabs and ends of lines.
+    let is_own = |path: &&str| {
+        path.starts_with('/') && !path.starts_with("//") && !path.contains(|c: char| c == '\\' || c.is_control())
+    };
+    fields.get("back").filter(is_own).unwrap_or(otherwise)
 }
 
 /// Leads back to where a form was, with a message.
@@ -276,5 +276,32 @@ impl IntoResponse for PageError {
             p { "Go back with your browser to change what you typed, or go to the " a href="/calls" { "calls" } "." }
         };
         plain_page(status, title, &content)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_returns_only_to_the_console() {
+        let check = |path: &str| {
+            let query = form_urlencoded::Serializer::new(String::new()).append_pair("back", path).finish();
+            back(&Fields::of(query.as_bytes()), "/otherwise").to_owned()
+        };
+        for path in ["/", "/rules?app=a%20b&from=%2F%2F", "/parties/a/%2E"] {
+            assert_eq!(check(path), path);
+        }
+        for path in [
+            "",
+            "rules",
+            "//evil.example",
+            "/\\evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "http://evil.example",
+        ] {
+            assert_eq!(check(path), "/otherwise", "{path:?}");
+        }
     }
 }

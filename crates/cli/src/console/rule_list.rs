@@ -72,9 +72,8 @@ impl RuleName {
 
     /// Parses the fields of a rule, which are taken literally.
     pub(super) fn parse(table: &Table, fields: &Fields) -> Result<Self, PageError> {
-        let text =
-            |name: &str| fields.get(name).ok_or_else(|| PageError::invalid(format!("The field `{name}` is missing.")));
-        let (app, from, to) = (table.parse_app(text("app")?)?, text("from")?.to_owned(), text("to")?.to_owned());
+        let app = table.parse_app(fields.required("app")?)?;
+        let [from, to] = [fields.required("from")?, fields.required("to")?].map(str::to_owned);
         let place = match fields.get("door") {
             None => Place::Rule(None),
             Some("block") => Place::Block(table.parse_party(&from)?),
@@ -364,17 +363,7 @@ fn expiry(rule: &PageRule, stored: Option<&Rule>) -> Markup {
 
 /// The changes that a form asks for: an action for the checked rules.
 pub(super) fn wanted(console: &Console, fields: &Fields) -> Result<Vec<Wanted>, PageError> {
-    let expires_at = if fields.has("action", "expire") {
-        let at = fields.get("until").map(|text| time::parse_until(text, now())).transpose()?;
-        if at.is_some_and(|at| at <= now()) {
-            return Err(PageError::invalid(
-                "The expiry is not in the future. To end a rule now, switch it off or delete it.",
-            ));
-        }
-        at
-    } else {
-        None
-    };
+    let expires_at = if fields.has("action", "expire") { fields.until()? } else { None };
     let action = fields.get("action").unwrap_or_default();
     let mut wanted = Vec::new();
     for encoded in fields.all("rule") {

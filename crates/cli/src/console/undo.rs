@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
-use callgate_admin::history::{Change, ChangedValue};
+use callgate_admin::history::{Change, ChangedValue, Description};
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::undo::Undo;
 use callgate_admin::wording::escape;
@@ -25,6 +25,9 @@ pub(super) const MESSAGE: &str = "message";
 
 /// The field with a change to take back.
 pub(super) const CHANGE: &str = "change";
+
+/// Where the page of a confirmation belongs.
+const HISTORY: &str = "/history";
 
 /// The most messages that are kept for a reload.
 const MAX_MESSAGES: usize = 200;
@@ -152,7 +155,7 @@ async fn undo(State(console): State<Arc<Console>>, Form(fields): Form) -> Result
     for (app, change) in &changes {
         performed.push(console.undo(app, change, &seen).await?);
     }
-    Ok(redirect(&console, back(&fields), performed.into()))
+    Ok(redirect(&console, back(&fields, HISTORY), performed.into()))
 }
 
 /// Shows what was changed again since, and asks.
@@ -161,29 +164,32 @@ fn confirm(console: &Console, fields: &Fields, conflicts: &[ChangedValue]) -> Re
     let content = html! {
         p { "What this change wrote was changed again since. The change wrote the lines with a minus; the lines with a plus are stored \
              now, and would be lost." }
-        ul class="diff" { @for line in &lines { (difference(line)) } }
+        ul class="diff" { @for description in conflicts.iter().flat_map(ChangedValue::descriptions) { (before_and_after(&description)) } }
         form class="actions" method="post" action="/undo" {
             @for change in fields.all(CHANGE) { (hidden(CHANGE, change)) }
             @for line in &lines { (hidden("seen", line.trim())) }
             (hidden("confirmed", "yes"))
-            (hidden("back", back(fields)))
+            (hidden("back", back(fields, HISTORY)))
             button class="danger" { "Take it back all the same" }
-            a href=(back(fields)) { "Leave it as it is" }
+            a href=(back(fields, HISTORY)) { "Leave it as it is" }
         }
     };
-    page(console, Section::History, "/history", "Take this change back?", &Fields::default(), content)
+    page(console, Section::History, HISTORY, "Take this change back?", &Fields::default(), content)
 }
 
-/// A line of a difference, which begins with its sign.
-pub(super) fn difference(line: &str) -> Markup {
-    let line = line.trim_start();
-    let (class, word) = match line.chars().next() {
-        Some('+') => ("added", "added: "),
-        Some('-') => ("removed", "removed: "),
-        _ => ("changed", "changed: "),
-    };
-    let rest = line.trim_start_matches(['+', '-', '~']).trim_start();
-    html! { li class=(class) { span class="hidden" { (word) } (text(rest)) } }
+/// What was there before, and what is there after.
+pub(super) fn before_and_after(Description { kind: _, subject, place, before, after }: &Description) -> Markup {
+    html! {
+        @for (class, word, view) in [("removed", "before: ", before), ("added", "after: ", after)] {
+            @if let Some(view) = view {
+                li class=(class) {
+                    span class="hidden" { (word) }
+                    @if !subject.is_empty() { (text(subject)) ": " }
+                    (text(&view.text())) (text(place))
+                }
+            }
+        }
+    }
 }
 
 impl Console {

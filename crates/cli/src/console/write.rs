@@ -157,25 +157,25 @@ impl Console {
         Err(PageError::conflict("Other writers keep changing this. Nothing was written; try again."))
     }
 
-    /// Performs actions one after the other, each with what the page showed as stored. The message has what was written, and what was
-    /// not and why.
+    /// Performs actions one after the other, each with what the page showed as stored, until one fails. The message has what was
+    /// written, and why the others were not.
     ///
     /// # Errors
-    /// Why the only action was not performed.
+    /// Why the first action was not performed.
     pub(super) async fn perform_all(&self, actions: Vec<(Action, Option<String>)>) -> Result<Message, PageError> {
-        let is_one = actions.len() == 1;
-        let (mut performed, mut problems) = (Vec::new(), Vec::new());
+        let mut performed = Vec::new();
         for (action, seen) in actions {
             match self.perform(&action, seen.as_deref()).await {
                 Ok(done) => performed.push(done),
-                Err(error) if is_one => return Err(error),
-                Err(error) => problems.push(error.to_string()),
+                Err(error) if performed.is_empty() => return Err(error),
+                Err(error) => {
+                    let mut message = Message { is_problem: true, ..Message::from(performed) };
+                    message.details.push(error.to_string());
+                    return Ok(message);
+                }
             }
         }
-        let mut message = Message::from(performed);
-        message.is_problem = !problems.is_empty();
-        message.details.extend(problems);
-        Ok(message)
+        Ok(performed.into())
     }
 
     async fn write(&self, planned: &Planned, author: &Author) -> callgate_admin::Result<bool> {

@@ -20,7 +20,7 @@ use maud::{Markup, html};
 use crate::console::Console;
 use crate::console::call_log::{MAX_CALLS, key};
 use crate::console::doors::doors;
-use crate::console::fields::{Fields, Form, Query, link};
+use crate::console::fields::{Fields, Form, Query, link, seen};
 use crate::console::page::{
     self, PageError, Section, app_input, back, decision, hidden, input, page, party_path, redirect, select, text,
 };
@@ -337,7 +337,7 @@ pub(super) async fn answer_form(
                 @for (step, plan) in &plans {
                     li {
                         (text(&plan.text))
-                        (hidden("step", &step.command)) (hidden("seen", &format!("={}", plan.before)))
+                        (hidden("step", &step.command)) (seen(&plan.before))
                         @if !plan.notices.is_empty() { ul { @for notice in &plan.notices { li { (text(notice)) } } } }
                     }
                 }
@@ -356,7 +356,7 @@ async fn block_form(console: &Console, fields: &Fields, call: &Call) -> Result<M
         form class="actions" method="post" action="/calls/block" {
             (call_fields(call))
             (hidden("back", &format!("{PATH}?{}", fields.with("message", None))))
-            (hidden("seen", &format!("={}", plan.before)))
+            (seen(&plan.before))
             @if plan.before.is_empty() { p { "Writes:" } ul { li { (text(&plan.text)) } } }
             @else { p { "It is blocked: " (text(&plan.before)) } }
             (conditions())
@@ -376,13 +376,9 @@ pub(super) fn conditions() -> Markup {
 
 /// The expiry and the note of the fields.
 pub(super) fn conditions_of(fields: &Fields) -> Result<BlockEdit, PageError> {
-    let until = fields.get("until").map(|text| time::parse_until(text, now())).transpose()?;
-    if let Some(until) = until.filter(|until| *until <= now()) {
-        return Err(PageError::invalid(format!("The expiry {} is not in the future.", time::describe(until))));
-    }
     let set = |note: &str| Edit::Set(note.to_owned());
     Ok(BlockEdit {
-        expires_at: until.map_or(Edit::Keep, Edit::Set),
+        expires_at: fields.until()?.map_or(Edit::Keep, Edit::Set),
         list: Edit::Keep,
         note: fields.get("note").map_or(Edit::Keep, set),
     })
@@ -397,13 +393,10 @@ fn call_fields(Call { app, caller, callee, media }: &Call) -> Markup {
 
 /// The call of a form. Its ids are those of the log, in canonical form.
 fn call_of(console: &Console, fields: &Fields) -> Result<Call, PageError> {
-    let party = |name: &str| -> Result<PartyId, PageError> {
-        let id = fields.get(name).ok_or_else(|| PageError::invalid(format!("the field `{name}` is missing")))?;
-        Ok(console.settings.table.parse_party(id)?)
-    };
-    let app = fields.get("app").ok_or_else(|| PageError::invalid("the field `app` is missing"))?;
+    let table = &console.settings.table;
+    let party = |name: &str| -> Result<PartyId, PageError> { Ok(table.parse_party(fields.required(name)?)?) };
     let media = MediaSet { audio: true, video: fields.has("video", "yes") };
-    Ok(Call { app: console.settings.table.parse_app(app)?, caller: party("from")?, callee: party("to")?, media })
+    Ok(Call { app: table.parse_app(fields.required("app")?)?, caller: party("from")?, callee: party("to")?, media })
 }
 
 /// Takes the steps that turn the answer around, if they are still those that the page showed.
@@ -421,7 +414,7 @@ async fn change_answer(State(console): State<Arc<Console>>, Form(fields): Form) 
         ));
     }
     let conditions = conditions_of(&fields)?;
-    let seen = fields.all("seen").map(|seen| seen.trim_start_matches('=').to_owned());
+    let seen = fields.seen().map(str::to_owned);
     let actions = steps.into_iter().zip(seen).map(|(Step { action, .. }, seen)| match action {
         Action::WriteRule { target, door, mut edit } => {
             let BlockEdit { expires_at, list: _, note } = conditions.clone();
@@ -436,13 +429,12 @@ async fn change_answer(State(console): State<Arc<Console>>, Form(fields): Form) 
         action => (action, Some(seen)),
     });
     let message = console.perform_all(actions.collect()).await?;
-    Ok(redirect(&console, back(&fields), message))
+    Ok(redirect(&console, back(&fields, PATH), message))
 }
 
 async fn block_caller(State(console): State<Arc<Console>>, Form(fields): Form) -> Result<Response, PageError> {
     let Call { app, caller, .. } = call_of(&console, &fields)?;
     let action = Action::Block { app, caller, edit: conditions_of(&fields)? };
-    let seen = fields.get("seen").map(|seen| seen.trim_start_matches('=').to_owned());
-    let message = console.perform_all(vec![(action, seen)]).await?;
-    Ok(redirect(&console, back(&fields), message))
+    let performed = console.perform(&action, fields.seen().next()).await?;
+    Ok(redirect(&console, back(&fields, PATH), vec![performed].into()))
 }

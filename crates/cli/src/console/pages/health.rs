@@ -180,7 +180,7 @@ fn inspection(console: &Console, fields: &Fields) -> Markup {
             h2 id="permissions" { "Permissions" }
             p class="help" {
                 "Finds rules and items that have no effect or refuse calls by mistake, as " code { "callgatectl doctor" }
-                " does. It reads the whole table: a million rules take about half a minute and a gigabyte of memory."
+                " does. It reads the whole table, which takes minutes for a million rules."
             }
             @if !is_running {
                 form class="actions" method="post" action="/health/inspect" {

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use callgate_admin::history::{Change, ChangedValue, Description, HistoryFilter, HistoryPage};
+use callgate_admin::history::{Change, ChangedValue, HistoryFilter, HistoryPage};
 use callgate_admin::time;
 use callgate_admin::wording::count;
 use callgate_core::{AppKey, PartyId};
@@ -17,7 +17,7 @@ use crate::commands::history::counts_text;
 use crate::console::Console;
 use crate::console::fields::{Fields, Query};
 use crate::console::page::{self, PageError, Section, app_input, empty, hidden, input, page, text};
-use crate::console::undo::{CHANGE, Reference};
+use crate::console::undo::{CHANGE, Reference, before_and_after};
 use crate::time::now;
 
 const PATH: &str = "/history";
@@ -105,7 +105,7 @@ async fn unrecorded(console: &Console, app: &AppKey, party: Option<&PartyId>) ->
         } @else {
             section class="card" aria-labelledby="unrecorded" {
                 h2 id="unrecorded" { "Not in the history, so another program wrote it" }
-                ul class="diff" { @for description in &descriptions { (lines(description)) } }
+                ul class="diff" { @for description in &descriptions { (before_and_after(description)) } }
             }
         }
     })
@@ -145,26 +145,11 @@ fn article(console: &Console, fields: &Fields, app: &AppKey, change: &Change) ->
                 p class="help" { "A command that changed many rules. Undo the changes of single rules, or restore a backup." }
             }
             @if *is_cut { p { "The values are too large for the history, so this cannot be taken back here." } }
-            @if !first.is_empty() { ul class="diff" { @for description in first { (lines(description)) } } }
+            @if !first.is_empty() { ul class="diff" { @for description in first { (before_and_after(description)) } } }
             @if !rest.is_empty() {
                 details {
                     summary { "and " (count(rest.len() as u64, "more value")) }
-                    ul class="diff" { @for description in rest { (lines(description)) } }
-                }
-            }
-        }
-    }
-}
-
-/// What was there before, and what is there after.
-fn lines(Description { kind: _, subject, place, before, after }: &Description) -> Markup {
-    html! {
-        @for (class, word, view) in [("removed", "before: ", before), ("added", "after: ", after)] {
-            @if let Some(view) = view {
-                li class=(class) {
-                    span class="hidden" { (word) }
-                    @if !subject.is_empty() { (text(subject)) ": " }
-                    (text(&view.text())) (text(place))
+                    ul class="diff" { @for description in rest { (before_and_after(description)) } }
                 }
             }
         }

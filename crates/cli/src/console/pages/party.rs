@@ -10,7 +10,7 @@ use callgate_admin::action::Action;
 use callgate_admin::decision_log::{CallFilter, Decided};
 use callgate_admin::edit::BlockEdit;
 use callgate_admin::groups::GroupName;
-use callgate_admin::history::{HistoryFilter, HistoryPage};
+use callgate_admin::history::{ChangedValue, HistoryFilter, HistoryPage};
 use callgate_admin::rule_page::{PageLimits, PageRule, RuleFilter, RuleSide};
 use callgate_admin::show::ItemSummary;
 use callgate_admin::time;
@@ -22,13 +22,12 @@ use maud::{Markup, html};
 use super::calls::{check_link, conditions, conditions_of};
 use super::parties::state;
 use super::rule::new_rule_link;
-use crate::commands::history::value_lines;
 use crate::commands::who::pattern_text;
 use crate::console::Console;
-use crate::console::fields::{Fields, Form, Query, link};
+use crate::console::fields::{Fields, Form, Query, link, seen};
 use crate::console::page::{self, PageError, Section, back, decision, hidden, page, party_path, redirect, text};
 use crate::console::rule_list::{Layout, rules_form};
-use crate::console::undo::{Message, difference};
+use crate::console::undo::before_and_after;
 use crate::console::write::stored_block;
 use crate::time::now;
 
@@ -313,8 +312,9 @@ fn last_changes(Party { app, id, .. }: &Party, history: &HistoryPage) -> Markup 
                 @for change in &history.changes {
                     p { (page::time(change.at.as_second())) " " (text(&change.author)) ": " code { (text(&change.command)) } }
                     ul class="diff" {
-                        @for line in change.values.iter().filter(|value| value.names(id)).flat_map(value_lines).take(SHOWN) {
-                            (difference(&line))
+                        @let values = change.values.iter().filter(|value| value.names(id));
+                        @for description in values.flat_map(ChangedValue::descriptions).take(SHOWN) {
+                            (before_and_after(&description))
                         }
                     }
                 }
@@ -330,13 +330,13 @@ async fn actions(console: &Console, party: &Party) -> Result<Markup, PageError> 
     let is_suspended = summary.is_some_and(|item| item.status == Status::Suspended);
     let is_blocked = summary.is_some_and(|item| item.blocked.is_some());
     let block = Action::Block { app: app.clone(), caller: id.clone(), edit: BlockEdit::default() };
-    let seen = format!("={}", console.plan(&block).await?.before);
+    let before = console.plan(&block).await?.before;
     Ok(html! {
         section class="card" {
             h2 class="hidden" { "Change the party" }
             div class="columns" {
                 form class="actions" method="post" action=(CHANGE) {
-                    (party_fields(party)) (hidden("seen", &seen))
+                    (party_fields(party)) (seen(&before))
                     @if is_blocked { button class="primary" name="action" value="unblock" { (text(&format!("Unblock {id}"))) } }
                     @else {
                         (conditions())
@@ -371,12 +371,10 @@ fn party_fields(Party { app, id, address, .. }: &Party) -> Markup {
 /// Changes the party itself.
 async fn change(State(console): State<Arc<Console>>, Form(fields): Form) -> Result<Response, PageError> {
     let table = &console.settings.table;
-    let field =
-        |name: &str| fields.get(name).ok_or_else(|| PageError::invalid(format!("The field `{name}` is missing.")));
-    let (app, party) = (table.parse_app(field("app")?)?, table.parse_party(field("party")?)?);
-    let group = || field("group").and_then(|group| Ok(GroupName::parse(group)?));
+    let (app, party) = (table.parse_app(fields.required("app")?)?, table.parse_party(fields.required("party")?)?);
+    let group = || fields.required("group").and_then(|group| Ok(GroupName::parse(group)?));
     let status = |status| Action::SetStatus { app: app.clone(), party: Some(party.clone()), status, note: None };
-    let action = match field("action")? {
+    let action = match fields.required("action")? {
         "block" => Action::Block { app, caller: party, edit: conditions_of(&fields)? },
         "unblock" => Action::Unblock { app, caller: party },
         "suspend" => status(Status::Suspended),
@@ -385,7 +383,6 @@ async fn change(State(console): State<Arc<Console>>, Form(fields): Form) -> Resu
         "remove" => Action::SetMembership { group: group()?, app, party, is_member: false },
         other => return Err(PageError::invalid(format!("`{other}` is not a change of a party."))),
     };
-    let seen = fields.get("seen").map(|seen| seen.trim_start_matches('='));
-    let performed = console.perform(&action, seen).await?;
-    Ok(redirect(&console, back(&fields), Message::from(vec![performed])))
+    let performed = console.perform(&action, fields.seen().next()).await?;
+    Ok(redirect(&console, back(&fields, "/parties"), vec![performed].into()))
 }

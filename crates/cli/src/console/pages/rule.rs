@@ -16,10 +16,11 @@ use callgate_core::{AppKey, Effect, EpochSeconds, Hours, MediaSet, ParseError, P
 use maud::{Markup, html};
 
 use crate::console::Console;
-use crate::console::fields::{Fields, Form, Query, link};
-use crate::console::page::{NEW_APP, PageError, Section, app_input, hidden, new_app_box, page, redirect, select, text};
+use crate::console::fields::{Fields, Form, Query, link, seen};
+use crate::console::page::{
+    NEW_APP, PageError, Section, app_input, back, hidden, new_app_box, page, redirect, select, text,
+};
 use crate::console::rule_list::{APPLY, EDIT, Place, RuleName};
-use crate::console::undo::Message;
 use crate::time::now;
 
 /// Where the page leads back to unless it was opened from another one.
@@ -79,7 +80,7 @@ async fn write(State(console): State<Arc<Console>>, Form(fields): Form) -> Resul
             return Ok(response);
         }
     };
-    let seen = fields.get("seen").unwrap_or_default().trim_start_matches('=');
+    let seen = fields.seen().next().unwrap_or_default();
     if seen != plan.before && !plan.is_unchanged {
         let subject = Subject { before: plan.before.clone(), ..subject };
         let mut response = show_form(&console, &fields, &fields, &subject, &conflict(seen, &plan.before, &plan.text))?;
@@ -99,7 +100,7 @@ async fn write(State(console): State<Arc<Console>>, Form(fields): Form) -> Resul
         return Ok(response);
     }
     let performed = console.perform(&action, Some(seen)).await?;
-    Ok(redirect(&console, back(&fields), Message::from(vec![performed])))
+    Ok(redirect(&console, back(&fields, RULES), vec![performed].into()))
 }
 
 /// Finds the rule that the fields name, if they name a stored one.
@@ -237,10 +238,7 @@ fn action_of(console: &Console, fields: &Fields) -> Result<Action, PageError> {
 
 /// The expiry, the list and the note of the fields. What is empty is removed.
 fn common_of(fields: &Fields) -> Result<BlockEdit, PageError> {
-    let until = fields.get("until").map(|text| time::parse_until(text, now())).transpose()?;
-    if let Some(until) = until.filter(|until| *until <= now()) {
-        return Err(PageError::invalid(format!("The expiry {} is not in the future.", time::describe(until))));
-    }
+    let until = fields.until()?;
     let set = |name: &str| fields.get(name).map_or(Edit::Clear, |text| Edit::Set(text.to_owned()));
     Ok(BlockEdit { expires_at: until.map_or(Edit::Clear, Edit::Set), list: set("list"), note: set("note") })
 }
@@ -256,11 +254,6 @@ pub(super) fn one_party(console: &Console, text: &str, is_exact: bool) -> Result
         table.check_written(text)?;
     }
     Ok(table.parse_party(text)?)
-}
-
-/// The address to which the form returns.
-fn back(fields: &Fields) -> &str {
-    if fields.get("back").is_some() { crate::console::page::back(fields) } else { RULES }
 }
 
 fn problem(error: &PageError) -> Markup {
@@ -319,7 +312,7 @@ fn show_form(
         @if !subject.is_writable {
             p class="help" { "A rule in this place can only be switched on or off, or deleted. To change it otherwise, delete it and write a new one." }
         }
-        p { a href=(back(fields)) { "Back without writing" } }
+        p { a href=(back(fields, RULES)) { "Back without writing" } }
     };
     page(console, Section::Rules, EDIT, &title, fields, content)
 }
@@ -331,7 +324,7 @@ fn quick_form(fields: &Fields, subject: &Subject, name: &RuleName) -> Markup {
     html! {
         form class="actions" method="post" action=(APPLY) {
             (hidden("rule", &rule))
-            (hidden("back", back(fields)))
+            (hidden("back", back(fields, RULES)))
             @if matches!(name.place, Place::Rule(_)) {
                 @if is_disabled { button name="action" value="enable" { "Switch on" } }
                 @else { button name="action" value="disable" { "Switch off" } }
@@ -350,8 +343,8 @@ fn edit_form(console: &Console, fields: &Fields, shown: &Fields, subject: &Subje
     };
     html! {
         form class="fields" method="post" action=(EDIT) {
-            (hidden("seen", &format!("={}", subject.before)))
-            (hidden("back", back(fields)))
+            (seen(&subject.before))
+            (hidden("back", back(fields, RULES)))
             @match &subject.name {
                 Some(name) => {
                     (hidden("app", name.app.as_str())) (hidden("from", &name.from)) (hidden("to", &name.to))

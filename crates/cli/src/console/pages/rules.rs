@@ -171,5 +171,5 @@ fn pager(fields: &Fields, filter: &RuleFilter, rules: &RulePage, is_continued: b
 async fn apply(State(console): State<Arc<Console>>, Form(fields): Form) -> Result<Response, PageError> {
     let wanted = wanted(&console, &fields)?;
     let message = console.perform_each(wanted, "change", "Nothing was written, because no rule was checked.").await;
-    Ok(redirect(&console, back(&fields), message))
+    Ok(redirect(&console, back(&fields, PATH), message))
 }

@@ -439,7 +439,7 @@ async fn apply(State(console): State<Arc<Console>>, Form(fields): Form) -> Resul
     let note = fields.get("note").map_or(Edit::Keep, |note| Edit::Set(note.to_owned()));
     let wanted = match action {
         "dismiss" | "restore" => {
-            return Ok(redirect(&console, back(&fields), dismiss(&console, &pairs, action == "dismiss")));
+            return Ok(redirect(&console, back(&fields, PATH), dismiss(&console, &pairs, action == "dismiss")));
         }
         "week" => allow(&console.settings.table, &pairs, Some(now() + WEEK), &note).await,
         "allow" => allow(&console.settings.table, &pairs, None, &note).await,
@@ -449,7 +449,7 @@ async fn apply(State(console): State<Arc<Console>>, Form(fields): Form) -> Resul
     };
     let advice = "Nothing was written: check pairs, and choose a button for what to do with them.";
     let message = console.perform_each(wanted, "change", advice).await;
-    Ok(redirect(&console, back(&fields), message))
+    Ok(redirect(&console, back(&fields, PATH), message))
 }
 
 fn dismiss(console: &Console, pairs: &[Checked], is_dismissed: bool) -> Message {
