@@ -349,7 +349,7 @@ fn the_rights_of_all_commands_are_listed() {
     let names =
         help.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()));
     let listed: BTreeSet<_> = listed().keys().map(|name| name.split(' ').next().unwrap().to_owned()).collect();
-    // The console needs the rights of the commands that its pages stand for.
+    // The console needs the rights of the commands that do what its pages do.
     let others = ["serve", "console", "wcs-simulator", "policy", "completions", "man", "help"];
     let expected: BTreeSet<_> = names.filter(|name| !others.contains(name)).map(str::to_owned).collect();
     assert_eq!(listed, expected);

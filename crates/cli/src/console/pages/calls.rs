@@ -271,7 +271,9 @@ async fn changes(console: &Console, fields: &Fields, logged: &LoggedCall<'_>) ->
         );
     }
     let Some(call) = logged.to_call(console.settings.table.phone_region()) else {
-        return Ok(html! { p { "The call has an id that is not one, or none, so no rule can be written for it." } });
+        return Ok(
+            html! { p { "The call lacks an id, or has one that is not valid, so no rule can be written for it." } },
+        );
     };
     let lookup = console.settings.table.look_up(&call).await?;
     let now = now();

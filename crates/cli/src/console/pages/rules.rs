@@ -156,8 +156,8 @@ fn pager(fields: &Fields, filter: &RuleFilter, rules: &RulePage, is_continued: b
         }
         @if rules.reading == Reading::PlacesOfParty {
             p class="help" {
-                "Read is what is stored for the party. Entries for it in the lists of other parties, which only " code { "--door" }
-                " writes, are found in the whole table: "
+                "Only what is stored for the party was read. The lists of other parties may have entries for it, if they were written with "
+                code { "--door" } ": "
                 a href={ (PATH) "?" (Fields::of(fields.with("after", None).as_bytes()).with("everywhere", Some("yes"))) } { "Search the whole table" }
             }
         }
