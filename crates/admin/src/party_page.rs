@@ -151,7 +151,10 @@ impl Table {
     ) -> Result<PartyPage> {
         let prefixes = filter.prefixes();
         let mut page = PartyPage { parties: Vec::new(), items_read: 0, reads_table: false, next: None };
-        let mut at = start.cloned();
+        // A cursor of another filter means the first page.
+        let is_own =
+            |at: &&Cursor| [TABLE, TABLE_WITHOUT_INDEX].contains(&at.stage.as_str()) || prefixes.contains(&at.stage);
+        let mut at = start.filter(is_own).cloned();
         if at.is_none() {
             Box::pin(self.find_exact(filter, &mut page)).await?;
         }

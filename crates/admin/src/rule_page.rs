@@ -353,7 +353,13 @@ impl Table {
             let page = self.read_source(source, after.as_ref(), limit).await?;
             requests += 1;
             items_read += page.items_read;
-            for item in &page.items {
+            // The rule of a party to itself is among those of its callers already.
+            let is_listed = |item: &Attributes| {
+                let pk = key_of(item).map(|key| key.pk);
+                let has_it = |it: &Source| matches!(it, Source::PairsOfCallee(callee) if Some(callee) == pk.as_ref());
+                matches!(source, Source::PairsOfCaller(..)) && sources.iter().any(has_it)
+            };
+            for item in page.items.iter().filter(|item| !is_listed(item)) {
                 if !found.add(&stage, item, None) {
                     return Ok(RulePage { rules: found.rules, items_read, reading, next: found.end });
                 }
