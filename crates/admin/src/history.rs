@@ -306,21 +306,33 @@ impl Table {
         Ok(keys.first().and_then(|key| record::app_of(&key.pk)))
     }
 
-    /// Reads the last change of an author.
+    /// Finds the last change that is the wanted one, and is not older than a moment.
     ///
     /// # Errors
     /// Why the table cannot be read.
-    pub async fn last_change_of(&self, app: &AppKey, author: &str) -> Result<Option<Change>> {
+    pub async fn last_change(
+        &self,
+        app: &AppKey,
+        since: Option<EpochSeconds>,
+        is_wanted: impl Fn(&Change) -> bool,
+    ) -> Result<Option<Change>> {
         let query = self.query_partition(&history_pk(app), "#pk = :pk").scan_index_forward(false);
         // It is usually one of the last ones.
         let (mut limit, mut start) = (Some(10), None);
         loop {
             let page = query.clone().set_limit(limit.take()).set_exclusive_start_key(start).send().await;
             let page = page.map_err(|error| self.request_error("cannot read the table", &error))?;
-            let change = page.items().iter().filter_map(record::read).find(|it| it.author == author);
+            for change in page.items().iter().filter_map(record::read) {
+                if since.is_some_and(|since| change.at.as_second() < since) {
+                    return Ok(None);
+                }
+                if is_wanted(&change) {
+                    return Ok(Some(change));
+                }
+            }
             start = page.last_evaluated_key;
-            if change.is_some() || start.is_none() {
-                return Ok(change);
+            if start.is_none() {
+                return Ok(None);
             }
         }
     }

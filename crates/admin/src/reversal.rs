@@ -1,8 +1,8 @@
 //! Finds the steps that turn a decision around: those that permit a refused call, or refuse a permitted one.
 
 use callgate_core::{
-    App, Call, Decision, Door, Effect, EpochSeconds, InvalidRecord, ParsedItem, Party, PartyId, Pattern, Permissions,
-    RecordLocation, Rule, RuleKey, Rules, Status, decide, has_expired,
+    App, Block, Call, Decision, Door, Effect, EpochSeconds, InvalidRecord, ParsedItem, Party, PartyId, Pattern,
+    Permissions, RecordLocation, Rule, RuleKey, Rules, Status, decide, has_expired,
 };
 
 use crate::action::Action;
@@ -11,6 +11,7 @@ use crate::edit::{BlockEdit, Edit, RuleEdit};
 use crate::item_kind::ItemKind;
 use crate::rule_target::RuleTarget;
 use crate::table::Table;
+use crate::wording::{escape, rule_text};
 
 /// With more steps than this, something else is wrong.
 const MAX_STEPS: usize = 8;
@@ -22,6 +23,21 @@ pub struct Step {
     pub command: String,
     /// The same as a value.
     pub action: Action,
+    /// The same in words: for a rule, the whole rule as it is stored afterwards.
+    pub text: String,
+    /// What the step changes or removes. `None` if nothing is stored in its place, or for a status.
+    pub previous: Option<Previous>,
+    /// Whether the step only adds a rule, so that everything is as before once that rule has expired.
+    pub only_adds: bool,
+}
+
+/// What is stored in the place of a step.
+#[derive(Debug, Clone)]
+pub enum Previous {
+    /// A rule. It may have expired.
+    Rule(Rule),
+    /// The block of the caller.
+    Block(Block),
 }
 
 /// How to turn a decision around.
@@ -174,29 +190,40 @@ impl Copy<'_> {
             Door::Caller => Some(self.call.caller.clone()),
             Door::Callee => Some(self.call.callee.clone()),
         };
-        let action = Action::SetStatus { app: self.call.app.clone(), party, status: Status::Active, note: None };
-        Next::Steps(vec![Step { command: item_command("resume", &self.owner(door)), action }])
+        let app = &self.call.app;
+        let text =
+            party.as_ref().map_or_else(|| format!("resume app {app}"), |id| format!("resume {}", escape(id.as_str())));
+        let action = Action::SetStatus { app: app.clone(), party, status: Status::Active, note: None };
+        let command = item_command("resume", &self.owner(door));
+        Next::Steps(vec![Step { command, action, text, previous: None, only_adds: false }])
     }
 
     fn unblock(&mut self) -> Next {
+        let previous = self.parties(Door::Caller).find_map(|party| party.blocked.clone()).map(Previous::Block);
         self.parties(Door::Caller).for_each(|party| party.blocked = None);
-        let action = Action::Unblock { app: self.call.app.clone(), caller: self.call.caller.clone() };
-        Next::Steps(vec![Step { command: item_command("unblock", &self.owner(Door::Caller)), action }])
+        let Call { app, caller, .. } = self.call;
+        let text = format!("unblock {}", escape(caller.as_str()));
+        let action = Action::Unblock { app: app.clone(), caller: caller.clone() };
+        let command = item_command("unblock", &self.owner(Door::Caller));
+        Next::Steps(vec![Step { command, action, text, previous, only_adds: false }])
     }
 
     /// Revokes a rule for exactly the other party that is stored in a list. A rule between the two cannot overrule it.
     fn revoke_entry(&mut self, door: Door) -> Next {
         let Call { app, caller, callee, media: _ } = self.call;
         let pattern = Pattern::Exact(if door == Door::Caller { callee } else { caller }.as_str().to_owned());
+        let mut previous = None;
         self.parties(door).for_each(|party| {
             let list = if door == Door::Caller { &mut party.outgoing } else { &mut party.incoming };
+            previous = previous.take().or_else(|| rule_of(list, &pattern).cloned().map(Previous::Rule));
             *list = without(list, &pattern);
         });
         let (caller, callee) = (caller.as_str(), callee.as_str());
         let (from, to) = (caller.to_owned(), callee.to_owned());
         let action = Action::Revoke { app: app.clone(), from, to, door: Some(door) };
         let command = revoke_command(self.table.name(), app.as_str(), caller, callee, Some(door));
-        Next::Steps(vec![Step { command, action }])
+        let text = format!("revoke the rule from {} to {}", escape(caller), escape(callee));
+        Next::Steps(vec![Step { command, action, text, previous, only_adds: false }])
     }
 
     /// Writes a rule as `allow` or `deny` does, which keeps the conditions of the rule that is stored.
@@ -219,6 +246,7 @@ impl Copy<'_> {
             Place::App => self.app_rule(|app| &app.callers, &from),
             Place::Destination => self.app_rule(|app| &app.destinations, &to),
         };
+        let mut previous = stored.cloned().map(Previous::Rule);
         // What has expired is replaced as a whole.
         let stored = stored.filter(|rule| !has_expired(rule.expires_at, now)).cloned();
         let mut rule = stored.clone().unwrap_or_else(|| Rule::new(effect));
@@ -246,14 +274,18 @@ impl Copy<'_> {
             if [&from_text, &to_text].into_iter().any(|text| self.table.check_written(text).is_err()) {
                 command += " --exactly";
             }
-            steps.push(Step { command, action: Action::WriteRule { target: target.clone(), door, edit } });
+            let action = Action::WriteRule { target: target.clone(), door, edit };
+            let (text, only_adds) = (rule_text(&from, &to, &rule), stored.is_none());
+            // The next step changes what this one writes.
+            steps.push(Step { command, action, text, previous: previous.take(), only_adds });
         }
         if rule.disabled {
             rule.disabled = false;
             let command = rule_command("enable", app, &from_text, &to_text) + &door_option;
+            let text = format!("enable {}", rule_text(&from, &to, &rule));
             let (app, is_disabled) = (target.app, false);
             let action = Action::SwitchRule { app, from: from_text, to: to_text, door, is_disabled };
-            steps.push(Step { command, action });
+            steps.push(Step { command, action, text, previous, only_adds: false });
         }
         match place {
             Place::Pair => self.pair = Ok(Some(rule)),
@@ -264,8 +296,7 @@ impl Copy<'_> {
     }
 
     fn app_rule(&self, list: impl Fn(&App) -> &Rules, pattern: &Pattern) -> Option<&Rule> {
-        let rules = self.app.as_ref().ok()?.as_ref().map(list)?;
-        rules.iter().find(|(it, _)| *it == pattern)?.1.ok()
+        rule_of(self.app.as_ref().ok()?.as_ref().map(list)?, pattern)
     }
 
     fn set_app_rule(&mut self, list: impl Fn(&mut App) -> &mut Rules, pattern: Pattern, rule: Rule) {
@@ -276,6 +307,10 @@ impl Copy<'_> {
             *rules = others.chain([(pattern, Ok(rule))]).collect();
         }
     }
+}
+
+fn rule_of<'a>(rules: &'a Rules, pattern: &Pattern) -> Option<&'a Rule> {
+    rules.iter().find(|(it, _)| *it == pattern)?.1.ok()
 }
 
 fn without(rules: &Rules, pattern: &Pattern) -> Rules {

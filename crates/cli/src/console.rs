@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::future::IntoFuture as _;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ mod write;
 
 use activity::Activity;
 use call_log::CallLog;
+use fields::{APP, Fields};
 use guard::Guard;
 use pages::health::{self, Inspections, Simulations};
 use pages::import::{self, Imports};
@@ -94,6 +95,8 @@ pub(crate) struct Console {
     apps: Mutex<BTreeSet<String>>,
     /// When apps were last searched in the table.
     apps_read_at: AtomicI64,
+    /// Whether the search found all apps.
+    are_apps_complete: AtomicBool,
     /// The refused pairs that are not to be shown.
     dismissed: Dismissed,
     /// What was just written.
@@ -112,6 +115,7 @@ impl Console {
             simulations: health::simulations(),
             apps: Mutex::default(),
             apps_read_at: AtomicI64::new(0),
+            are_apps_complete: AtomicBool::new(false),
             dismissed: Dismissed::default(),
             messages: Messages::default(),
         }))
@@ -142,12 +146,17 @@ impl Console {
         Author { name, at: now(), command, keep_days: self.settings.keep_days }
     }
 
-    /// The apps that are known so far: of the calls, and of the items that pages have read.
+    /// The apps that are known so far: the default one, those of calls, and those of the items that pages have read.
     fn apps(&self) -> BTreeSet<String> {
-        let mut apps = self.settings.calls.read().apps.clone();
+        let mut apps = self.stored_apps();
+        apps.extend(self.settings.calls.read().apps.iter().cloned());
         apps.extend(self.settings.default_app.iter().map(|app| app.as_str().to_owned()));
-        apps.extend(self.apps.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
         apps
+    }
+
+    /// The apps of the items that pages have read.
+    fn stored_apps(&self) -> BTreeSet<String> {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Remembers apps that a page has read.
@@ -168,25 +177,42 @@ impl Console {
         }
         let known = self.settings.table.known_apps().await?;
         self.remember_apps(known.apps.iter().map(AppKey::as_str));
+        self.are_apps_complete.store(known.is_complete, Ordering::Relaxed);
         self.apps_read_at.store(now, Ordering::Relaxed);
         Ok(())
     }
 
-    /// The app, if only one is known.
-    fn only_app(&self) -> Option<String> {
-        let apps = self.apps();
-        apps.first().filter(|_| apps.len() == 1).cloned()
+    /// The app, if only one has items in the table.
+    fn only_app(&self) -> Option<AppKey> {
+        let apps = self.stored_apps();
+        let is_only = self.are_apps_complete.load(Ordering::Relaxed) && apps.len() == 1;
+        apps.first().filter(|_| is_only).and_then(|app| AppKey::new(app).ok())
     }
 
-    /// The app of the fields; without one, the only app that is known.
-    fn app(&self, given: Option<&str>) -> callgate_admin::Result<Option<AppKey>> {
-        let default = || self.settings.default_app.as_ref().map(|app| app.as_str().to_owned());
-        given
-            .map(str::to_owned)
-            .or_else(default)
-            .or_else(|| self.only_app())
-            .map(|app| self.settings.table.parse_app(&app))
-            .transpose()
+    /// The app of the fields as it was typed, or the default app if they have no field for it. An empty field is for all apps.
+    fn typed_app<'a>(&'a self, fields: &'a Fields) -> Option<&'a str> {
+        if fields.names(APP) { fields.get(APP) } else { self.settings.default_app.as_ref().map(AppKey::as_str) }
+    }
+
+    /// The app by which a list is filtered.
+    fn filter_app(&self, fields: &Fields) -> callgate_admin::Result<Option<AppKey>> {
+        self.typed_app(fields).map(|app| self.settings.table.parse_app(app)).transpose()
+    }
+
+    /// The app of a page that is about one app. If none is given, it is the default app, or the only one of the table.
+    async fn one_app(&self, fields: &Fields) -> callgate_admin::Result<Option<AppKey>> {
+        if let Some(app) = fields.get(APP) {
+            return self.settings.table.parse_app(app).map(Some);
+        }
+        if self.settings.default_app.is_none() {
+            self.read_apps().await?;
+        }
+        Ok(self.settings.default_app.clone().or_else(|| self.only_app()))
+    }
+
+    /// The address of a list without a filter.
+    fn unfiltered(&self, path: &str) -> String {
+        if self.settings.default_app.is_some() { format!("{path}?{APP}=") } else { path.to_owned() }
     }
 }
 

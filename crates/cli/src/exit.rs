@@ -39,7 +39,7 @@ impl Outcome {
 /// Wrong usage that the argument parser cannot detect. The exit code is 2, as for the parser's errors.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct UsageError(String);
+pub(crate) struct UsageError(pub(crate) String);
 
 /// A [`UsageError`] as commands return it.
 pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {

@@ -88,7 +88,7 @@ impl Args {
         let Some(id) = &self.change else {
             let app =
                 app.ok_or_else(|| usage("name the change, or the app whose last change of yours is taken back"))?;
-            let change = table.last_change_of(&app, author).await?;
+            let change = table.last_change(&app, None, |it| it.author == author).await?;
             let change = change.ok_or_else(|| anyhow!("`{author}` has changed nothing in app `{app}`"))?;
             return Ok((app, change));
         };

@@ -1,4 +1,4 @@
-//! When WCS sent hooks to this process.
+//! When WCS sent hooks to this process, and they were answered with 200.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,12 +8,12 @@ use callgate_core::EpochSeconds;
 /// The most hooks that are remembered. The calling side chooses their names.
 const MAX_HOOKS: usize = 100;
 
-/// The time of the last request of each hook.
+/// The last time of each hook.
 #[derive(Debug, Default)]
 pub(crate) struct Activity(Mutex<BTreeMap<String, EpochSeconds>>);
 
 impl Activity {
-    /// Remembers a hook that was answered with success.
+    /// Remembers a hook that was answered with 200.
     pub(crate) fn answered(&self, hook: &str, at: EpochSeconds) {
         let mut hooks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if hooks.len() < MAX_HOOKS || hooks.contains_key(hook) {
@@ -21,7 +21,7 @@ impl Activity {
         }
     }
 
-    /// The hooks with the times of their last requests.
+    /// The hooks with their last times.
     pub(crate) fn hooks(&self) -> BTreeMap<String, EpochSeconds> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -8,6 +8,9 @@ use callgate_admin::decision_log::{CallFilter, EpochMicroseconds, LoggedCall, pa
 /// The most calls that are kept: about 60 MB.
 pub(crate) const MAX_CALLS: usize = 100_000;
 
+/// The most apps that are suggested. The calling side chooses their names.
+const MAX_APPS: usize = 100;
+
 /// The last calls, the oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct CallLog(RwLock<Content>);
@@ -18,7 +21,7 @@ pub(crate) struct Content {
     calls: VecDeque<LoggedCall<'static>>,
     /// How many calls were read and are no longer kept.
     pub(crate) dropped: u64,
-    /// The apps of the calls that are or were kept.
+    /// The first apps of the calls.
     pub(crate) apps: BTreeSet<String>,
     /// Why the log cannot be read at present.
     pub(crate) error: Option<String>,
@@ -35,7 +38,7 @@ impl CallLog {
         if same.into_iter().any(|it| key(it) == key(&call)) || (position == 0 && calls.len() == MAX_CALLS) {
             return;
         }
-        if let Some(app) = call.app.as_deref().filter(|app| !apps.contains(*app)) {
+        if let Some(app) = call.app.as_deref().filter(|app| apps.len() < MAX_APPS && !apps.contains(*app)) {
             apps.insert(app.to_owned());
         }
         calls.insert(position, call);
@@ -78,7 +81,9 @@ impl Content {
         filter: &'a CallFilter,
         before: Option<&str>,
     ) -> impl Iterator<Item = &'a LoggedCall<'static>> {
-        let end = before.and_then(|key| self.position(key)).unwrap_or(self.calls.len());
+        // The call itself may no longer be kept.
+        let at_time = |key| timestamp(key).map(|at| self.calls.partition_point(|call| call.timestamp < at));
+        let end = before.and_then(|key| self.position(key).or_else(|| at_time(key))).unwrap_or(self.calls.len());
         self.calls.range(..end).rev().filter(|call| filter.accepts(call))
     }
 
@@ -88,7 +93,7 @@ impl Content {
     }
 
     fn position(&self, key: &str) -> Option<usize> {
-        let timestamp: EpochMicroseconds = key.split('-').next()?.parse().ok()?;
+        let timestamp = timestamp(key)?;
         let start = self.calls.partition_point(|call| call.timestamp < timestamp);
         let same = self.calls.range(start..).take_while(|call| call.timestamp == timestamp);
         Some(start + same.into_iter().position(|call| self::key(call) == key)?)
@@ -98,6 +103,11 @@ impl Content {
     pub(crate) fn len(&self) -> usize {
         self.calls.len()
     }
+}
+
+/// The time in a key.
+fn timestamp(key: &str) -> Option<EpochMicroseconds> {
+    key.split('-').next()?.parse().ok()
 }
 
 /// What identifies a call in addresses: its time, and Lambda's id of the invocation.
@@ -129,6 +139,9 @@ mod tests {
         for call in content.newest(&filter) {
             assert_eq!(content.find(&key(call)), Some(call));
         }
+        let before = |key: &str| content.newest_before(&filter, Some(key)).count();
+        let b = key(content.newest(&filter).nth(1).unwrap());
+        assert_eq!((before(&b), before(&b.replace("-b", "-gone")), before("0-a")), (2, 2, 0));
         assert_eq!(content.find("0-a"), None);
         assert_eq!(content.find(""), None);
     }

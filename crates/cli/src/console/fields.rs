@@ -10,6 +10,9 @@ use maud::Markup;
 use super::page::{PageError, hidden};
 use crate::time::now;
 
+/// The name of the field for an app. Empty, it is for all apps; without it, the default app is meant.
+pub(super) const APP: &str = "app";
+
 /// Names and values, in their order. A name may come several times.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fields(Vec<(String, String)>);
@@ -42,7 +45,7 @@ impl Fields {
         let until = self.get("until").map(|text| time::parse_until(text, now)).transpose()?;
         match until {
             Some(until) if until <= now => Err(PageError::invalid(format!(
-                "The expiry {} is not in the future. To end a rule now, switch it off or delete it.",
+                "The expiry {} is not in the future. To end a rule now, disable or revoke it.",
                 time::describe(until)
             ))),
             until => Ok(until),
@@ -59,10 +62,15 @@ impl Fields {
         self.all(name).any(|it| it == value)
     }
 
+    /// Whether there is a field of a name, which may be empty.
+    pub(super) fn names(&self, name: &str) -> bool {
+        self.0.iter().any(|(it, _)| it == name)
+    }
+
     /// The query string with one value of a name replaced, or removed.
     pub(super) fn with(&self, name: &str, value: Option<&str>) -> String {
         let mut query = Serializer::new(String::new());
-        for (it, value) in self.0.iter().filter(|(it, value)| it != name && !value.is_empty()) {
+        for (it, value) in self.0.iter().filter(|(it, value)| it != name && (!value.is_empty() || it == APP)) {
             query.append_pair(it, value);
         }
         if let Some(value) = value {
@@ -84,11 +92,16 @@ impl From<Vec<(String, String)>> for Fields {
 }
 
 /// The field with what the page showed as stored.
-const SEEN: &str = "seen";
+pub(super) const SEEN: &str = "seen";
 
-/// A hidden field with what the page shows as stored. It begins with `=`, so that nothing is not taken for an empty field.
+/// What the page shows as stored, as its field has it: after a `=`, so that nothing is not taken for an empty field.
+pub(super) fn shown(before: &str) -> String {
+    format!("={before}")
+}
+
+/// A hidden field with what the page shows as stored.
 pub(super) fn seen(before: &str) -> Markup {
-    hidden(SEEN, &format!("={before}"))
+    hidden(SEEN, &shown(before))
 }
 
 /// The fields of the query string.
@@ -111,9 +124,9 @@ impl<S: Send + Sync> FromRequest<S> for Form {
     type Rejection = PageError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, PageError> {
-        let RawForm(bytes) = RawForm::from_request(request, state)
-            .await
-            .map_err(|rejection| PageError::invalid(format!("the form cannot be read: {rejection}")))?;
+        let RawForm(bytes) = RawForm::from_request(request, state).await.map_err(|rejection| {
+            PageError::invalid(format!("The form cannot be read: {rejection}.")).with_status(rejection.status())
+        })?;
         Ok(Self(Fields::of(&bytes)))
     }
 }

@@ -39,7 +39,8 @@ const HEADERS: [(HeaderName, &str); 7] = [
 ];
 
 /// Requests that start or end work which reads, so that a read-only console takes them too.
-const READING: [&str; 3] = ["/health/inspect", "/health/simulate", "/health/cancel"];
+const READING: [&str; 4] =
+    ["/health/inspect", "/health/simulate", "/health/inspection/cancel", "/health/simulation/cancel"];
 
 /// The field of the printed URL.
 const TOKEN: &str = "token";
@@ -91,7 +92,9 @@ impl Guard {
     /// Whether a `Host` names this server by an address, or as `localhost`. Nothing else can be trusted not to be a name that was made
     /// to resolve to this machine.
     fn is_own_host(&self, host: &str) -> bool {
-        let Some((name, port)) = host.rsplit_once(':') else { return false };
+        // Browsers leave the port of HTTP out.
+        let is_ip6 = host.ends_with(']');
+        let (name, port) = host.rsplit_once(':').filter(|_| !is_ip6).unwrap_or((host, "80"));
         if port.parse() != Ok(self.address.port()) {
             return false;
         }
@@ -131,7 +134,7 @@ impl Guard {
 }
 
 /// 256 random bits in hexadecimal digits.
-fn random() -> anyhow::Result<String> {
+pub(super) fn random() -> anyhow::Result<String> {
     let (mut left, mut right) = ([0; 16], [0; 16]);
     let random = rustls::crypto::ring::default_provider().secure_random;
     for half in [&mut left, &mut right] {
@@ -231,8 +234,7 @@ fn sign_in(guard: &Guard, token: &str, is_signed_in: bool, uri: &Uri) -> Respons
     }
     let rest = fields::without(uri.query(), TOKEN);
     let target = if rest.is_empty() { uri.path().to_owned() } else { format!("{}?{rest}", uri.path()) };
-    // Two slashes at the beginning would name another host.
-    let target = format!("/{}", target.trim_start_matches('/'));
+    let target = on_this_host(&target);
     let mut response = StatusCode::SEE_OTHER.into_response();
     let headers = response.headers_mut();
     headers.insert(LOCATION, HeaderValue::try_from(target).unwrap_or(HeaderValue::from_static("/")));
@@ -248,7 +250,7 @@ fn sign_in(guard: &Guard, token: &str, is_signed_in: bool, uri: &Uri) -> Respons
 
 /// A browser sends no `SameSite=Strict` cookie when a link on another site is followed, but does when the same link is followed here.
 fn not_signed_in(request: &Request) -> Response {
-    let address = request.uri().path_and_query().map_or("/", |it| it.as_str());
+    let address = on_this_host(request.uri().path_and_query().map_or("/", |it| it.as_str()));
     let again = request.method() == Method::GET;
     plain_page(
         StatusCode::UNAUTHORIZED,
@@ -260,6 +262,11 @@ fn not_signed_in(request: &Request) -> Response {
             }
         },
     )
+}
+
+/// A path of this server. Two slashes at the beginning would name another host.
+fn on_this_host(path: &str) -> String {
+    format!("/{}", path.trim_start_matches('/'))
 }
 
 fn refusal(status: StatusCode, title: &str, text: &str) -> Response {
@@ -297,6 +304,10 @@ mod tests {
         ] {
             assert!(!check("127.0.0.1:8081", host), "{host}");
         }
+        for host in ["127.0.0.1", "localhost", "[::1]", "127.0.0.1:80"] {
+            assert!(check("127.0.0.1:80", host), "{host}");
+        }
+        assert!(!check("127.0.0.1:80", "evil.example") && !check("127.0.0.1:80", "127.0.0.1:8081"));
         // By its address on the network, but never by a name.
         assert!(check("0.0.0.0:8081", "192.0.2.1:8081"));
         assert!(!check("0.0.0.0:8081", "evil.example:8081"));

@@ -87,7 +87,7 @@ impl<D: Send + Sync + 'static, T: Send + Sync + 'static> Jobs<D, T> {
     /// Starts a job. The oldest one that has ended is forgotten if there are too many.
     ///
     /// # Errors
-    /// [`PageError::conflict`] if that many jobs are running.
+    /// [`PageError::busy`] if that many jobs are running.
     pub(super) fn start<F>(&self, data: D, work: impl FnOnce(Arc<Job<D, T>>, Progress) -> F) -> Result<u64, PageError>
     where
         F: Future<Output = Result<T, Failure>> + Send + 'static,
@@ -96,10 +96,9 @@ impl<D: Send + Sync + 'static, T: Send + Sync + 'static> Jobs<D, T> {
             let mut kept = lock(&self.kept);
             if kept.jobs.len() >= self.limit {
                 let Some(oldest) = kept.jobs.iter().position(|job| !job.is_running()) else {
-                    return Err(PageError::conflict(format!(
-                        "{} of these run already. Wait until one ends, or cancel one.",
-                        self.limit
-                    )));
+                    return Err(PageError::busy(
+                        "Other work of this kind is still running. Wait until it ends, or cancel it.",
+                    ));
                 };
                 kept.jobs.remove(oldest);
             }

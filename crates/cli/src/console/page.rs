@@ -9,13 +9,13 @@ use callgate_admin::decision_log::Decided;
 use callgate_admin::decision_log::wording::decision_word;
 use callgate_admin::time::{format, format_local_aligned};
 use callgate_admin::wording::escape;
-use callgate_core::{AppKey, EpochSeconds};
+use callgate_core::{AppKey, Effect, EpochSeconds};
 use maud::{DOCTYPE, Markup, html};
 
 use super::Console;
-use super::fields::Fields;
+use super::fields::{APP, Fields};
 use super::undo::{MESSAGE, Message};
-use crate::exit::hint;
+use crate::exit::{UsageError, hint};
 
 /// A page in the navigation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(super) fn page(
     let message = Message::of(console, fields);
     let body = html! {
         header class="top" {
-            a class="skip" href="#main" { "Skip to the page" }
+            a class="skip" href="#main" { "Skip to the content" }
             span class="name" { "callgate" }
             nav aria-label="Pages" {
                 ul {
@@ -68,9 +68,10 @@ pub(super) fn page(
             span class="place" { (text(&console.settings.place)) @if console.settings.is_read_only { " · read-only" } }
         }
         main id="main" {
-            h1 { (title) }
+            h1 { (text(title)) }
             @if let Some(message) = &message { (message.markup(console, fields, path)) }
             (content)
+            datalist id="expiries" { @for value in ["1h", "1d", "7d", "30d"] { option value=(value) {} } }
         }
     };
     Ok(document(title, &body).into_response())
@@ -116,9 +117,17 @@ pub(super) fn decision(decision: Decided) -> Markup {
     html! { span class={ "decision " (decision.as_str()) } { (decision_word(decision)) } }
 }
 
+/// The effect of rules on a call, as a decision.
+pub(super) fn answer(effect: Effect) -> Markup {
+    decision(match effect {
+        Effect::Allow => Decided::Allow,
+        Effect::Deny => Decided::Deny,
+    })
+}
+
 /// A link to the page of a party.
-pub(super) fn party_link(app: &AppKey, id: &str) -> Markup {
-    html! { a href=(party_path(app.as_str(), id)) { (text(id)) } }
+pub(super) fn party_link(app: &str, id: &str) -> Markup {
+    html! { a href=(party_path(app, id)) { (text(id)) } }
 }
 
 /// The address of the page of a party. Its path has the party's id, whatever characters it has.
@@ -140,9 +149,8 @@ pub(super) fn input(label: &str, name: &str, fields: &Fields) -> Markup {
 
 /// The field for an app. It suggests the apps that are known.
 pub(super) fn app_input(console: &Console, value: Option<&str>) -> Markup {
-    let value = value.or(console.settings.default_app.as_ref().map(AppKey::as_str));
     html! {
-        label { "App " input name="app" value=[value] list="apps" autocomplete="off" spellcheck="false"; }
+        label { "App " input name=(APP) value=[value] list="apps" autocomplete="off" spellcheck="false"; }
         datalist id="apps" { @for app in console.apps() { option value=(app) {} } }
     }
 }
@@ -166,7 +174,7 @@ pub(super) fn new_app_box(app: &AppKey, similar: &[AppKey]) -> Markup {
     }
 }
 
-/// A choice with its label. The first option has no value.
+/// A choice with its label: the values with their texts.
 pub(super) fn select(label: &str, name: &str, options: &[(&str, &str)], fields: &Fields) -> Markup {
     html! {
         label {
@@ -188,6 +196,24 @@ pub(super) fn hidden(name: &str, value: &str) -> Markup {
 /// What to show if there is nothing: what is empty, and what to do.
 pub(super) fn empty(what: &str, advice: &Markup) -> Markup {
     html! { div class="empty" { p { (what) } p { (advice) } } }
+}
+
+/// The field for an expiry.
+pub(super) fn until_input(value: Option<&str>) -> Markup {
+    html! { label { "Until " input name="until" value=[value] placeholder="7d, 18:00" list="expiries" autocomplete="off"; } }
+}
+
+/// What to show if no log is read.
+pub(super) fn no_log(what: &str) -> Markup {
+    empty(
+        what,
+        &html! { "Start the console with " code { "--log-group" } ", " code { "--function" } " or " code { "--log" } ", as for " code { "callgatectl calls" } "." },
+    )
+}
+
+/// The address of a page, without the message about what was just written.
+pub(super) fn address(path: &str, fields: &Fields) -> String {
+    format!("{path}?{}", fields.with(MESSAGE, None))
 }
 
 /// The address to which a form returns, if it is one of the console's, or else `otherwise`.
@@ -218,7 +244,7 @@ pub(super) struct PageError {
 impl PageError {
     /// A field or an address has a value that is not valid.
     pub(super) fn invalid(text: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, title: "This cannot be understood", text: text.into() }
+        Self { status: StatusCode::BAD_REQUEST, title: "Invalid input", text: text.into() }
     }
 
     /// There is no such page or thing.
@@ -229,6 +255,24 @@ impl PageError {
     /// What was to be changed is no longer what the page showed.
     pub(super) fn conflict(text: impl Into<String>) -> Self {
         Self { status: StatusCode::CONFLICT, title: "It changed meanwhile", text: text.into() }
+    }
+
+    /// Too much of a kind is under way.
+    pub(super) fn busy(text: impl Into<String>) -> Self {
+        Self { status: StatusCode::CONFLICT, title: "Too much at once", text: text.into() }
+    }
+
+    /// The same with the status of another.
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// A page that shows the reason, with the status of the error.
+    pub(super) fn on(&self, page: Result<Response, Self>) -> Result<Response, Self> {
+        page.map(|mut page| {
+            *page.status_mut() = self.status;
+            page
+        })
     }
 
     /// The reason, on a page that shows something else too.
@@ -250,6 +294,7 @@ impl From<Error> for PageError {
         match error {
             Error::InvalidInput(_) | Error::ProbableMistake(_) => Self::invalid(text),
             Error::Conflict(_) => Self::conflict(text),
+            Error::InvalidItem(_) => Self { status: StatusCode::CONFLICT, title: "This cannot be changed", text },
             _ => Self { status: StatusCode::BAD_GATEWAY, title: "The table cannot be used", text },
         }
     }
@@ -257,11 +302,15 @@ impl From<Error> for PageError {
 
 impl From<anyhow::Error> for PageError {
     fn from(error: anyhow::Error) -> Self {
+        let error = match error.downcast::<UsageError>() {
+            Ok(UsageError(text)) => return Self::invalid(text),
+            Err(error) => error,
+        };
         match error.downcast::<Error>() {
             Ok(error) => error.into(),
             Err(error) => Self {
                 status: StatusCode::INTERNAL_SERVER_ERROR,
-                title: "This did not work",
+                title: "The console failed",
                 text: format!("{error:#}"),
             },
         }

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use super::Console;
 use super::bulk::Wanted;
 use super::fields::{Fields, link};
-use super::page::{PageError, hidden, party_path, text};
+use super::page::{PageError, hidden, party_link, text, until_input};
 use super::write::{author_text, stored_block, stored_rule};
 use crate::time::now;
 
@@ -103,12 +103,12 @@ impl RuleName {
         }
     }
 
-    /// The action that switches it on or off.
+    /// The action that disables or enables it.
     pub(super) fn switch(&self, is_disabled: bool) -> Result<Action, String> {
         let Self { app, from, to, place } = self.clone();
         match place {
             Place::Rule(door) => Ok(Action::SwitchRule { app, from, to, door, is_disabled }),
-            Place::Block(_) => Err("a block cannot be switched off; delete it, or give it an expiry".to_owned()),
+            Place::Block(_) => Err("a block cannot be disabled; revoke it, or give it an expiry".to_owned()),
         }
     }
 
@@ -124,8 +124,8 @@ impl RuleName {
         }
     }
 
-    /// The action that deletes it.
-    pub(super) fn delete(&self) -> Action {
+    /// The action that revokes it.
+    pub(super) fn revoke(&self) -> Action {
         let Self { app, from, to, place } = self.clone();
         match place {
             Place::Rule(door) => Action::Revoke { app, from, to, door },
@@ -151,7 +151,7 @@ const COLUMNS: [(&str, &str); 8] = [
     ("effect", "Effect"),
     ("from", "Callers"),
     ("to", "Callees"),
-    ("conditions", "Only"),
+    ("conditions", "Media, hours"),
     ("until", "Until"),
     ("list", "List"),
     ("note", "Note"),
@@ -223,21 +223,21 @@ pub(super) fn rules_form(console: &Console, rules: &[PageRule], layout: Layout<'
                 (table)
                 div class="actions bulk" {
                     span { "With the checked rules: " }
-                    label { "Until " input class="short" name="until" placeholder="no end, or 7d" list="expiries" autocomplete="off"; }
-                    datalist id="expiries" { @for value in ["1h", "1d", "7d", "30d"] { option value=(value) {} } }
-                    button name="action" value="expire" { "Set this expiry" }
-                    button name="action" value="disable" { "Switch off" }
-                    button name="action" value="enable" { "Switch on" }
-                    button name="action" value="delete" class="danger" { "Delete" }
+                    (until_input(None))
+                    button name="action" value="expire" { "Set this expiry (empty: no end)" }
+                    button name="action" value="disable" { "Disable" }
+                    button name="action" value="enable" { "Enable" }
+                    button name="action" value="revoke" class="danger" { "Revoke" }
                 }
             }
         } @else { (table) }
     }
 }
 
-/// The button that the Enter key presses in a form. Without it, that would be the first button.
+/// The button that the Enter key presses in a form, which is the first one. It is disabled, so that the key does nothing (the HTML
+/// standard, "Implicit submission").
 pub(super) fn no_default_button() -> Markup {
-    html! { button class="hidden" name="action" value="none" tabindex="-1" aria-hidden="true" { "Do nothing" } }
+    html! { button hidden disabled {} }
 }
 
 fn rules_table(console: &Console, rules: &[PageRule], layout: Layout<'_>) -> Markup {
@@ -318,7 +318,7 @@ fn rule_row(console: &Console, rule: &PageRule, Layout { shows_app, back, .. }: 
 /// The callers or the callees. One party has a link to its page.
 fn side(app: &str, shown: &str, pattern: Pattern) -> Markup {
     match pattern {
-        Pattern::Exact(id) => html! { a href=(party_path(app, &id)) { (text(&id)) } },
+        Pattern::Exact(id) => party_link(app, &id),
         Pattern::Everyone | Pattern::Group(_) | Pattern::Prefix(_) => text(shown),
     }
 }
@@ -373,12 +373,11 @@ pub(super) fn wanted(console: &Console, fields: &Fields) -> Result<Vec<Wanted>, 
             "expire" => Ok(name.expire(expires_at)),
             "disable" => name.switch(true),
             "enable" => name.switch(false),
-            "delete" => Ok(name.delete()),
-            "none" => Err("choose a button for what to do with it".to_owned()),
+            "revoke" => Ok(name.revoke()),
             other => return Err(PageError::invalid(format!("`{other}` is not something to do with rules."))),
         };
         let seen = of_rule.get("seen").unwrap_or_default().to_owned();
-        wanted.push(Wanted { name: name.text(), action: action.map(|action| (action, Some(seen))) });
+        wanted.push(Wanted { name: name.text(), actions: action.map(|action| vec![(action, Some(seen))]) });
     }
     Ok(wanted)
 }

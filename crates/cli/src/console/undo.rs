@@ -1,6 +1,7 @@
 //! Messages about what was just written, and the button that takes it back.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -20,7 +21,7 @@ use super::page::{PageError, Section, back, hidden, page, redirect, text};
 use super::write::Performed;
 use crate::commands::history::value_lines;
 
-/// The field with the number of a message.
+/// The field with the id of a message.
 pub(super) const MESSAGE: &str = "message";
 
 /// The field with a change to take back.
@@ -58,27 +59,25 @@ pub(super) struct Message {
     pub(super) changes: Vec<Reference>,
 }
 
-/// The last messages, by their numbers.
+/// The last messages, each with a random id, so that the address of another console names none of them.
 #[derive(Debug, Default)]
-pub(super) struct Messages(Mutex<(u64, VecDeque<(u64, Message)>)>);
+pub(super) struct Messages(Mutex<VecDeque<(String, Message)>>);
 
 impl Messages {
-    /// Keeps a message for the page that is shown next. Returns its number.
+    /// Keeps a message for the page that is shown next. Returns its id.
     pub(super) fn add(&self, message: Message) -> String {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, messages) = &mut *kept;
-        *last += 1;
-        messages.push_back((*last, message));
+        let id = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let mut messages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.push_back((id.clone(), message));
         if messages.len() > MAX_MESSAGES {
             messages.pop_front();
         }
-        last.to_string()
+        id
     }
 
-    fn get(&self, number: &str) -> Option<Message> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let number: u64 = number.parse().ok()?;
-        kept.1.iter().find(|(it, _)| *it == number).map(|(_, message)| message.clone())
+    fn get(&self, id: &str) -> Option<Message> {
+        let messages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.iter().find(|(it, _)| it == id).map(|(_, message)| message.clone())
     }
 }
 
@@ -86,21 +85,30 @@ impl From<Vec<Performed>> for Message {
     fn from(performed: Vec<Performed>) -> Self {
         let mut message = Self::default();
         let mut texts = Vec::new();
-        for Performed { text, notices, change } in performed {
-            texts.push(if change.is_some() { text } else { format!("{text} (it was so already)") });
-            message.details.extend(notices);
-            message.changes.extend(change);
+        let mut is_written = false;
+        for done in performed {
+            texts.push(done.what());
+            is_written |= done.is_written;
+            message.details.extend(done.notices);
+            message.changes.extend(done.change);
         }
-        let text = match (texts.is_empty(), message.changes.is_empty()) {
+        let text = match (texts.is_empty(), is_written) {
             (true, _) => "Nothing was written.".to_owned(),
-            (false, true) => format!("Nothing to do: {}", texts.join("; ")),
-            (false, false) => format!("Written: {}", texts.join("; ")),
+            (false, false) => format!("Nothing to do: {}", texts.join("; ")),
+            (false, true) => format!("Written: {}", texts.join("; ")),
         };
         Self { text, ..message }
     }
 }
 
 impl Message {
+    /// What was written, and why the rest was not.
+    pub(super) fn of_part(performed: Vec<Performed>, error: &PageError) -> Self {
+        let mut message = Self { is_problem: true, ..performed.into() };
+        message.details.push(error.to_string());
+        message
+    }
+
     /// The message that an address names.
     pub(super) fn of(console: &Console, fields: &Fields) -> Option<Self> {
         console.messages.get(fields.get(MESSAGE)?)
@@ -142,9 +150,12 @@ async fn undo(State(console): State<Arc<Console>>, Form(fields): Form) -> Result
     }
     changes.sort_by(|(_, one), (_, other)| other.id.cmp(&one.id));
     if !fields.has("confirmed", "yes") {
-        let mut conflicts = Vec::new();
+        let (mut conflicts, mut taken_back) = (Vec::new(), HashSet::new());
         for (_, change) in &changes {
-            conflicts.extend(console.settings.table.plan_undo(change).await?.conflicts);
+            // What a later one of these changes wrote is taken back before.
+            let of_others = |value: &ChangedValue| !taken_back.contains(&value.key);
+            conflicts.extend(console.settings.table.plan_undo(change).await?.conflicts.into_iter().filter(of_others));
+            taken_back.extend(change.values.iter().map(|value| value.key.clone()));
         }
         if !conflicts.is_empty() {
             return confirm(&console, &fields, &conflicts);
@@ -153,7 +164,11 @@ async fn undo(State(console): State<Arc<Console>>, Form(fields): Form) -> Result
     let seen: Vec<_> = fields.all("seen").collect();
     let mut performed = Vec::new();
     for (app, change) in &changes {
-        performed.push(console.undo(app, change, &seen).await?);
+        match console.undo(app, change, &seen).await {
+            Ok(done) => performed.push(done),
+            Err(error) if performed.is_empty() => return Err(error),
+            Err(error) => return Ok(redirect(&console, back(&fields, HISTORY), Message::of_part(performed, &error))),
+        }
     }
     Ok(redirect(&console, back(&fields, HISTORY), performed.into()))
 }
@@ -162,8 +177,7 @@ async fn undo(State(console): State<Arc<Console>>, Form(fields): Form) -> Result
 fn confirm(console: &Console, fields: &Fields, conflicts: &[ChangedValue]) -> Result<Response, PageError> {
     let lines: Vec<_> = conflicts.iter().flat_map(value_lines).collect();
     let content = html! {
-        p { "What this change wrote was changed again since. The change wrote the lines with a minus; the lines with a plus are stored \
-             now, and would be lost." }
+        p { "This was changed again since. Before (−) is what the change wrote. After (+) is what is stored now, and would be lost." }
         ul class="diff" { @for description in conflicts.iter().flat_map(ChangedValue::descriptions) { (before_and_after(&description)) } }
         form class="actions" method="post" action="/undo" {
             @for change in fields.all(CHANGE) { (hidden(CHANGE, change)) }
@@ -201,8 +215,8 @@ impl Console {
         for attempt in 0..MAX_ATTEMPTS {
             let undo = self.settings.table.plan_undo(change).await?;
             if undo.is_unchanged() {
-                let last = if sent { self.settings.table.last_change_of(app, &author.name).await? } else { None };
-                return Ok(performed(app, text, last.filter(|it| it.undoes.as_deref() == Some(&change.id))));
+                let done = self.performed(text, Vec::new(), app, sent.then_some(&author)).await;
+                return Ok(Performed { is_written: done.change.is_some(), ..done });
             }
             if !sent && !is_seen(&undo, seen) {
                 return Err(PageError::conflict(
@@ -210,10 +224,7 @@ impl Console {
                 ));
             }
             match self.settings.table.undo(&undo, &author).await {
-                Ok(true) => {
-                    let last = self.settings.table.last_change_of(app, &author.name).await?;
-                    return Ok(performed(app, text, last.filter(|it| it.undoes.as_deref() == Some(&change.id))));
-                }
+                Ok(true) => return Ok(self.performed(text, Vec::new(), app, Some(&author)).await),
                 Ok(false) => {}
                 Err(error) if error.is_unanswered() && attempt == 0 => sent = true,
                 Err(error) => return Err(error.into()),
@@ -227,9 +238,4 @@ impl Console {
 /// Whether every conflict was shown before.
 fn is_seen(undo: &Undo, seen: &[&str]) -> bool {
     undo.conflicts.iter().flat_map(value_lines).all(|line| seen.contains(&line.trim()))
-}
-
-fn performed(app: &AppKey, text: String, change: Option<Change>) -> Performed {
-    let change = change.map(|change| Reference { app: app.clone(), id: change.id });
-    Performed { text, notices: Vec::new(), change }
 }

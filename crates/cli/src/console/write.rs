@@ -3,6 +3,7 @@
 use callgate_admin::action::Action;
 use callgate_admin::blocks::{BlockChange, Unblocking};
 use callgate_admin::groups::MembershipChange;
+use callgate_admin::history::Change;
 use callgate_admin::rules::{MAX_ATTEMPTS, retry_pause};
 use callgate_admin::status::StatusChange;
 use callgate_admin::wording::{escape, rule_text};
@@ -47,8 +48,17 @@ pub(super) struct Performed {
     /// What was done, in words.
     pub(super) text: String,
     pub(super) notices: Vec<String>,
-    /// The change, to take it back. `None` if nothing was written.
+    pub(super) is_written: bool,
+    /// The change, to take it back. `None` if nothing was written, or if the history could not be read.
     pub(super) change: Option<Reference>,
+}
+
+impl Performed {
+    /// What was done, and whether that was needed.
+    pub(super) fn what(&self) -> String {
+        let Self { text, is_written, .. } = self;
+        if *is_written { text.clone() } else { format!("{text} (no change was needed)") }
+    }
 }
 
 impl Console {
@@ -130,11 +140,8 @@ impl Console {
             }
             // After an attempt, that one may have been written although its answer was lost.
             if plan.is_unchanged {
-                let change = match &author {
-                    Some(author) => self.last_change(action, author).await?,
-                    None => None,
-                };
-                return Ok(plan.performed(change));
+                let done = self.performed(plan.text, plan.notices, action.app(), author.as_ref()).await;
+                return Ok(Performed { is_written: done.change.is_some(), ..done });
             }
             if let Some(seen) = seen.filter(|seen| *seen != plan.before) {
                 return Err(changed_meanwhile(seen, &plan));
@@ -145,8 +152,7 @@ impl Console {
             };
             match self.write(&plan.planned, author).await {
                 Ok(true) => {
-                    let change = self.last_change(action, author).await?;
-                    return Ok(plan.performed(change));
+                    return Ok(self.performed(plan.text, plan.notices, action.app(), Some(author)).await);
                 }
                 Ok(false) => {}
                 Err(error) if error.is_unanswered() && attempt == 0 => {}
@@ -168,11 +174,7 @@ impl Console {
             match self.perform(&action, seen.as_deref()).await {
                 Ok(done) => performed.push(done),
                 Err(error) if performed.is_empty() => return Err(error),
-                Err(error) => {
-                    let mut message = Message { is_problem: true, ..Message::from(performed) };
-                    message.details.push(error.to_string());
-                    return Ok(message);
-                }
+                Err(error) => return Ok(Message::of_part(performed, &error)),
             }
         }
         Ok(performed.into())
@@ -190,12 +192,22 @@ impl Console {
         }
     }
 
-    /// The change that an author has just made.
-    async fn last_change(&self, action: &Action, author: &Author) -> Result<Option<Reference>, PageError> {
-        let app = action.app();
-        let change = self.settings.table.last_change_of(app, &author.name).await?;
-        let change = change.filter(|change| change.command == author.command && change.at.as_second() >= author.at);
-        Ok(change.map(|change| Reference { app: app.clone(), id: change.id }))
+    /// What was done, with the change that the author wrote. Without an author, nothing was written.
+    pub(super) async fn performed(
+        &self,
+        text: String,
+        mut notices: Vec<String>,
+        app: &AppKey,
+        author: Option<&Author>,
+    ) -> Performed {
+        let Some(author) = author else { return Performed { text, notices, is_written: false, change: None } };
+        let is_own = |it: &Change| it.author == author.name && it.command == author.command;
+        let change = self.settings.table.last_change(app, Some(author.at), is_own).await.unwrap_or_else(|error| {
+            notices.push(format!("undo this on the page History, because its change cannot be read now: {error}"));
+            None
+        });
+        let change = change.map(|change| Reference { app: app.clone(), id: change.id });
+        Performed { text, notices, is_written: true, change }
     }
 }
 
@@ -263,11 +275,6 @@ impl Plan {
     fn missing(from: &str, to: &str) -> Self {
         let text = format!("there is no longer a rule from {} to {}, or it has expired", escape(from), escape(to));
         Self { planned: Planned::Missing, ..Self::nothing(text) }
-    }
-
-    fn performed(self, change: Option<Reference>) -> Performed {
-        let Self { text, notices, .. } = self;
-        Performed { text, notices, change }
     }
 }
 

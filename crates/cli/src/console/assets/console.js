@@ -12,6 +12,7 @@
 
 const TIMEOUT = 10_000;
 const LOST = "The console does not answer. Is callgatectl still running?";
+const FAILED = "This page cannot be updated. Reload it to see why.";
 const LOCKED = "The console was started again. Open the address that callgatectl printed.";
 
 let etag = "";
@@ -48,7 +49,7 @@ async function refresh() {
       showConnection("");
       update(page);
     } else {
-      showConnection(LOST);
+      showConnection(FAILED);
     }
   } catch {
     showConnection(LOST);

@@ -11,9 +11,9 @@ use callgate_admin::action::Action;
 use callgate_admin::decision_log::wording::REASONS;
 use callgate_admin::decision_log::{CallFilter, Decided, LoggedCall};
 use callgate_admin::edit::{BlockEdit, Edit};
-use callgate_admin::reversal::{Reversal, Step};
-use callgate_admin::time;
+use callgate_admin::reversal::{Previous, Reversal, Step};
 use callgate_admin::wording::{count, escape};
+use callgate_admin::{RuleTarget, time};
 use callgate_core::{Call, Effect, MediaSet, PartyId, Pattern, trace};
 use maud::{Markup, html};
 
@@ -22,8 +22,10 @@ use crate::console::call_log::{MAX_CALLS, key};
 use crate::console::doors::doors;
 use crate::console::fields::{Fields, Form, Query, link, seen};
 use crate::console::page::{
-    self, PageError, Section, app_input, back, decision, hidden, input, page, party_path, redirect, select, text,
+    self, PageError, Section, answer, app_input, back, decision, hidden, input, page, party_link, redirect, select,
+    text, until_input,
 };
+use crate::console::write::{stored_block, stored_rule};
 use crate::time::now;
 
 const PATH: &str = "/calls";
@@ -43,20 +45,21 @@ async fn show(
     headers: HeaderMap,
     Query(fields): Query,
 ) -> Result<Response, PageError> {
-    let filter = call_filter(&console, &fields)?;
+    let show = |result: Markup| {
+        let content = html! { (filters(&console, &fields)) (result) };
+        page(&console, Section::Calls, PATH, "Calls", &fields, content)
+    };
+    let filter = match call_filter(&console, &fields) {
+        Ok(filter) => filter,
+        Err(error) => return error.on(show(error.message())),
+    };
     let open = match fields.get("call") {
         // The script takes only the list from the page, so the table need not be read every second.
         Some(_) if headers.get("sec-fetch-dest").is_some_and(|it| it == "empty") => None,
         Some(key) => Some(detail(&console, &fields, key).await?),
         None => None,
     };
-    let list = list(&console, &fields, &filter);
-    let content = html! {
-        (filters(&console, &fields))
-        @if let Some(open) = &open { (open) }
-        (list)
-    };
-    page(&console, Section::Calls, PATH, "Calls", &fields, content)
+    show(html! { @if let Some(open) = &open { (open) } (list(&console, &fields, &filter)) })
 }
 
 /// The filter of the fields, as `callgatectl calls` has it.
@@ -74,7 +77,7 @@ pub(super) fn call_filter(console: &Console, fields: &Fields) -> Result<CallFilt
     Ok(CallFilter {
         since: fields.get("since").map(|text| time::parse_since(text, now())).transpose()?,
         until: fields.get("until").map(|text| time::parse(text, now())).transpose()?,
-        app: fields.get("app").map(|app| table.parse_app(app)).transpose()?,
+        app: console.filter_app(fields)?,
         from: pattern("from")?,
         to: pattern("to")?,
         party: pattern("party")?,
@@ -94,7 +97,7 @@ fn filters(console: &Console, fields: &Fields) -> Markup {
             (input("Caller or callee", "party", fields))
             (select("Decision", "decision", &decisions, fields))
             label { "Since " input name="since" value=[fields.get("since")] placeholder="1h, 15:00" autocomplete="off"; }
-            (app_input(console, fields.get("app")))
+            (app_input(console, console.typed_app(fields)))
             details open[is_open] {
                 summary { "More" }
                 (input("Caller", "from", fields))
@@ -105,7 +108,7 @@ fn filters(console: &Console, fields: &Fields) -> Markup {
                 (input("Id of the call", "id", fields))
             }
             button class="primary" { "Filter" }
-            a href=(PATH) { "Show all" }
+            a href=(console.unfiltered(PATH)) { "Show all" }
         }
     }
 }
@@ -130,7 +133,7 @@ fn list(console: &Console, fields: &Fields, filter: &CallFilter) -> Markup {
                     }
                     span {
                         (count(log.len() as u64, "call")) " in memory"
-                        @if log.dropped > 0 { ", the last " (MAX_CALLS) "; older ones: callgatectl calls" }
+                        @if log.dropped > 0 { ". " code { "callgatectl calls" } " reads older ones." }
                     }
                 }
             }
@@ -141,13 +144,9 @@ fn list(console: &Console, fields: &Fields, filter: &CallFilter) -> Markup {
 fn no_calls(console: &Console, all: usize) -> Markup {
     let hook = console.settings.hook_url.as_deref();
     let (what, advice) = if all > 0 {
-        ("No call matches the filter.", html! { a href=(PATH) { "Show all calls" } })
+        ("No call matches the filter.", html! { a href=(console.unfiltered(PATH)) { "Show all calls" } })
     } else if !console.settings.has_log {
-        (
-            "No log is read, so no calls are shown.",
-            html! { "Start the console with " code { "--log-group" } ", " code { "--function" } " or " code { "--log" }
-            ", as for " code { "callgatectl calls" } "." },
-        )
+        return page::no_log("No log is read, so no calls are shown.");
     } else {
         (
             "No call has come yet.",
@@ -202,7 +201,7 @@ fn table(calls: &[&LoggedCall<'_>], fields: &Fields) -> Markup {
 fn party(call: &LoggedCall<'_>, id: Option<&str>) -> Markup {
     match (id, call.app.as_deref()) {
         (None, _) => html! { "?" },
-        (Some(id), Some(app)) if !call.is_masked => html! { a href=(party_path(app, id)) { (text(id)) } },
+        (Some(id), Some(app)) if !call.is_masked => party_link(app, id),
         (Some(id), _) => html! { @if call.is_masked { "…" } (text(id)) },
     }
 }
@@ -228,7 +227,7 @@ async fn detail(console: &Console, fields: &Fields, key: &str) -> Result<Markup,
             p { (text(&call.because())) }
             (changes)
             details {
-                summary { "What the log has" }
+                summary { "Logged values" }
                 (facts(&call))
             }
             p { a href={ (PATH) "?" (fields.with("call", None)) } { "Close" } }
@@ -239,7 +238,7 @@ async fn detail(console: &Console, fields: &Fields, key: &str) -> Result<Markup,
 fn facts(call: &LoggedCall<'_>) -> Markup {
     let milliseconds = |value: Option<f64>| value.map(|value| format!("{value} ms"));
     let rows: [(&str, Option<String>); 14] = [
-        ("Time", Some(callgate_admin::decision_log::utc(call.timestamp))),
+        ("Time (UTC)", Some(callgate_admin::decision_log::utc(call.timestamp))),
         ("App", call.app.as_deref().map(escape)),
         ("Caller", call.caller.as_deref().map(escape)),
         ("Callee", call.callee.as_deref().map(escape)),
@@ -248,9 +247,9 @@ fn facts(call: &LoggedCall<'_>) -> Markup {
         ("Door", call.door.as_deref().map(escape)),
         ("Rule", call.rule.as_deref().map(escape)),
         ("Hook", call.hook.as_deref().map(escape)),
-        ("Status of the answer", call.status.map(|status| status.to_string())),
-        ("Reading", milliseconds(call.store_ms)),
-        ("In all", milliseconds(call.total_ms)),
+        ("HTTP status", call.status.map(|status| status.to_string())),
+        ("Table read", milliseconds(call.store_ms)),
+        ("Total time", milliseconds(call.total_ms)),
         ("Id of the call", call.call_id.as_deref().map(escape)),
         ("Id of the request", call.request_id.as_deref().map(escape)),
     ];
@@ -281,12 +280,11 @@ async fn changes(console: &Console, fields: &Fields, logged: &LoggedCall<'_>) ->
     let trace = trace(&call, lookup.permissions(), now);
     let effect = trace.decision.effect();
     let is_same = effect.as_str() == logged.decision.as_str();
-    let word = if effect == Effect::Allow { "permitted" } else { "refused" };
     Ok(html! {
-        @if !is_same { p { "By the rules as they are now, this call is " strong { (word) } "." } }
+        @if !is_same { p { "By the rules as they are now, this call is " (answer(effect)) "." } }
         @if !console.settings.is_read_only {
             div class="columns" {
-                (answer_form(console, &format!("{PATH}?{}", fields.with("message", None)), &call, effect, &reversal).await?)
+                (answer_form(console, &page::address(PATH, fields), &call, effect, &reversal).await?)
                 (block_form(console, fields, &call).await?)
             }
         }
@@ -300,9 +298,32 @@ async fn changes(console: &Console, fields: &Fields, logged: &LoggedCall<'_>) ->
 
 /// The address of the page that explains the decision of a call.
 pub(super) fn check_link(Call { app, caller, callee, media }: &Call) -> String {
-    let video = media.video.then_some(("video", "yes"));
     let fields = [("app", app.as_str()), ("from", caller.as_str()), ("to", callee.as_str()), ("exactly", "yes")];
-    link("/check", fields.into_iter().chain(video))
+    link("/check", fields.into_iter().chain(media_fields(*media)))
+}
+
+/// The fields of the media of a call, unless it has audio only.
+pub(super) fn media_fields(media: MediaSet) -> Vec<(&'static str, &'static str)> {
+    [media.video.then_some(("video", "yes")), (!media.audio).then_some(("audio", "no"))].into_iter().flatten().collect()
+}
+
+/// The media of the fields.
+pub(super) fn media_of(fields: &Fields) -> MediaSet {
+    MediaSet { audio: !fields.has("audio", "no"), video: fields.has("video", "yes") }
+}
+
+/// What is stored in the place of a step, in words, as the plan of a change has it.
+pub(super) fn before(Step { action, previous, .. }: &Step) -> String {
+    match (previous, action) {
+        (Some(Previous::Rule(rule)), Action::WriteRule { target: RuleTarget { from, to, .. }, .. }) => {
+            stored_rule(from, to, Ok(rule))
+        }
+        (Some(Previous::Rule(rule)), Action::SwitchRule { from, to, .. } | Action::Revoke { from, to, .. }) => {
+            stored_rule(from, to, Ok(rule))
+        }
+        (Some(Previous::Block(block)), Action::Unblock { caller, .. }) => stored_block(caller, Ok(block)),
+        _ => String::new(),
+    }
 }
 
 /// The form that turns the answer around, and then leads back.
@@ -330,6 +351,7 @@ pub(super) async fn answer_form(
     for step in steps {
         plans.push((step, console.plan(&step.action).await?));
     }
+    let writes_rule = steps.iter().any(|step| matches!(step.action, Action::WriteRule { .. }));
     Ok(html! {
         form class="actions" method="post" action="/calls/answer" {
             (call_fields(call))
@@ -338,13 +360,19 @@ pub(super) async fn answer_form(
             ul {
                 @for (step, plan) in &plans {
                     li {
-                        (text(&plan.text))
-                        (hidden("step", &step.command)) (seen(&plan.before))
+                        (text(&step.text))
+                        (hidden("step", &step.command)) (seen(&before(step)))
+                        @if let Some(previous) = Some(before(step)).filter(|it| !it.is_empty()) { span class="help" { "Stored now: " (text(&previous)) } }
                         @if !plan.notices.is_empty() { ul { @for notice in &plan.notices { li { (text(notice)) } } } }
                     }
                 }
             }
-            @if steps.iter().any(|step| matches!(step.action, Action::WriteRule { .. })) { (conditions()) }
+            @if writes_rule {
+                (conditions())
+                @if !steps.iter().all(|step| step.only_adds) {
+                    p class="help" { "If the rule gets an end, what is changed or removed here does not come back after it." }
+                }
+            }
             button class="primary" { (text(&label)) }
         }
     })
@@ -354,13 +382,25 @@ pub(super) async fn answer_form(
 async fn block_form(console: &Console, fields: &Fields, call: &Call) -> Result<Markup, PageError> {
     let action = Action::Block { app: call.app.clone(), caller: call.caller.clone(), edit: BlockEdit::default() };
     let plan = console.plan(&action).await?;
+    if plan.is_unchanged {
+        let Call { app, caller, .. } = call;
+        return Ok(html! {
+            div class="actions" {
+                p { "The caller is blocked already: " (text(&plan.before)) }
+                p { "To change that, go to the page of " (party_link(app.as_str(), caller.as_str())) "." }
+            }
+        });
+    }
     Ok(html! {
         form class="actions" method="post" action="/calls/block" {
             (call_fields(call))
-            (hidden("back", &format!("{PATH}?{}", fields.with("message", None))))
+            (hidden("back", &page::address(PATH, fields)))
             (seen(&plan.before))
-            @if plan.before.is_empty() { p { "Writes:" } ul { li { (text(&plan.text)) } } }
-            @else { p { "It is blocked: " (text(&plan.before)) } }
+            p { "Writes:" }
+            ul { li {
+                (text(&plan.text))
+                @if !plan.before.is_empty() { span class="help" { "Stored now: " (text(&plan.before)) } }
+            } }
             (conditions())
             button class="danger" { (text(&format!("Block all calls from {}", call.caller))) }
         }
@@ -370,8 +410,7 @@ async fn block_form(console: &Console, fields: &Fields, call: &Call) -> Result<M
 /// The fields for the expiry and the note.
 pub(super) fn conditions() -> Markup {
     html! {
-        label { "Until " input name="until" placeholder="no end, or 7d" list="expiries" autocomplete="off"; }
-        datalist id="expiries" { @for value in ["1h", "1d", "7d", "30d"] { option value=(value) {} } }
+        (until_input(None))
         label { "Note " input name="note" autocomplete="off"; }
     }
 }
@@ -389,7 +428,7 @@ pub(super) fn conditions_of(fields: &Fields) -> Result<BlockEdit, PageError> {
 fn call_fields(Call { app, caller, callee, media }: &Call) -> Markup {
     html! {
         (hidden("app", app.as_str())) (hidden("from", caller.as_str())) (hidden("to", callee.as_str()))
-        @if media.video { (hidden("video", "yes")) }
+        @for (name, value) in media_fields(*media) { (hidden(name, value)) }
     }
 }
 
@@ -397,8 +436,8 @@ fn call_fields(Call { app, caller, callee, media }: &Call) -> Markup {
 fn call_of(console: &Console, fields: &Fields) -> Result<Call, PageError> {
     let table = &console.settings.table;
     let party = |name: &str| -> Result<PartyId, PageError> { Ok(table.parse_party(fields.required(name)?)?) };
-    let media = MediaSet { audio: true, video: fields.has("video", "yes") };
-    Ok(Call { app: table.parse_app(fields.required("app")?)?, caller: party("from")?, callee: party("to")?, media })
+    let app = table.parse_app(fields.required("app")?)?;
+    Ok(Call { app, caller: party("from")?, callee: party("to")?, media: media_of(fields) })
 }
 
 /// Takes the steps that turn the answer around, if they are still those that the page showed.
@@ -417,21 +456,35 @@ async fn change_answer(State(console): State<Arc<Console>>, Form(fields): Form) 
     }
     let conditions = conditions_of(&fields)?;
     let seen = fields.seen().map(str::to_owned);
-    let actions = steps.into_iter().zip(seen).map(|(Step { action, .. }, seen)| match action {
-        Action::WriteRule { target, door, mut edit } => {
-            let BlockEdit { expires_at, list: _, note } = conditions.clone();
-            if expires_at != Edit::Keep {
-                edit.common.expires_at = expires_at;
-            }
-            edit.common.note = note;
-            (Action::WriteRule { target, door, edit }, Some(seen))
-        }
-        // The step before it changed the same rule.
-        action @ Action::SwitchRule { .. } => (action, None),
-        action => (action, Some(seen)),
-    });
-    let message = console.perform_all(actions.collect()).await?;
+    let message = console.perform_all(with_conditions(steps, seen, &conditions)).await?;
     Ok(redirect(&console, back(&fields, PATH), message))
+}
+
+/// The actions of steps, with what a page showed as stored. The rules get the expiry and the note of a form.
+pub(super) fn with_conditions(
+    steps: Vec<Step>,
+    seen: impl IntoIterator<Item = String>,
+    conditions: &BlockEdit,
+) -> Vec<(Action, Option<String>)> {
+    let mut writes_rule = false;
+    let actions = steps.into_iter().zip(seen).map(|(Step { action, .. }, seen)| {
+        // The step before one that enables a rule writes the same rule.
+        let is_same_rule = std::mem::take(&mut writes_rule) && matches!(action, Action::SwitchRule { .. });
+        let action = match action {
+            Action::WriteRule { target, door, mut edit } => {
+                writes_rule = true;
+                let BlockEdit { expires_at, list: _, note } = conditions.clone();
+                if expires_at != Edit::Keep {
+                    edit.common.expires_at = expires_at;
+                }
+                edit.common.note = note;
+                Action::WriteRule { target, door, edit }
+            }
+            action => action,
+        };
+        (action, (!is_same_rule).then_some(seen))
+    });
+    actions.collect()
 }
 
 async fn block_caller(State(console): State<Arc<Console>>, Form(fields): Form) -> Result<Response, PageError> {

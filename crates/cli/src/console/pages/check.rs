@@ -9,15 +9,15 @@ use axum::routing::get;
 use callgate_admin::reversal::{Reversal, command_line};
 use callgate_admin::time;
 use callgate_admin::wording::decision_text;
-use callgate_core::{Call, Effect, EpochSeconds, MediaSet, PartyId, Pattern, trace};
+use callgate_core::{Call, Effect, EpochSeconds, PartyId, Pattern, trace};
 use maud::{Markup, html};
 
 use crate::args::check_one_party;
 use crate::console::Console;
 use crate::console::doors::doors;
 use crate::console::fields::{Fields, Query};
-use crate::console::page::{PageError, Section, app_input, empty, input, page, party_link, text};
-use crate::console::pages::calls::answer_form;
+use crate::console::page::{self, PageError, Section, app_input, empty, input, page, party_link, text};
+use crate::console::pages::calls::{answer_form, media_of};
 use crate::time::now;
 
 const PATH: &str = "/check";
@@ -27,26 +27,33 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 }
 
 async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
-    let result = match question(&console, &fields) {
+    let mut problem = None;
+    let result = match question(&console, &fields).await {
         Ok(Some(question)) => answer(&console, &fields, &question).await?,
         Ok(None) => empty(
             "Nothing is checked yet.",
             &html! { "Type a caller and a callee, as in the log or in any spelling of a number. Nothing is called or written." },
         ),
-        Err(error) => error.message(),
+        Err(error) => problem.insert(error).message(),
     };
-    page(&console, Section::Check, PATH, "Check a call", &fields, html! { (form(&console, &fields)) (result) })
+    let content = html! { (form(&console, &fields)) (result) };
+    let page = page(&console, Section::Check, PATH, "Check a call", &fields, content);
+    match problem {
+        Some(error) => error.on(page),
+        None => page,
+    }
 }
 
 fn form(console: &Console, fields: &Fields) -> Markup {
     html! {
         form class="filters" method="get" action=(PATH) {
-            (app_input(console, fields.get("app")))
+            (app_input(console, console.typed_app(fields)))
             (input("Caller", "from", fields))
             (input("Callee", "to", fields))
             label { "Time " input name="at" value=[fields.get("at")] placeholder="now" autocomplete="off"; }
             label { input type="checkbox" name="video" value="yes" checked[fields.has("video", "yes")]; "With video" }
-            label { input type="checkbox" name="exactly" value="yes" checked[fields.has("exactly", "yes")]; "Take ids literally" }
+            @if fields.has("audio", "no") { label { input type="checkbox" name="audio" value="no" checked; "Without audio" } }
+            label { input type="checkbox" name="exactly" value="yes" checked[fields.has("exactly", "yes")]; "Accept ids that look like a pattern" }
             button class="primary" { "Check" }
         }
     }
@@ -59,12 +66,12 @@ struct Question {
 }
 
 /// The call of the fields. `None` as long as the form is empty.
-fn question(console: &Console, fields: &Fields) -> Result<Option<Question>, PageError> {
+async fn question(console: &Console, fields: &Fields) -> Result<Option<Question>, PageError> {
     let (from, to) = (fields.get("from"), fields.get("to"));
     if from.is_none() && to.is_none() {
         return Ok(None);
     }
-    let app = console.app(fields.get("app"))?.ok_or_else(|| PageError::invalid("Name the app, WCS's appKey."))?;
+    let app = console.one_app(fields).await?.ok_or_else(|| PageError::invalid("Name the app, WCS's appKey."))?;
     let to = to.ok_or_else(|| PageError::invalid("Name the callee."))?;
     let table = &console.settings.table;
     let one = |pattern: &Pattern| match pattern {
@@ -81,8 +88,7 @@ fn question(console: &Console, fields: &Fields) -> Result<Option<Question>, Page
         .map_err(|error| PageError::invalid(format!("The caller `{from}` {error}.")))?;
     let callee = table.parse_party(to)?;
     let at = fields.get("at").map(|text| time::parse(text, now())).transpose()?.unwrap_or_else(now);
-    let media = MediaSet { audio: true, video: fields.has("video", "yes") };
-    Ok(Some(Question { call: Call { app, caller, callee, media }, at }))
+    Ok(Some(Question { call: Call { app, caller, callee, media: media_of(fields) }, at }))
 }
 
 async fn answer(console: &Console, fields: &Fields, Question { call, at }: &Question) -> Result<Markup, PageError> {
@@ -91,18 +97,13 @@ async fn answer(console: &Console, fields: &Fields, Question { call, at }: &Ques
     let trace = trace(call, permissions, *at);
     let reversal = console.settings.table.reversal(call, permissions, *at, now());
     let Call { app, caller, callee, media } = call;
-    let (class, word) = match trace.decision.effect() {
-        Effect::Allow => ("decision allow", "permitted"),
-        Effect::Deny => ("decision deny", "refused"),
-    };
-    let media = if media.video { "audio and video" } else { "audio" };
     Ok(html! {
         section class="card" aria-labelledby="result" {
             h2 id="result" {
-                span class=(class) { (word) } " " (party_link(app, caller.as_str())) " to " (party_link(app, callee.as_str()))
+                (page::answer(trace.decision.effect())) " " (party_link(app.as_str(), caller.as_str())) " to " (party_link(app.as_str(), callee.as_str()))
             }
             p class="help" {
-                "In app " (text(app.as_str())) ", " (media) ", at " (time::describe(*at))
+                "In app " (text(app.as_str())) ", " (media.words().join(" and ")) ", at " (time::describe(*at))
                 ". Reason: " code { (trace.decision.reason()) }
                 @for (typed, id) in [(fields.get("from"), caller), (fields.get("to"), callee)] {
                     @if let Some(typed) = typed.filter(|typed| *typed != id.as_str()) {
@@ -136,7 +137,7 @@ async fn change(
     };
     let has_steps = matches!(reversal, Reversal::Steps(_));
     let form = if has_steps && !console.settings.is_read_only && fields.get("at").is_none() {
-        let back = format!("{PATH}?{}", fields.with("message", None));
+        let back = page::address(PATH, fields);
         Some(answer_form(console, &back, call, effect, reversal).await?)
     } else {
         None

@@ -1,4 +1,4 @@
-//! `/health`: when WCS last asked, whether the hook fails open, and what is wrong with the permissions.
+//! `/health`: when WCS last sent a hook, whether the hook fails open, and what is wrong with the permissions.
 
 use std::io;
 use std::sync::Arc;
@@ -15,21 +15,16 @@ use callgate_admin::doctor::{Finding, FindingKind, Report};
 use callgate_admin::wording::count;
 use maud::{Markup, html};
 
+use super::waiting::is_from_wcs;
 use crate::console::Console;
 use crate::console::fields::{Fields, Form, Query};
 use crate::console::jobs::{Failure, Jobs, Progress, State as JobState};
-use crate::console::page::{self, PageError, Section, page, text, time};
+use crate::console::page::{self, PageError, Section, hidden, page, text, time};
 use crate::time::now;
 use crate::wcs::setup::DEFAULT_APP;
 use crate::wcs::{ConnectSource, PlannedCall, PlayedHook, Wcs};
 
 const PATH: &str = "/health";
-
-/// The most inspections that are kept. Each may have many findings.
-const MAX_INSPECTIONS: usize = 2;
-
-/// The most checks of a URL that are kept.
-const MAX_SIMULATIONS: usize = 5;
 
 /// How many findings are on a page.
 const PAGE: usize = 100;
@@ -37,18 +32,18 @@ const PAGE: usize = 100;
 /// How long WCS waits for an answer unless it is configured otherwise.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The inspections of the table.
+/// The last inspection of the table.
 pub(in crate::console) type Inspections = Jobs<(), Inspection>;
 
-/// The checks of URLs.
+/// The last check of a URL.
 pub(in crate::console) type Simulations = Jobs<Hook, Simulation>;
 
 pub(in crate::console) fn inspections() -> Inspections {
-    Jobs::new(MAX_INSPECTIONS)
+    Jobs::new(1)
 }
 
 pub(in crate::console) fn simulations() -> Simulations {
-    Jobs::new(MAX_SIMULATIONS)
+    Jobs::new(1)
 }
 
 /// What an inspection found.
@@ -85,7 +80,8 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/health/inspect", post(inspect))
         .route("/health/fix", post(fix))
         .route("/health/simulate", post(simulate))
-        .route("/health/cancel", post(cancel))
+        .route("/health/inspection/cancel", post(cancel_inspection))
+        .route("/health/simulation/cancel", post(cancel_simulation))
 }
 
 async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
@@ -96,26 +92,32 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
     page(&console, Section::Health, PATH, "Health", &fields, content)
 }
 
-/// When WCS last asked.
+/// When WCS last sent a hook.
 fn activity(console: &Console) -> Markup {
     let hooks = console.settings.activity.as_ref().map(|activity| activity.hooks());
-    let last = hooks.as_ref().and_then(|hooks| hooks.values().max().copied());
-    let last = last.or_else(|| {
-        let calls = console.settings.calls.read();
-        calls.newest(&CallFilter::default()).next().map(|call| call.timestamp.div_euclid(1_000_000))
-    });
+    let answered = hooks.as_ref().and_then(|hooks| hooks.values().max().copied());
+    let (calls, all) = (console.settings.calls.read(), CallFilter::default());
+    let logged = calls.newest(&all).find(|call| is_from_wcs(call));
+    let last = answered.max(logged.map(|call| call.timestamp.div_euclid(1_000_000)));
+    let is_known = hooks.is_some() || console.settings.has_log;
     html! {
         section class="card" aria-labelledby="wcs" id="activity" data-live="5000" {
             h2 id="wcs" { "WCS" }
             dl class="facts" {
-                dt { "Last asked" }
-                dd { @match last { Some(at) => (time(at)), None => "not since the console was started" } }
-                dt { "Last asked " code { "connect" } }
+                dt { "Last hook" }
+                dd {
+                    @match last {
+                        Some(at) => (time(at)),
+                        None if is_known => "none since the console was started",
+                        None => "not known, because no log is read",
+                    }
+                }
+                dt { "Last " code { "connect" } }
                 dd {
                     @match hooks.as_ref().map(|hooks| hooks.get("connect")) {
                         Some(Some(at)) => (time(*at)),
-                        Some(None) => "not since the console was started",
-                        None => "not known here, because the log has only calls",
+                        Some(None) => "none since the console was started",
+                        None => "not known, because the log has only calls",
                     }
                 }
                 @for (hook, at) in hooks.iter().flatten().filter(|(hook, _)| *hook != "connect") {
@@ -124,8 +126,8 @@ fn activity(console: &Console) -> Markup {
                 }
             }
             p class="help" {
-                "If WCS does not ask " code { "connect" } ", it uses its own defaults, and lets calls through when the hook fails. \
-                 Look at the app's URL and at its REST methods in WCS. The check of a URL counts as WCS here."
+                "If WCS does not send " code { "connect" } ", it uses its own defaults, and lets calls through when the hook fails. \
+                 Check the app's URL and REST methods in WCS. A check of this hook's URL also counts here."
             }
         }
     }
@@ -145,7 +147,7 @@ fn simulation(console: &Console) -> Markup {
                 "Sends the hooks of a session with two calls to the app's URL, as WCS does, and obeys the answers as WCS would. \
                  The calls are decided and logged like others."
             }
-            form class="actions" method="post" action="/health/simulate" {
+            @if !is_running { form class="actions" method="post" action="/health/simulate" {
                 label { "App's URL " input type="url" name="url" value=[url] placeholder="https://…/rest/my_api" required; }
                 label { "App " input class="short" name="app" value=(app) autocomplete="off"; }
                 label {
@@ -156,11 +158,11 @@ fn simulation(console: &Console) -> Markup {
             }
             p class="help" id="secret" {
                 "The rest_hook_secret_key, if WCS signs hooks; by default, that of WCS_HOOK_SECRET. It is not kept."
-            }
+            } }
             @if let (Some(job), Some(state)) = (&job, &state) {
                 h3 { "Result for " code { (text(&job.data.url)) } ", " (time(job.started_at)) }
                 @match state {
-                    JobState::Running(progress) => (progress.markup("/health/cancel")),
+                    JobState::Running(progress) => (progress.markup("/health/simulation/cancel")),
                     JobState::Cancelled => p { "Cancelled." },
                     JobState::Failed(why) => div class="message problem" role="alert" { p { (text(why)) } },
                     JobState::Ended(simulation) => (simulation.markup()),
@@ -189,12 +191,12 @@ fn inspection(console: &Console, fields: &Fields) -> Markup {
             }
             @if let (Some(job), Some(state)) = (&job, &state) {
                 @match state {
-                    JobState::Running(progress) => (progress.markup("/health/cancel")),
+                    JobState::Running(progress) => (progress.markup("/health/inspection/cancel")),
                     JobState::Cancelled => p { "Cancelled." },
                     JobState::Failed(why) => div class="message problem" role="alert" { p { (text(why)) } },
                     JobState::Ended(inspection) => {
                         p class="help" { "Inspected: " (time(job.started_at)) }
-                        (inspection.markup(console, fields))
+                        (inspection.markup(console, fields, job.id))
                     }
                 }
             }
@@ -203,7 +205,7 @@ fn inspection(console: &Console, fields: &Fields) -> Markup {
 }
 
 impl Inspection {
-    fn markup(&self, console: &Console, fields: &Fields) -> Markup {
+    fn markup(&self, console: &Console, fields: &Fields, id: u64) -> Markup {
         let Self { report: Report { findings, items, rules }, fixed, problem } = self;
         let kind = fields.get("kind");
         let matching: Vec<_> = findings.iter().filter(|it| kind.is_none_or(|kind| it.kind.as_str() == kind)).collect();
@@ -228,6 +230,7 @@ impl Inspection {
             }
             @if fixable > 0 && !console.settings.is_read_only {
                 form class="actions" method="post" action="/health/fix" {
+                    (hidden("inspection", &id.to_string()))
                     button { "Fix " (count(fixable as u64, "finding")) }
                     p class="help" {
                         "Removes what has expired, and moves rules between two parties to where allow and deny write them. \
@@ -279,7 +282,7 @@ fn one(finding: &Finding) -> Markup {
             p { (text(&finding.what)) }
             p class="help" { (text(&finding.why)) }
             @if let Some(command) = &finding.command { p { "Fix:" } pre { code { (text(command)) } } }
-            @if let Some(advice) = &finding.advice { p { "Look at it: " (text(advice)) } }
+            @if let Some(advice) = &finding.advice { p { "Advice: " (text(advice)) } }
         }
     }
 }
@@ -294,11 +297,15 @@ async fn inspect(State(console): State<Arc<Console>>) -> Result<Response, PageEr
     Ok(to_page("inspection"))
 }
 
-/// Applies the fixes of the last inspection.
-async fn fix(State(console): State<Arc<Console>>) -> Result<Response, PageError> {
-    if let Some(job) = console.inspections.last()
-        && let JobState::Ended(inspection) = job.state()
-    {
+/// Applies the fixes of the inspection that the page showed.
+async fn fix(State(console): State<Arc<Console>>, Form(fields): Form) -> Result<Response, PageError> {
+    let id = fields.required("inspection")?;
+    let job = id.parse().ok().and_then(|id| console.inspections.get(id)).ok_or_else(|| {
+        PageError::conflict(
+            "Nothing was fixed: the permissions were inspected again since. Go back, reload, and look at the findings.",
+        )
+    })?;
+    if let JobState::Ended(inspection) = job.state() {
         job.run(|_, progress| apply_fixes(console.clone(), inspection, progress));
     }
     Ok(to_page("inspection"))
@@ -381,7 +388,9 @@ impl Simulation {
         let is_wrong = fails_open || played.iter().any(|hook| hook.wrong);
         let (class, word, text) = match (fails_open, is_wrong) {
             (true, _) => ("decision error", "fails open", "WCS lets calls through when the hook does not permit them."),
-            (false, true) => ("decision error", "look at it", "A hook did not end as it must."),
+            (false, true) => {
+                ("decision error", "check the hooks", "At least one hook had a wrong outcome, marked below.")
+            }
             (false, false) => ("decision allow", "fails closed", "A call that the hook does not permit is refused."),
         };
         html! {
@@ -399,7 +408,7 @@ impl Simulation {
                             code { (hook.hook) }
                             @if let Some((caller, callee)) = &hook.parties { " " (page::text(caller)) " to " (page::text(callee)) }
                             ": " (page::text(&hook.why))
-                            @if hook.wrong { " " span class="tag warn" { "must not be" } }
+                            @if hook.wrong { " " span class="tag warn" { "wrong outcome" } }
                             @if let Some(note) = &hook.note { small { " note: " (page::text(note)) } }
                         }
                     }
@@ -409,15 +418,18 @@ impl Simulation {
     }
 }
 
-/// Cancels what runs on this page.
-async fn cancel(State(console): State<Arc<Console>>) -> Response {
+async fn cancel_inspection(State(console): State<Arc<Console>>) -> Response {
     if let Some(job) = console.inspections.last() {
         job.cancel();
     }
+    to_page("inspection")
+}
+
+async fn cancel_simulation(State(console): State<Arc<Console>>) -> Response {
     if let Some(job) = console.simulations.last() {
         job.cancel();
     }
-    to_page("inspection")
+    to_page("simulation")
 }
 
 fn to_page(section: &str) -> Response {

@@ -8,7 +8,7 @@ use axum::response::Response;
 use axum::routing::get;
 use callgate_admin::history::{Change, ChangedValue, HistoryFilter, HistoryPage};
 use callgate_admin::time;
-use callgate_admin::wording::count;
+use callgate_admin::wording::{count, quote};
 use callgate_core::{AppKey, PartyId};
 use maud::{Markup, html};
 
@@ -28,27 +28,32 @@ const PAGE: usize = 50;
 /// How many values of a change are shown at first.
 const MAX_VALUES: usize = 20;
 
+/// How many values that other programs wrote are shown.
+const MAX_UNRECORDED: usize = 500;
+
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new().route(PATH, get(show))
 }
 
 async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
-    let result = match list(&console, &fields).await {
-        Ok(list) => list,
-        Err(error) => error.message(),
-    };
-    page(&console, Section::History, PATH, "History", &fields, html! { (form(&console, &fields)) (result) })
+    let list = list(&console, &fields).await;
+    let result = list.as_ref().map_or_else(PageError::message, Clone::clone);
+    let page = page(&console, Section::History, PATH, "History", &fields, html! { (form(&console, &fields)) (result) });
+    match list {
+        Ok(_) => page,
+        Err(error) => error.on(page),
+    }
 }
 
 fn form(console: &Console, fields: &Fields) -> Markup {
     html! {
         form class="filters" method="get" action=(PATH) role="search" {
-            (app_input(console, fields.get("app")))
+            (app_input(console, console.typed_app(fields)))
             (input("Party", "party", fields))
             label { "Since " input name="since" value=[fields.get("since")] placeholder="7d, 15:00, 2026-11-26" autocomplete="off"; }
             label {
                 input type="checkbox" name="unrecorded" value="yes" checked[fields.has("unrecorded", "yes")];
-                "What other programs wrote"
+                "Only what other programs wrote, whenever that was (reads the whole history of the app)"
             }
             button class="primary" { "Show" }
             a href=(PATH) { "Show all" }
@@ -57,7 +62,7 @@ fn form(console: &Console, fields: &Fields) -> Markup {
 }
 
 async fn list(console: &Console, fields: &Fields) -> Result<Markup, PageError> {
-    let Some(app) = console.app(fields.get("app"))? else {
+    let Some(app) = console.one_app(fields).await? else {
         return Ok(empty(
             "No app is chosen.",
             &html! { "Each app has a history of its own. Type the app, WCS's appKey." },
@@ -105,7 +110,10 @@ async fn unrecorded(console: &Console, app: &AppKey, party: Option<&PartyId>) ->
         } @else {
             section class="card" aria-labelledby="unrecorded" {
                 h2 id="unrecorded" { "Not in the history, so another program wrote it" }
-                ul class="diff" { @for description in &descriptions { (before_and_after(description)) } }
+                ul class="diff" { @for description in descriptions.iter().take(MAX_UNRECORDED) { (before_and_after(description)) } }
+                @if descriptions.len() > MAX_UNRECORDED {
+                    p { "and " (descriptions.len() - MAX_UNRECORDED) " more. " code { "callgatectl history --app " (text(&quote(app.as_str()))) } " prints all of them." }
+                }
             }
         }
     })
@@ -132,7 +140,7 @@ fn article(console: &Console, fields: &Fields, app: &AppKey, change: &Change) ->
                 @if can_undo {
                     form method="post" action="/undo" {
                         (hidden(CHANGE, &reference.field()))
-                        (hidden("back", &format!("{PATH}?{}", fields.with("message", None))))
+                        (hidden("back", &page::address(PATH, fields)))
                         button { "Undo" span class="hidden" { " " (text(command)) } }
                     }
                 }

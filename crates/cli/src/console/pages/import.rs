@@ -1,6 +1,7 @@
 //! `/import`: a file of rules is checked, compared with the table, and written after a look at the difference.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -32,6 +33,7 @@ const MAX_FILE_BYTES: usize = 128 << 20;
 
 /// The room for the other fields of the form.
 const MAX_FIELD_BYTES: usize = 64 << 10;
+
 pub(super) fn routes() -> Router<Arc<Console>> {
     let limit = DefaultBodyLimit::max(MAX_FILE_BYTES + MAX_FIELD_BYTES);
     Router::new()
@@ -66,7 +68,7 @@ fn form(console: &Console) -> Markup {
                 small { "CSV, NDJSON, or a number on each line. Choose it, or drop it here. Nothing is written before you have seen \
                          what would change." }
             }
-            (app_input(console, None))
+            (app_input(console, console.typed_app(&Fields::default())))
             small { "Without an app, each line names its app." }
             label { "List " input name="list" autocomplete="off"; small { "All rules belong to this list, such as spam." } }
             label {
@@ -137,6 +139,7 @@ async fn read_parts(console: &Console, mut parts: Multipart) -> Result<(Upload, 
             Some("ndjson") => Some(Format::Ndjson),
             _ => None,
         },
+        written: AtomicU64::new(0),
         is_replaced: fields.has("replace", "yes"),
         exactly: fields.has("exactly", "yes"),
         import: Mutex::new(None),
@@ -151,6 +154,7 @@ fn not_read(error: &MultipartError) -> PageError {
         MAX_FILE_BYTES >> 20
     ))
 }
+
 /// Writes the difference that was looked at.
 async fn write(
     State(console): State<Arc<Console>>,
@@ -180,6 +184,7 @@ async fn write(
     job.run(|job, progress| apply(console, job, seen, progress));
     Ok(to_page(id))
 }
+
 /// Compares the file with the table again, after it was written in part or the comparison failed.
 async fn compare(State(console): State<Arc<Console>>, Path(id): Path<u64>) -> Result<Response, PageError> {
     let job = find(&console, id)?;
@@ -225,13 +230,14 @@ async fn show(
     let path = format!("{PATH}/{id}");
     let state = job.state();
     let is_running = matches!(state, JobState::Running(_));
+    let ended = |what: &str, why: &str| ended(&path, &job.data, what, why);
     let content = html! {
         p class="help" { "As a command: " code { "callgatectl " (text(&job.data.command())) } }
         div id="import" data-live=[is_running.then_some("1000")] {
             @match &state {
                 JobState::Running(progress) => section class="card" { (progress.markup(&format!("{path}/cancel"))) },
-                JobState::Cancelled => (ended(&path, "Cancelled. Nothing was written.", "")),
-                JobState::Failed(why) => (ended(&path, "This did not work.", why)),
+                JobState::Cancelled => (ended("Cancelled.", "")),
+                JobState::Failed(why) => (ended("This failed:", why)),
                 JobState::Ended(stage) => (stage.markup(&path, &job.data)),
             }
         }

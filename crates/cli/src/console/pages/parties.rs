@@ -18,7 +18,7 @@ use maud::{Markup, html};
 
 use crate::console::Console;
 use crate::console::fields::{Fields, Query};
-use crate::console::page::{PageError, Section, app_input, empty, input, page, party_path, text};
+use crate::console::page::{PageError, Section, app_input, empty, input, page, party_link, party_path, text};
 use crate::time::now;
 
 const PATH: &str = "/parties";
@@ -35,8 +35,24 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 
 async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
     console.read_apps().await?;
-    let app = console.app(fields.get("app"))?;
-    let apps = console.apps();
+    let form = || {
+        html! {
+            form class="filters" method="get" action=(PATH) role="search" {
+                (app_input(&console, console.typed_app(&fields)))
+                (input("Id, number, group or note", "text", &fields))
+                button class="primary" { "Search" }
+                a href=(console.unfiltered(PATH)) { "Show all" }
+            }
+        }
+    };
+    let app = match console.filter_app(&fields).map_err(PageError::from) {
+        Ok(app) => app,
+        Err(error) => {
+            let content = html! { (form()) (error.message()) };
+            return error.on(page(&console, Section::Parties, PATH, "Parties", &fields, content));
+        }
+    };
+    let apps = console.stored_apps();
     let filter = PartyFilter {
         known_apps: apps.iter().filter_map(|app| AppKey::new(app).ok()).take(MAX_APPS).collect(),
         text: fields.get("text").map(|text| Needle::new(text, console.settings.table.phone_region())),
@@ -46,13 +62,8 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
     let parties = Box::pin(console.settings.table.party_page(&filter, start.as_ref(), LIMITS)).await?;
     console.remember_apps(parties.parties.iter().map(|party| party.app.as_str()));
     let content = html! {
-        form class="filters" method="get" action=(PATH) role="search" {
-            (app_input(&console, fields.get("app")))
-            (input("Id, number, group or note", "text", &fields))
-            button class="primary" { "Search" }
-            a href=(PATH) { "Show all" }
-        }
-        @if parties.parties.is_empty() { (nothing(&fields, &parties)) } @else { (table(&parties.parties)) }
+        (form())
+        @if parties.parties.is_empty() { (nothing(&console, &fields, &parties)) } @else { (table(&parties.parties)) }
         (pager(&fields, &parties, start.is_some()))
         (exact_links(&filter, &parties.parties))
     };
@@ -75,7 +86,7 @@ fn table(parties: &[FoundParty]) -> Markup {
                     @for FoundParty { app, id, item } in parties {
                         @let summary = item.as_ref().and_then(|item| item.as_ref().ok());
                         tr {
-                            th scope="row" { a href=(party_path(app, id)) { (text(id)) } }
+                            th scope="row" { (party_link(app, id)) }
                             td { (text(app)) }
                             td { (state(item.as_ref().map(Result::as_ref))) }
                             td { @for group in summary.iter().flat_map(|item| &item.groups) { span class="tag" { "@" (text(group)) } " " } }
@@ -108,7 +119,7 @@ pub(super) fn state(item: Option<Result<&ItemSummary, &ParseError>>) -> Markup {
     }
 }
 
-fn nothing(fields: &Fields, parties: &PartyPage) -> Markup {
+fn nothing(console: &Console, fields: &Fields, parties: &PartyPage) -> Markup {
     match (&parties.next, fields.get("text")) {
         (Some(_), _) => empty(
             &format!("None was found among {}.", count(parties.items_read as u64, "item")),
@@ -116,7 +127,7 @@ fn nothing(fields: &Fields, parties: &PartyPage) -> Markup {
         ),
         (None, Some(found)) => empty(
             &format!("No party has `{}` in its id, its groups or its note.", callgate_admin::wording::escape(found)),
-            &html! { a href=(PATH) { "Show all parties" } },
+            &html! { a href=(console.unfiltered(PATH)) { "Show all parties" } },
         ),
         (None, None) => empty(
             "No party is stored.",

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use callgate_admin::action::Action;
-use callgate_admin::decision_log::{CallFilter, Decided};
+use callgate_admin::decision_log::CallFilter;
 use callgate_admin::edit::BlockEdit;
 use callgate_admin::groups::GroupName;
 use callgate_admin::history::{ChangedValue, HistoryFilter, HistoryPage};
@@ -16,7 +16,7 @@ use callgate_admin::show::ItemSummary;
 use callgate_admin::time;
 use callgate_admin::who::{Question, Side, WhoRow};
 use callgate_admin::wording::{count, escape, quote, rule_text};
-use callgate_core::{AppKey, Call, Effect, MediaSet, ParseError, PartyId, Pattern, Status, has_expired};
+use callgate_core::{AppKey, Call, MediaSet, ParseError, PartyId, Pattern, Status, has_expired};
 use maud::{Markup, html};
 
 use super::calls::{check_link, conditions, conditions_of};
@@ -25,7 +25,9 @@ use super::rule::new_rule_link;
 use crate::commands::who::pattern_text;
 use crate::console::Console;
 use crate::console::fields::{Fields, Form, Query, link, seen};
-use crate::console::page::{self, PageError, Section, back, decision, hidden, page, party_path, redirect, text};
+use crate::console::page::{
+    self, PageError, Section, back, decision, hidden, page, party_link, party_path, redirect, text,
+};
 use crate::console::rule_list::{Layout, rules_form};
 use crate::console::undo::before_and_after;
 use crate::console::write::stored_block;
@@ -75,7 +77,7 @@ async fn show(
     let limits = PageLimits { found: MAX_RULES, items: 2 * MAX_RULES };
     let (item, rules) =
         tokio::try_join!(table.party_summary(&app, &id), Box::pin(table.rule_page(&filter, None, limits, now())))?;
-    let address = format!("{path}?{}", fields.with("message", None));
+    let address = page::address(&path, &fields);
     let party = Party { item, has_more_rules: rules.next.is_some(), rules: rules.rules, path, address, app, id };
     let holds = if party.has_more_rules { too_many(&party) } else { holds(&console, &fields, &party).await? };
     let of_party = HistoryFilter { party: Some(&party.id), ..HistoryFilter::default() };
@@ -134,7 +136,7 @@ async fn nothing_stored(console: &Console, Party { app, id, .. }: &Party) -> Res
         section class="card" {
             h2 { "Rules of the app that match it" }
             @if rules.is_empty() {
-                p { "Nothing is stored for this party, and no rule of the app matches it, so none of its calls is permitted unless the other party has a rule that does." }
+                p { "Nothing is stored for this party, and no rule of the app matches it. Its calls are refused unless a rule of the other party permits them." }
             } @else {
                 ul {
                     @for rule in &rules {
@@ -163,7 +165,7 @@ async fn holds(console: &Console, fields: &Fields, party: &Party) -> Result<Mark
     Ok(html! {
         section {
             div class="heading" {
-                h2 { "What holds now" }
+                h2 { "Who can call whom now" }
                 p class="help" {
                     (if media.video { "For calls with video. " } else { "For calls without video. " })
                     a href={ (path) "?" (other_media) } { (if media.video { "Without video" } else { "With video" }) }
@@ -178,7 +180,7 @@ async fn holds(console: &Console, fields: &Fields, party: &Party) -> Result<Mark
 }
 
 fn answers(party: &Party, rows: &[WhoRow], side: Side, media: MediaSet) -> Markup {
-    let Party { app, id, .. } = party;
+    let [app, id] = [party.app.as_str(), party.id.as_str()].map(quote);
     let heading = match side {
         Side::Callers => "Who may call it",
         Side::Callees => "Whom it may call",
@@ -194,7 +196,7 @@ fn answers(party: &Party, rows: &[WhoRow], side: Side, media: MediaSet) -> Marku
                     tbody {
                         @for row in rows.iter().take(SHOWN) {
                             tr {
-                                td { (answer(row.effect)) @if let Some(at) = row.until { span class="help" { "until " (text(&time::describe(at))) } } }
+                                td { (page::answer(row.effect)) @if let Some(at) = row.until { span class="help" { "until " (text(&time::describe(at))) } } }
                                 td { (subject(party, row, side, media)) }
                                 td { (text(&row.because)) @for inactive in &row.inactive { span class="help" { (text(inactive)) } } }
                             }
@@ -203,20 +205,13 @@ fn answers(party: &Party, rows: &[WhoRow], side: Side, media: MediaSet) -> Marku
                 }
             }
             @if rows.len() > SHOWN {
-                p class="help" { "And " (rows.len() - SHOWN) " more: " code { "callgatectl who --app " (text(app.as_str())) (if side == Side::Callers { " --to " } else { " --from " }) (text(id.as_str())) } }
+                p class="help" { "And " (rows.len() - SHOWN) " more: " code { "callgatectl who --app " (text(&app)) (if side == Side::Callers { " --to " } else { " --from " }) (text(&id)) } }
             }
             @if rows.iter().take(SHOWN).any(|row| row.may_differ) {
-                p class="help" { "Rules, groups, a block or a suspension of " (other) " that only a pattern matches can change its answer." }
+                p class="help" { "Own rules, groups, a block or a suspension of " (other) " that only a pattern matches may change the answer for it." }
             }
         }
     }
-}
-
-fn answer(effect: Effect) -> Markup {
-    decision(match effect {
-        Effect::Allow => Decided::Allow,
-        Effect::Deny => Decided::Deny,
-    })
 }
 
 /// The other side of the calls of a row. One party has a link to the page that explains the call.
@@ -233,7 +228,7 @@ fn subject(Party { app, id, .. }: &Party, row: &WhoRow, side: Side, media: Media
             let (caller, callee) =
                 if side == Side::Callers { (other.clone(), id.clone()) } else { (id.clone(), other.clone()) };
             let check = check_link(&Call { app: app.clone(), caller, callee, media });
-            html! { a href=(party_path(app.as_str(), other.as_str())) { (text(other.as_str())) } " " a href=(check) { "check" span class="hidden" { " the call with " (text(other.as_str())) } } }
+            html! { (party_link(app.as_str(), other.as_str())) " " a href=(check) { "check" span class="hidden" { " the call with " (text(other.as_str())) } } }
         }
     }
 }
@@ -242,8 +237,8 @@ fn too_many(Party { app, id, .. }: &Party) -> Markup {
     let [app, id] = [app.as_str(), id.as_str()].map(quote);
     html! {
         section class="card" {
-            h2 { "What holds now" }
-            p { "More than " (MAX_RULES) " rules name this party, so what they come to is not computed for this page. These commands do it: "
+            h2 { "Who can call whom now" }
+            p { "More than " (MAX_RULES) " rules name this party, which is too many for this page. Use these commands: "
                 code { "callgatectl who --app " (text(&app)) " --to " (text(&id)) } " and " code { "callgatectl who --app " (text(&app)) " --from " (text(&id)) } }
         }
     }
@@ -266,7 +261,7 @@ fn stored(console: &Console, party: &Party) -> Markup {
                 }
             }
             @if rules.is_empty() {
-                div class="empty" { p { "No rule names this party." } p { "Rules for groups and prefixes may match it all the same; what holds now is above." } }
+                div class="empty" { p { "No rule names this party." } p { "Rules for groups and prefixes may match it all the same; who can call whom is above." } }
             } @else {
                 (rules_form(console, rules.get(..SHOWN).unwrap_or(rules), Layout { label: "Rules that name the party", shows_app: false, sorted: None, back: address }))
                 @if rules.len() > SHOWN {
@@ -307,7 +302,8 @@ fn last_changes(Party { app, id, .. }: &Party, history: &HistoryPage) -> Markup 
         section class="card" {
             div class="heading" { h2 { "Last changes" } p class="help" { a href=(link("/history", [("app", app.as_str()), ("party", id.as_str())])) { "All changes" } } }
             @if history.changes.is_empty() {
-                p { "None of the last " (count(history.read as u64, "change")) " of the app is about this party." }
+                @if history.read == 0 { p { "The history of the app is empty." } }
+                @else { p { "The last " (count(history.read as u64, "change")) " of the app did not change this party." } }
             } @else {
                 @for change in &history.changes {
                     p { (page::time(change.at.as_second())) " " (text(&change.author)) ": " code { (text(&change.command)) } }
@@ -328,9 +324,17 @@ async fn actions(console: &Console, party: &Party) -> Result<Markup, PageError> 
     let Party { app, id, item, .. } = party;
     let summary = item.as_ref().and_then(|item| item.as_ref().ok());
     let is_suspended = summary.is_some_and(|item| item.status == Status::Suspended);
-    let is_blocked = summary.is_some_and(|item| item.blocked.is_some());
-    let block = Action::Block { app: app.clone(), caller: id.clone(), edit: BlockEdit::default() };
-    let before = console.plan(&block).await?.before;
+    let is_over = |expires_at| has_expired(expires_at, now());
+    let is_blocked = summary.is_some_and(|item| {
+        !is_over(item.expires_at) && item.blocked.as_ref().is_some_and(|block| !is_over(block.expires_at))
+    });
+    let (app, caller) = (app.clone(), id.clone());
+    let action = if is_blocked {
+        Action::Unblock { app, caller }
+    } else {
+        Action::Block { app, caller, edit: BlockEdit::default() }
+    };
+    let before = console.plan(&action).await?.before;
     Ok(html! {
         section class="card" {
             h2 class="hidden" { "Change the party" }

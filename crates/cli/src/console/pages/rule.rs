@@ -38,7 +38,7 @@ struct Subject {
     before: String,
     /// The stored rule, or why it cannot be parsed.
     rule: Option<Result<Rule, ParseError>>,
-    /// Whether the form can write it. Otherwise it can only be switched, or deleted.
+    /// Whether the form can write it. Otherwise it can only be disabled, enabled or revoked.
     is_writable: bool,
     /// The app of a new rule that has to be confirmed because nothing is stored for it, and similar apps.
     unknown_app: Option<(AppKey, Vec<AppKey>)>,
@@ -52,6 +52,10 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
     let stored = subject.rule.as_ref().filter(|_| !is_typed).and_then(|rule| rule.as_ref().ok());
     let shown = stored.map_or_else(|| fields.clone(), |rule| filled(&fields, &subject, rule));
     let preview = match (is_typed, action_of(&console, &fields)) {
+        // The address is that of a stored rule.
+        (false, _) if subject.name.is_none() && fields.get("to").is_some() && !fields.has("new", "yes") => html! {
+            div class="message notice" role="status" { p { "This rule is no longer stored. The form below writes a new one." } }
+        },
         (false, _) => html! {},
         (true, Err(error)) => problem(&error),
         (true, Ok(action)) => match console.plan(&action).await {
@@ -75,9 +79,7 @@ async fn write(State(console): State<Arc<Console>>, Form(fields): Form) -> Resul
     let (action, plan) = match planned {
         Ok(planned) => planned,
         Err(error) => {
-            let mut response = show_form(&console, &fields, &fields, &subject, &problem(&error))?;
-            *response.status_mut() = StatusCode::BAD_REQUEST;
-            return Ok(response);
+            return error.on(show_form(&console, &fields, &fields, &subject, &problem(&error)));
         }
     };
     let seen = fields.seen().next().unwrap_or_default();
@@ -93,11 +95,8 @@ async fn write(State(console): State<Arc<Console>>, Form(fields): Form) -> Resul
         && let AppSearch::Unknown(similar) = console.settings.table.search_app(app).await?
     {
         let subject = Subject { unknown_app: Some((app.clone(), similar)), ..subject };
-        let why =
-            problem(&PageError::invalid(format!("Nothing is stored for app `{app}`. Confirm below that it is meant.")));
-        let mut response = show_form(&console, &fields, &fields, &subject, &why)?;
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        return Ok(response);
+        let why = PageError::invalid(format!("Nothing is stored for app `{app}`. Confirm below that it is meant."));
+        return why.on(show_form(&console, &fields, &fields, &subject, &problem(&why)));
     }
     let performed = console.perform(&action, Some(seen)).await?;
     Ok(redirect(&console, back(&fields, RULES), vec![performed].into()))
@@ -127,7 +126,7 @@ async fn subject(console: &Console, fields: &Fields) -> Result<Subject, PageErro
     }
     let action = write_of(console, &name);
     let is_writable = action.is_some();
-    let plan = console.plan(&action.unwrap_or_else(|| name.delete())).await?;
+    let plan = console.plan(&action.unwrap_or_else(|| name.revoke())).await?;
     Ok(Subject { name: Some(name), before: plan.before, rule, is_writable, unknown_app: None })
 }
 
@@ -214,7 +213,7 @@ fn action_of(console: &Console, fields: &Fields) -> Result<Action, PageError> {
         Some(_) => match RuleName::parse(table, fields)?.place {
             Place::Rule(door) => door,
             Place::Block(_) => {
-                return Err(PageError::invalid("A block cannot become a rule. Delete it, and write a new rule."));
+                return Err(PageError::invalid("A block cannot become a rule. Revoke it, and write a new rule."));
             }
         },
     };
@@ -244,7 +243,7 @@ fn common_of(fields: &Fields) -> Result<BlockEdit, PageError> {
 }
 
 /// Parses one party that is to be stored, in any spelling.
-pub(super) fn one_party(console: &Console, text: &str, is_exact: bool) -> Result<PartyId, PageError> {
+fn one_party(console: &Console, text: &str, is_exact: bool) -> Result<PartyId, PageError> {
     let table = &console.settings.table;
     if !is_exact {
         match table.parse_pattern(text)? {
@@ -276,9 +275,10 @@ fn conflict(seen: &str, stored: &str, new: &str) -> Markup {
     let nothing = |version: &str| if version.is_empty() { "nothing".to_owned() } else { version.to_owned() };
     html! {
         div class="message problem" role="alert" {
-            p { "Nothing was written, because the rule changed since this page was loaded." }
+            @if seen.is_empty() { p { "Nothing was written, because another rule is stored for these parties." } }
+            @else { p { "Nothing was written, because the rule changed since this page was loaded." } }
             dl class="facts" {
-                dt { "The page showed" } dd { (text(&nothing(seen))) }
+                @if !seen.is_empty() { dt { "The page showed" } dd { (text(seen)) } }
                 dt { "Stored now" } dd { (text(&nothing(stored))) }
                 dt { "Yours" } dd { (text(new)) }
             }
@@ -310,7 +310,7 @@ fn show_form(
         }
         @if subject.is_writable && !console.settings.is_read_only { (edit_form(console, fields, shown, subject)) }
         @if !subject.is_writable {
-            p class="help" { "A rule in this place can only be switched on or off, or deleted. To change it otherwise, delete it and write a new one." }
+            p class="help" { "A rule in this place can only be disabled, enabled or revoked. To change it otherwise, revoke it and write a new one." }
         }
         p { a href=(back(fields, RULES)) { "Back without writing" } }
     };
@@ -326,10 +326,10 @@ fn quick_form(fields: &Fields, subject: &Subject, name: &RuleName) -> Markup {
             (hidden("rule", &rule))
             (hidden("back", back(fields, RULES)))
             @if matches!(name.place, Place::Rule(_)) {
-                @if is_disabled { button name="action" value="enable" { "Switch on" } }
-                @else { button name="action" value="disable" { "Switch off" } }
+                @if is_disabled { button name="action" value="enable" { "Enable" } }
+                @else { button name="action" value="disable" { "Disable" } }
             }
-            button class="danger" name="action" value="delete" { (text(&format!("Delete {}", name.text()))) }
+            button class="danger" name="action" value="revoke" { (text(&format!("Revoke {}", name.text()))) }
         }
     }
 }
@@ -360,7 +360,7 @@ fn edit_form(console: &Console, fields: &Fields, shown: &Fields, subject: &Subje
                 None => {
                     (hidden("new", "yes"))
                     @if let Some(door) = fields.get("door").filter(|door| *door != "block") { (hidden("door", door)) }
-                    (app_input(console, shown.get("app").or(console.only_app().as_deref())))
+                    (app_input(console, console.typed_app(shown).or(console.only_app().as_ref().map(AppKey::as_str))))
                     label { "Callers " input name="from" value=[shown.get("from")] autocomplete="off" spellcheck="false" required;
                         small { "An id or number in any spelling, a group such as @sales, a prefix such as +7495*, or * for everyone" } }
                     label { "Callees " input name="to" value=[shown.get("to")] autocomplete="off" spellcheck="false";
@@ -381,12 +381,11 @@ fn edit_form(console: &Console, fields: &Fields, shown: &Fields, subject: &Subje
             }
             label { "Until " input name="until" value=[shown.get("until")] list="expiries" autocomplete="off";
                 small { "30d, 18:00, 2026-12-31, 2026-12-31 18:00. Empty: no end." } }
-            datalist id="expiries" { @for value in ["1h", "1d", "7d", "30d"] { option value=(value) {} } }
             label { "List " input name="list" value=[shown.get("list")] autocomplete="off"; }
             label { "Note " input name="note" value=[shown.get("note")] autocomplete="off"; }
             @if subject.name.is_none() {
-                (checkbox("Write it switched off", "disabled", shown))
-                (checkbox("Take ids exactly as typed, even if they look like a mistake (--exactly)", "exactly", shown))
+                (checkbox("Write it disabled", "disabled", shown))
+                (checkbox("Accept ids that only look like numbers, and prefixes that no number has (--exactly)", "exactly", shown))
             }
             @if let Some((app, similar)) = &subject.unknown_app { (new_app_box(app, similar)) }
             div class="actions" {

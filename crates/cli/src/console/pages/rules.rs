@@ -13,9 +13,10 @@ use callgate_admin::wording::count;
 use maud::{Markup, html};
 
 use crate::console::Console;
-use crate::console::fields::{Fields, Form, Query, link};
-use crate::console::page::{PageError, Section, app_input, back, empty, input, page, redirect, select};
-use crate::console::rule_list::{APPLY, EDIT, Layout, rules_form, sort, sorting, wanted};
+use crate::console::fields::{Fields, Form, Query};
+use crate::console::page::{PageError, Section, address, app_input, back, empty, input, page, redirect, select};
+use crate::console::pages::rule::new_rule_link;
+use crate::console::rule_list::{APPLY, Layout, rules_form, sort, sorting, wanted};
 use crate::time::now;
 
 const PATH: &str = "/rules";
@@ -28,7 +29,14 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 }
 
 async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
-    let filter = rule_filter(&console, &fields).await?;
+    console.read_apps().await?;
+    let filter = match rule_filter(&console, &fields) {
+        Ok(filter) => filter,
+        Err(error) => {
+            let content = html! { (filters(&console, &fields)) (error.message()) };
+            return error.on(page(&console, Section::Rules, PATH, "Rules", &fields, content));
+        }
+    };
     let start = fields.get("after").map(str::parse::<Cursor>).transpose()?;
     let mut rules = Box::pin(console.settings.table.rule_page(&filter, start.as_ref(), LIMITS, now())).await?;
     console.remember_apps(rules.rules.iter().map(|rule| rule.row.app.as_str()));
@@ -40,9 +48,9 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
     let content = html! {
         (filters(&console, &fields))
         @if !console.settings.is_read_only {
-            p { a class="button" href=(new_link(&fields)) { "New rule" } }
+            p { (new_link(&fields)) }
         }
-        @if rules.rules.is_empty() { (nothing(&fields, &filter, &rules)) } @else {
+        @if rules.rules.is_empty() { (nothing(&console, &fields, &filter, &rules)) } @else {
             @if sorting.is_some() && is_part {
                 p class="help" { "Only the rules of this page are sorted, because the others are not read." }
             }
@@ -50,7 +58,7 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
                 label: "Rules",
                 shows_app: filter.app.is_none(),
                 sorted: Some((PATH, &fields)),
-                back: &address(&fields),
+                back: &address(PATH, &fields),
             }))
         }
         (pager(&fields, &filter, &rules, start.is_some()))
@@ -58,28 +66,21 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
     page(&console, Section::Rules, PATH, "Rules", &fields, content)
 }
 
-/// The address of this page, without a message.
-fn address(fields: &Fields) -> String {
-    format!("{PATH}?{}", fields.with("message", None))
-}
-
-fn new_link(fields: &Fields) -> String {
-    let address = address(fields);
-    let given = ["app", "from", "to"].into_iter().filter_map(|name| Some((name, fields.get(name)?)));
-    link(EDIT, given.chain([("back", address.as_str())]))
+fn new_link(fields: &Fields) -> Markup {
+    let [app, from, to] = ["app", "from", "to"].map(|name| fields.get(name).unwrap_or_default());
+    html! { a class="button" href=(new_rule_link(app, from, to, &address(PATH, fields))) { "New rule" } }
 }
 
 /// The filter of the fields.
-async fn rule_filter(console: &Console, fields: &Fields) -> Result<RuleFilter, PageError> {
+fn rule_filter(console: &Console, fields: &Fields) -> Result<RuleFilter, PageError> {
     let region = console.settings.table.phone_region();
     let side = |name: &str| fields.get(name).map(|text| RuleSide::new(text, region));
     let state = |word: &str| {
         let state = RuleState::ALL.into_iter().find(|state| state.as_str() == word);
         state.ok_or_else(|| PageError::invalid(format!("`{word}` is not a state of a rule.")))
     };
-    console.read_apps().await?;
     Ok(RuleFilter {
-        app: console.app(fields.get("app"))?,
+        app: console.filter_app(fields)?,
         from: side("from"),
         to: side("to"),
         party: side("party"),
@@ -97,7 +98,7 @@ fn filters(console: &Console, fields: &Fields) -> Markup {
     let is_open = ["from", "to", "list", "state", "effect"].iter().any(|name| fields.get(name).is_some());
     html! {
         form class="filters" method="get" action=(PATH) role="search" {
-            (app_input(console, fields.get("app")))
+            (app_input(console, console.typed_app(fields)))
             (input("Caller or callee", "party", fields))
             (input("Text in ids, lists, notes", "text", fields))
             details open[is_open] {
@@ -109,7 +110,7 @@ fn filters(console: &Console, fields: &Fields) -> Markup {
                 (input("List", "list", fields))
             }
             button class="primary" { "Filter" }
-            a href=(PATH) { "Show all" }
+            a href=(console.unfiltered(PATH)) { "Show all" }
         }
     }
 }
@@ -119,18 +120,20 @@ fn is_filtered(fields: &Fields) -> bool {
     ["from", "to", "party", "effect", "state", "list", "text"].iter().any(|name| fields.get(name).is_some())
 }
 
-fn nothing(fields: &Fields, filter: &RuleFilter, rules: &RulePage) -> Markup {
+fn nothing(console: &Console, fields: &Fields, filter: &RuleFilter, rules: &RulePage) -> Markup {
     match (&rules.next, is_filtered(fields)) {
         (Some(_), _) => empty(
             &format!("None of the {} that were read has such a rule.", count(rules.items_read as u64, "item")),
             &html! { "The table has more: search on with the link below." },
         ),
-        (None, true) => empty("No rule matches the filter.", &html! { a href=(PATH) { "Show all rules" } }),
+        (None, true) => {
+            empty("No rule matches the filter.", &html! { a href=(console.unfiltered(PATH)) { "Show all rules" } })
+        }
         (None, false) => {
             let app = filter.app.as_ref().map(|app| format!(" for app {app}")).unwrap_or_default();
             empty(
                 &format!("No rule is stored{app}."),
-                &html! { "Write one with " a href=(new_link(fields)) { "New rule" } ", or " a href="/import" { "import a file" } "." },
+                &html! { @if !console.settings.is_read_only { "Write one with the button above, or " a href="/import" { "import a file" } "." } },
             )
         }
     }

@@ -15,18 +15,18 @@ use callgate_admin::decision_log::wording::REASONS;
 use callgate_admin::decision_log::{CallFilter, Decided, EpochMicroseconds, LoggedCall};
 use callgate_admin::edit::{BlockEdit, Edit};
 use callgate_admin::reversal::{Reversal, Step};
-use callgate_admin::wording::{count, escape, rule_text};
-use callgate_core::{Call, Effect, EpochSeconds, MediaSet, Status, decide};
+use callgate_admin::wording::{count, escape};
+use callgate_core::{Call, Effect, EpochSeconds, decide};
 use maud::{Markup, html};
 use tokio::task::JoinSet;
 
-use super::calls::{call_filter, check_link};
+use super::calls::{before, call_filter, check_link, media_fields, media_of, with_conditions};
 use crate::console::Console;
 use crate::console::bulk::Wanted;
 use crate::console::call_log::MAX_CALLS;
-use crate::console::fields::{Fields, Form, Query, link};
+use crate::console::fields::{Fields, Form, Query, SEEN, link, shown};
 use crate::console::page::{
-    self, PageError, Section, app_input, back, empty, hidden, input, page, party_path, redirect, select, text,
+    self, PageError, Section, app_input, back, empty, hidden, input, page, party_link, redirect, select, text,
 };
 use crate::console::rule_list::no_default_button;
 use crate::console::undo::Message;
@@ -95,7 +95,14 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 
 async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
     let shows_dismissed = fields.has("dismissed", "yes");
-    let filter = CallFilter { decisions: vec![Decided::Deny], ..call_filter(&console, &fields)? };
+    let show = |result: Markup| {
+        let content = html! { (filters(&console, &fields)) (result) };
+        page(&console, Section::Waiting, PATH, "Waiting for a permission", &fields, content)
+    };
+    let filter = match call_filter(&console, &fields) {
+        Ok(filter) => CallFilter { decisions: vec![Decided::Deny], ..filter },
+        Err(error) => return error.on(show(error.message())),
+    };
     let skip: usize = fields.get("skip").and_then(|skip| skip.parse().ok()).unwrap_or_default();
     let part = skip..skip.saturating_add(MAX_COMPARED);
     let (all, pairs) = pairs(&console, &filter, shows_dismissed, fields.has("order", "last"), part);
@@ -116,8 +123,7 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
         }
     }
     let next = (compared < all).then(|| compared.to_string());
-    let content = html! {
-        (filters(&console, &fields))
+    show(html! {
         div id="waiting" data-live=[(skip == 0).then_some(REFRESH_MS)] {
             @if rows.is_empty() { (nothing(&console, permitted, shows_dismissed)) } @else {
                 (form(&console, &fields, &rows, shows_dismissed))
@@ -125,13 +131,15 @@ async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Resu
             nav class="pager" aria-label="Pages of the list" {
                 @if skip > 0 { a href={ (PATH) "?" (fields.with("skip", None)) } { "First page" } }
                 @if let Some(next) = &next { a href={ (PATH) "?" (fields.with("skip", Some(next))) } { "Next page" } }
-                span { (count(all as u64, "pair")) " in the calls in memory" @if permitted > 0 { ", " (permitted) " of this page permitted by now" } }
+                span {
+                    (count(all as u64, "refused pair")) " in memory"
+                    @if permitted > 0 { "; on this page, " (permitted) (if permitted == 1 { " is" } else { " are" }) " permitted now and not shown" }
+                }
                 @if shows_dismissed { a href={ (PATH) "?" (fields.with("dismissed", None)) } { "Pairs that are waiting" } }
                 @else { a href={ (PATH) "?" (fields.with("dismissed", Some("yes"))) } { "Dismissed pairs" } }
             }
         }
-    };
-    page(&console, Section::Waiting, PATH, "Waiting for a permission", &fields, content)
+    })
 }
 
 /// The pairs of the refused calls, the most frequent ones first, or the last ones: how many there are, and a part of them.
@@ -145,8 +153,8 @@ fn pairs(
     let log = console.settings.calls.read();
     let mut found: HashMap<(&str, &str, &str), (u64, EpochMicroseconds, &LoggedCall<'_>)> = HashMap::new();
     for call in log.newest(filter) {
-        // Those did not come from WCS, and the ends of ids are no parties.
-        if call.is_masked || matches!(call.reason.as_ref(), "bad_signature" | "source_not_allowed") {
+        // The ends of ids are no parties.
+        if call.is_masked || !is_from_wcs(call) {
             continue;
         }
         let (Some(app), Some(caller), Some(callee)) =
@@ -190,6 +198,11 @@ fn pairs(
     (found.len(), shown.collect())
 }
 
+/// Whether WCS sent the call, as far as the hook could tell.
+pub(super) fn is_from_wcs(call: &LoggedCall<'_>) -> bool {
+    !matches!(call.reason.as_ref(), "bad_signature" | "source_not_allowed")
+}
+
 /// Decides the calls of pairs by the table as it is now, all at the same time.
 async fn compare(table: &Table, pairs: Vec<Pair>) -> Result<Vec<(Pair, Option<Now>)>, PageError> {
     let mut tasks = JoinSet::new();
@@ -226,27 +239,24 @@ fn filters(console: &Console, fields: &Fields) -> Markup {
         form class="filters" method="get" action=(PATH) role="search" {
             (input("Caller or callee", "party", fields))
             label { "Since " input name="since" value=[fields.get("since")] placeholder="1h, 15:00" autocomplete="off"; }
-            (app_input(console, fields.get("app")))
+            (app_input(console, console.typed_app(fields)))
             (select("Reason", "reason", &reasons, fields))
             (select("Order", "order", &orders, fields))
             @if fields.has("dismissed", "yes") { (hidden("dismissed", "yes")) }
             button class="primary" { "Filter" }
-            a href=(PATH) { "Show all" }
+            a href=(console.unfiltered(PATH)) { "Show all" }
         }
     }
 }
 
 fn nothing(console: &Console, permitted: usize, shows_dismissed: bool) -> Markup {
     let log = console.settings.calls.read();
-    if shows_dismissed {
+    if let Some(error) = log.error.as_ref() {
+        html! { p class="message problem" role="alert" { (text(error)) } }
+    } else if shows_dismissed {
         empty("No pair is dismissed.", &html! { a href=(PATH) { "Show the pairs that are waiting" } })
     } else if !console.settings.has_log {
-        empty(
-            "No log is read, so no refused calls are known.",
-            &html! { "Start the console with " code { "--log-group" } ", " code { "--function" } " or " code { "--log" } ", as for " code { "callgatectl calls" } "." },
-        )
-    } else if let Some(error) = &log.error {
-        html! { p class="message problem" role="alert" { (text(error)) } }
+        page::no_log("No log is read, so no refused calls are known.")
     } else if permitted > 0 {
         empty(
             "Every refused pair of this page is permitted by now.",
@@ -265,7 +275,7 @@ fn form(console: &Console, fields: &Fields, rows: &[(Pair, Option<Now>)], shows_
     html! {
         @if console.settings.is_read_only { (table) } @else {
             form method="post" action=(APPLY) {
-                (hidden("back", &format!("{PATH}?{}", fields.with("message", None))))
+                (hidden("back", &page::address(PATH, fields)))
                 (no_default_button())
                 (table)
                 div class="actions bulk" {
@@ -298,7 +308,7 @@ fn table(console: &Console, rows: &[(Pair, Option<Now>)], shows_dismissed: bool)
                     th scope="col" class="party" { "Callee" }
                     th scope="col" class="time" { "Last call" }
                     th scope="col" { "Why, and what would permit it" }
-                    @if is_editable { th scope="col" { "Do" } }
+                    @if is_editable { th scope="col" { "Actions" } }
                 } }
                 tbody { @for (pair, now) in rows { (row(console, pair, now.as_ref(), shows_dismissed)) } }
             }
@@ -316,8 +326,8 @@ fn row(console: &Console, pair: &Pair, now: Option<&Now>, shows_dismissed: bool)
                 td class="check" { input type="checkbox" name="pair" value=(value) aria-label={ "Check" (names) }; }
             }
             td class="number" data-label="Calls" { (count) }
-            td data-label="Caller" { a href=(party_path(app, caller)) { (text(caller)) } }
-            td data-label="Callee" { a href=(party_path(app, callee)) { (text(callee)) } span class="help" { "app " (text(app)) } }
+            td data-label="Caller" { (party_link(app, caller)) }
+            td data-label="Callee" { (party_link(app, callee)) span class="help" { "app " (text(app)) } }
             td data-label="Last call" {
                 (page::time(last.div_euclid(1_000_000)))
                 @if *count > 1 { span class="help" { "first " (page::time(first.div_euclid(1_000_000))) } }
@@ -326,19 +336,19 @@ fn row(console: &Console, pair: &Pair, now: Option<&Now>, shows_dismissed: bool)
                 (text(because))
                 @match now {
                     Some(Now::Refused(steps)) => {
-                        span class="help" { "Allow writes: " @for (number, step) in steps.iter().enumerate() { @if number > 0 { ", then " } (text(&step_text(&step.action))) } }
+                        span class="help" { "Allow writes: " @for (number, step) in steps.iter().enumerate() { @if number > 0 { ", then " } (text(&step.text)) } }
                     },
                     Some(Now::Invalid(command)) => { span class="help" { "No rule can permit it as long as what is stored is invalid: " code { (text(command)) } } },
-                    Some(Now::Permitted) => { span class="help" { "Permitted by now." } },
+                    // Those are not shown.
+                    Some(Now::Permitted) => {},
                     None => { span class="help" { "An id in the log is not in canonical form, so no rule can be written for it." } },
                 }
-                @if let Some(call) = call { " " a href=(check_link(call)) { "Every door" span class="hidden" { " for" (names) } } }
+                @if let Some(call) = call { " " a href=(check_link(call)) { "Show all doors" span class="hidden" { " for" (names) } } }
             }
             @if !console.settings.is_read_only {
                 td class="wide" {
                     @if let Some(Now::Refused(steps)) = now {
-                        @let can_expire = steps.iter().any(is_rule);
-                        @if can_expire { button name="week" value=(value) { "Allow for a week" span class="hidden" { (names) } } " " }
+                        @if steps.iter().all(|step| step.only_adds) { button name="week" value=(value) { "Allow for a week" span class="hidden" { (names) } } " " }
                         button name="allow" value=(value) { "Allow" span class="hidden" { (names) } } " "
                     }
                     @if now.is_some() { button name="block" value=(value) class="danger" { "Block caller" span class="hidden" { " " (escape(caller)) } } " " }
@@ -356,44 +366,19 @@ fn row_id(Pair { key: PairKey { app, caller, callee }, .. }: &Pair) -> String {
     format!("pair{}", link("", fields))
 }
 
-/// Whether a step writes a rule, which can have an expiry.
-fn is_rule(step: &Step) -> bool {
-    matches!(step.action, Action::WriteRule { .. })
-}
-
-/// A step in words.
-fn step_text(action: &Action) -> String {
-    match action {
-        Action::WriteRule { target, edit, .. } => rule_text(&target.from, &target.to, &edit.apply(None, now())),
-        Action::SwitchRule { from, to, is_disabled, .. } => {
-            format!("{} the rule from {from} to {to}", if *is_disabled { "disable" } else { "enable" })
-        }
-        Action::SetExpiry { from, to, .. } => format!("change the expiry of the rule from {from} to {to}"),
-        Action::Revoke { from, to, .. } => format!("revoke the rule from {from} to {to}"),
-        Action::Block { caller, .. } => format!("block {caller}"),
-        Action::Unblock { caller, .. } => format!("unblock {caller}"),
-        Action::SetStatus { app, party, status, .. } => {
-            let verb = if *status == Status::Suspended { "suspend" } else { "resume" };
-            party.as_ref().map_or_else(|| format!("{verb} app {app}"), |party| format!("{verb} {party}"))
-        }
-        Action::SetMembership { group, party, is_member, .. } => {
-            let (verb, word) = if *is_member { ("add", "to") } else { ("remove", "from") };
-            format!("{verb} {party} {word} {}", group.pattern())
-        }
-    }
-}
-
-/// A pair as the value of a field, with the commands that would permit its calls.
+/// A pair as the value of a field, with the commands that would permit its calls and what is stored in their places.
 fn encode(Pair { key: PairKey { app, caller, callee }, last, call, .. }: &Pair, now: Option<&Now>) -> String {
     let last = last.to_string();
-    let video = call.as_ref().is_some_and(|call| call.media.video).then_some(("video", "yes"));
+    let media = call.iter().flat_map(|call| media_fields(call.media));
     let steps = match now {
         Some(Now::Refused(steps)) => steps.as_slice(),
         _ => &[],
     };
-    let steps = steps.iter().map(|step| ("step", step.command.as_str()));
+    let seen: Vec<_> = steps.iter().map(|step| shown(&before(step))).collect();
+    let seen = seen.iter().map(|seen| (SEEN, seen.as_str()));
+    let commands = steps.iter().map(|step| ("step", step.command.as_str()));
     let fields = [("app", app.as_str()), ("from", caller.as_str()), ("to", callee.as_str()), ("last", last.as_str())];
-    link("", fields.into_iter().chain(video).chain(steps)).trim_start_matches('?').to_owned()
+    link("", fields.into_iter().chain(media).chain(commands).chain(seen)).trim_start_matches('?').to_owned()
 }
 
 /// A pair of a form.
@@ -401,8 +386,9 @@ struct Checked {
     key: PairKey,
     last: EpochMicroseconds,
     call: Result<Call, String>,
-    /// The commands that the page showed.
+    /// The commands that the page showed, and what was stored in their places.
     steps: Vec<String>,
+    seen: Vec<String>,
 }
 
 impl Checked {
@@ -416,13 +402,14 @@ impl Checked {
         };
         let key = PairKey { app: field("app")?, caller: field("from")?, callee: field("to")? };
         let last = field("last")?.parse().map_err(|_| PageError::invalid("The field `last` is not a time."))?;
-        let media = MediaSet { audio: true, video: fields.has("video", "yes") };
+        let media = media_of(&fields);
         let call = (|| {
             let (app, caller) = (table.parse_app(&key.app)?, table.parse_party(&key.caller)?);
             Ok(Call { app, caller, callee: table.parse_party(&key.callee)?, media })
         })();
         let call = call.map_err(|error: callgate_admin::Error| error.to_string());
-        Ok(Self { key, last, call, steps: fields.all("step").map(str::to_owned).collect() })
+        let steps = fields.all("step").map(str::to_owned).collect();
+        Ok(Self { key, last, call, steps, seen: fields.seen().map(str::to_owned).collect() })
     }
 }
 
@@ -444,7 +431,6 @@ async fn apply(State(console): State<Arc<Console>>, Form(fields): Form) -> Resul
         "week" => allow(&console.settings.table, &pairs, Some(now() + WEEK), &note).await,
         "allow" => allow(&console.settings.table, &pairs, None, &note).await,
         "block" => block(&pairs, &note),
-        "none" => Vec::new(),
         other => return Err(PageError::invalid(format!("`{other}` is not something to do with pairs."))),
     };
     let advice = "Nothing was written: check pairs, and choose a button for what to do with them.";
@@ -454,37 +440,49 @@ async fn apply(State(console): State<Arc<Console>>, Form(fields): Form) -> Resul
 
 fn dismiss(console: &Console, pairs: &[Checked], is_dismissed: bool) -> Message {
     let mut dismissed = console.dismissed.lock();
+    let mut done = 0;
     for Checked { key, last, .. } in pairs {
         if !is_dismissed {
             dismissed.remove(key);
+            done += 1;
         } else if dismissed.len() < MAX_DISMISSED {
             dismissed.insert(key.clone(), *last);
+            done += 1;
         }
     }
-    let pairs = count(pairs.len() as u64, "pair");
-    let text = if is_dismissed { format!("Dismissed: {pairs}.") } else { format!("Shown again: {pairs}.") };
-    Message { text, ..Message::default() }
+    let text = match (done, pairs.len() as u64) {
+        (_, 0) => "Nothing was done, because no pair was checked.".to_owned(),
+        (done, all) if done < all => format!("Dismissed: {done} of {all} pairs, because no more can be remembered."),
+        (done, _) => format!("{}: {}.", if is_dismissed { "Dismissed" } else { "Shown again" }, count(done, "pair")),
+    };
+    Message { text, is_problem: pairs.is_empty() || done < pairs.len() as u64, ..Message::default() }
 }
 
 /// The steps that permit the calls of pairs, if they are still those that the page showed.
 async fn allow(table: &Table, pairs: &[Checked], until: Option<EpochSeconds>, note: &Edit<String>) -> Vec<Wanted> {
     let mut wanted = Vec::new();
-    for Checked { key, call, steps, .. } in pairs {
+    let conditions =
+        BlockEdit { expires_at: until.map_or(Edit::Keep, Edit::Set), list: Edit::Keep, note: note.clone() };
+    for Checked { key, call, steps, seen, .. } in pairs {
         let name = format!("allow {} to call {}", key.caller, key.callee);
         let state = match call {
             Ok(call) => state(table, call).await.map_err(|error| error.to_string()),
             Err(why) => Err(why.clone()),
         };
         let why = match state {
-            Ok(Now::Refused(now)) if now.iter().map(|step| &step.command).eq(steps) => {
-                if until.is_some() && !now.iter().any(is_rule) {
+            Ok(Now::Refused(now))
+                if now.iter().map(|step| &step.command).eq(steps)
+                    && now.iter().map(before).eq(seen.iter().cloned()) =>
+            {
+                if until.is_some() && !now.iter().all(|step| step.only_adds) {
+                    let texts: Vec<_> = now.iter().map(|step| step.text.as_str()).collect();
                     format!(
-                        "{} would permit it, which cannot end by itself; allow it without an end",
-                        steps.join(", then ")
+                        "that takes: {}; what this changes would not come back after a week, so allow it without an end",
+                        texts.join(", then ")
                     )
                 } else {
-                    let actions = now.into_iter().map(|step| with_conditions(step.action, until, note));
-                    wanted.extend(actions.map(|action| Wanted { name: name.clone(), action: Ok((action, None)) }));
+                    let actions = with_conditions(now, seen.iter().cloned(), &conditions);
+                    wanted.push(Wanted { name, actions: Ok(actions) });
                     continue;
                 }
             }
@@ -495,23 +493,9 @@ async fn allow(table: &Table, pairs: &[Checked], until: Option<EpochSeconds>, no
             Ok(Now::Invalid(command)) => format!("what is stored is invalid: {command}"),
             Err(why) => why,
         };
-        wanted.push(Wanted { name, action: Err(why) });
+        wanted.push(Wanted { name, actions: Err(why) });
     }
     wanted
-}
-
-/// A step with the expiry and the note of the form.
-fn with_conditions(action: Action, until: Option<EpochSeconds>, note: &Edit<String>) -> Action {
-    match action {
-        Action::WriteRule { target, door, mut edit } => {
-            if let Some(until) = until {
-                edit.common.expires_at = Edit::Set(until);
-            }
-            edit.common.note = note.clone();
-            Action::WriteRule { target, door, edit }
-        }
-        action => action,
-    }
 }
 
 /// Blocks the callers of pairs, each once.
@@ -520,8 +504,8 @@ fn block(pairs: &[Checked], note: &Edit<String>) -> Vec<Wanted> {
     let pairs = pairs.iter().filter(|pair| seen.insert((&pair.key.app, &pair.key.caller)));
     let wanted = pairs.map(|Checked { key, call, .. }| {
         let edit = BlockEdit { note: note.clone(), ..BlockEdit::default() };
-        let action = call.clone().map(|Call { app, caller, .. }| (Action::Block { app, caller, edit }, None));
-        Wanted { name: format!("block {}", key.caller), action }
+        let actions = call.clone().map(|Call { app, caller, .. }| vec![(Action::Block { app, caller, edit }, None)]);
+        Wanted { name: format!("block {}", key.caller), actions }
     });
     wanted.collect()
 }

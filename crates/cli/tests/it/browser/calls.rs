@@ -43,7 +43,7 @@ fn the_keyboard_is_enough() {
         browser.open(&serve.console_url()).await;
         browser.wait_for("no rule applies").await;
         // The first stop of the Tab key skips the navigation.
-        press(&browser, Key::Tab, "Skip to the page").await;
+        press(&browser, Key::Tab, "Skip to the content").await;
         browser.client.active_element().await.unwrap().send_keys(&char::from(Key::Enter).to_string()).await.unwrap();
         tab_to(&browser, "2026-").await;
         browser.client.active_element().await.unwrap().send_keys(&char::from(Key::Enter).to_string()).await.unwrap();

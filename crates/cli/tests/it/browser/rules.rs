@@ -1,6 +1,7 @@
 //! Edits a rule in two tabs, and switches several rules off.
 
 use fantoccini::Locator;
+use fantoccini::key::Key;
 use serde_json::json;
 
 use super::{Browser, WIDE, run};
@@ -95,7 +96,13 @@ fn checked_rules_are_switched_off_and_on_again() {
             let checkbox = browser.find(&css).await;
             browser.click_element(&checkbox).await;
         }
-        browser.click("Switch off").await;
+        // The Enter key would press the first button, so it does nothing: what is checked and typed stays.
+        let enter = char::from(Key::Enter);
+        browser.fill("[name=until]", &format!("7d{enter}")).await;
+        let until = browser.find("[name=until]").await.prop("value").await.unwrap();
+        assert_eq!(until.as_deref(), Some("7d"));
+        assert_eq!(browser.client.find_all(Locator::Css("[name=rule]:checked")).await.unwrap().len(), 2);
+        browser.click("Disable").await;
         browser.wait_for("Written: 2 changes.").await;
         assert_eq!((call(&serve, "PPP009", "PPP005"), call(&serve, "PPP009", "PPP004")), (403, 403));
         browser.click("Undo").await;

@@ -150,8 +150,96 @@ fn calls_of_a_file_appear_as_they_are_logged() {
         console.get(&format!("/calls?{query}")).is(200).shows(shown).does_not_show(hidden);
     }
     for query in ["decision=maybe", "from=%40sales", "since=yesterdayish", "app=%00"] {
-        console.get(&format!("/calls?{query}")).is(400);
+        // What was typed is still in the form.
+        console.get(&format!("/calls?{query}")).is(400).shows("Caller or callee");
     }
+}
+
+#[test]
+fn the_default_app_is_that_of_the_field() {
+    let server = TestServer::with_table();
+    for app in ["shop", "store"] {
+        server.run(&format!("deny --app {app} --from a --to {app}-callee")).succeeds();
+    }
+    let folder = TempFolder::new();
+    let lines = line(1, "a", "shop-callee") + &line(2, "a", "store-callee").replace("\"shop\"", "\"store\"");
+    let log = folder.write("calls.log", &lines);
+    let console = Console::over(&server, &["--log", log.to_str().unwrap(), "--app", "shop"]);
+    wait_for(&console, "2 calls in memory");
+    for path in ["/calls", "/waiting", "/rules", "/parties"] {
+        let page = console.get(path).is(200).shows("shop-callee").does_not_show("store-callee");
+        assert!(page.body.contains("name=\"app\" value=\"shop\""), "{}", page.body);
+        // An empty field is for all apps.
+        let all = console.get(&page.links("Show all")[0]).is(200).shows("shop-callee").shows("store-callee");
+        assert!(!all.body.contains("name=\"app\" value="), "{}", all.body);
+        console.get(&format!("{path}?app=store")).is(200).does_not_show("shop-callee");
+    }
+    // These are about one app.
+    console.get("/check?from=a&to=shop-callee").is(200).shows("In app shop");
+    console.get("/history").is(200).shows("deny --app shop").does_not_show("deny --app store");
+}
+
+#[test]
+fn an_expired_block_is_not_a_block() {
+    let server = TestServer::with_table();
+    server.put(&json!({"pk": {"S": "PARTY#shop#a"}, "sk": {"S": "PARTY"},
+        "blocked": {"M": {"expires_at": {"N": "1700000000"}, "note": {"S": "old"}}}}));
+    let folder = TempFolder::new();
+    let log = folder.write("calls.log", &line(1, "a", "b"));
+    let console = Console::over(&server, &["--log", log.to_str().unwrap()]);
+    wait_for(&console, "a");
+    let opened = open_newest(&console).shows("block aStored now: block a, until 2023-11-14");
+    console
+        .submit(&opened, ("/calls/block", "Block all calls from a"), &[("note", "new")])
+        .shows("Written: block a (new)");
+    let blocked = open_newest(&console).shows("The caller is blocked already: block a (new)");
+    assert!(!blocked.body.contains("action=\"/calls/block\""), "{}", blocked.body);
+    let page = console.get("/parties/shop/a").shows("Unblock a");
+    console.submit(&page, ("/parties/change", "Unblock a"), &[("action", "unblock")]).shows("Block all calls from a");
+}
+
+/// A call without audio is decided, allowed and checked as one.
+#[test]
+fn a_call_with_video_only_stays_one() {
+    let server = TestServer::with_table();
+    server.run("deny --app shop --from a --to b --media audio").succeeds();
+    server.run("allow --app shop --from '*' --to '*' --yes").succeeds();
+    let folder = TempFolder::new();
+    let log = folder.write("calls.log", &line(1, "a", "b").replace('{', r#"{"media":["video"],"#));
+    let console = Console::over(&server, &["--log", log.to_str().unwrap()]);
+    wait_for(&console, "a");
+    let opened = open_newest(&console).shows("this call is permitted");
+    console.submit(&opened, ("/calls/answer", "Writes:"), &[]).shows("Written: deny a to b");
+    let check = console.get(&opened.links("at another time")[0]).is(200).shows("In app shop, video, at");
+    assert!(check.body.contains("name=\"audio\" value=\"no\" checked"), "{}", check.body);
+}
+
+/// Other changes of the same author do not hide the one that was written.
+#[test]
+fn several_steps_are_written_and_taken_back_together() {
+    let server = TestServer::with_table();
+    server.run("deny --app shop --from a --to b").succeeds();
+    server.run("disable --app shop --from a --to b").succeeds();
+    let before = server.items();
+    let folder = TempFolder::new();
+    let log = folder.write("calls.log", &line(1, "a", "b"));
+    let console = Console::over(&server, &["--log", log.to_str().unwrap()]);
+    wait_for(&console, "a");
+    let opened = open_newest(&console).shows("allow a to b, disabled").shows("enable allow a to b");
+    let written = console
+        .submit(&opened, ("/calls/answer", "Writes:"), &[])
+        .shows("Written: allow a to b, disabled; enable allow a to b");
+    assert_ne!(server.items(), before);
+    // What the second step changed does not conflict with the first.
+    console.submit(&written, ("/undo", "Undo"), &[]).shows("Written: took back");
+    assert_eq!(server.items(), before);
+    // Only the step that enables a rule, after another person changed the rule.
+    server.run("allow --app shop --from a --to b --disabled").succeeds();
+    let opened = open_newest(&console).shows("enable allow a to b");
+    server.run("allow --app shop --from a --to b --note theirs").succeeds();
+    let fields = opened.form("/calls/answer", "Writes:");
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    console.post("/calls/answer", &fields).is(409).shows("theirs");
 }
 
 /// A browser that polls gets the page only if it changed.

@@ -6,7 +6,7 @@ use super::{Console, encode};
 use crate::support::TestServer;
 
 fn check(console: &Console, fields: &[(&str, &str)]) -> super::Answer {
-    console.get(&format!("/check?{}", encode(fields))).is(200)
+    console.get(&format!("/check?{}", encode(fields)))
 }
 
 #[test]
@@ -81,7 +81,11 @@ fn what_is_typed_is_taken_as_the_hook_takes_it() {
     of("PPP*", "PPP005", &[("exactly", "yes")]).shows("refused PPP* to PPP005");
     of("@sales", "PPP005", &[]).shows("is a group, not one party");
     of("PPP009", "", &[]).shows("Name the callee");
-    check(&console, &[("to", "PPP005")]).shows("Name the app");
+    // There is only one app.
+    check(&console, &[("to", "PPP005")]).shows("In app shop");
+    server.run("deny --app store --from a --to b").succeeds();
+    let console = Console::over(&server, &[]);
+    check(&console, &[("to", "PPP005")]).is(400).shows("Name the app");
 }
 
 #[test]

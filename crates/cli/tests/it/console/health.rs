@@ -17,21 +17,25 @@ fn post(console: &Console, path: &str, fields: &[(&str, &str)]) -> Answer {
     wait(console, "/health")
 }
 
+fn as_fields(fields: &[(String, String)]) -> Vec<(&str, &str)> {
+    fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
 #[test]
 fn the_last_hooks_are_shown_and_the_own_hook_fails_closed() {
     let mut serve = ServeProcess::start(&[], &[]);
     let console = Console::of(&mut serve);
-    console.get("/health").is(200).shows("Last askednot since the console was started");
+    console.get("/health").is(200).shows("Last hooknone since the console was started");
     call(&serve, "PPP009", "PPP005");
-    let page = console.get("/health").is(200).shows("OnCallEvent").shows("Last asked connectnot since");
-    let page = page.does_not_show("Last askednot");
+    let page = console.get("/health").is(200).shows("OnCallEvent").shows("Last connectnone since");
+    let page = page.does_not_show("Last hooknone");
     assert!(page.body.contains(&format!("value=\"{}\"", serve.url())), "{}", page.body);
     let page = post(&console, "/health/simulate", &[("url", &serve.url()), ("app", "defaultApp")])
         .shows(&format!("Result for {}", serve.url()))
         .shows("fails closed A call that the hook does not permit is refused.")
         .shows("OnCallEventrestOnError=FAIL")
         .shows("OnCallEvent PPP009 to PPP006: 403, the SIP side gets 403 FORBIDDEN");
-    page.does_not_show("connectnot since");
+    page.does_not_show("connectnone since");
     // It is still there after a reload.
     console.get("/health").is(200).shows("fails closed");
 }
@@ -40,12 +44,16 @@ fn the_last_hooks_are_shown_and_the_own_hook_fails_closed() {
 fn a_hook_that_fails_open_is_found() {
     let server = TestServer::with_table();
     let console = Console::over(&server, &[]);
-    console.get("/health").is(200).shows("not known here, because the log has only calls");
+    console
+        .get("/health")
+        .is(200)
+        .shows("not known, because no log is read")
+        .shows("not known, because the log has only calls");
     let backend = Backend::start(json!({}), |_| status(403));
     post(&console, "/health/simulate", &[("url", &backend.url), ("app", "<b>app")])
         .shows("fails open WCS lets calls through")
         .shows("rings although the hook did not permit it")
-        .shows("must not be");
+        .shows("wrong outcome");
     post(&console, "/health/simulate", &[("url", "http://127.0.0.1:1/x")]).shows("so WCS declines the session");
     let wrong = console.post("/health/simulate", &[("url", "file:///<b>")]).is(400).shows("`file:///<b>` is not a URL");
     assert!(!wrong.body.contains("<b>"), "{}", wrong.body);
@@ -82,7 +90,12 @@ fn findings_are_shown_by_kind_and_fixed() {
         .shows("Fix 1 finding");
     assert!(!page.body.contains("<b>") && !page.body.contains('\u{202e}'), "{}", page.body);
     console.get("/health?kind=expired").is(200).shows("rule from `PPP0*`").does_not_show("rule from `PPP1*`");
-    post(&console, "/health/fix", &[]).shows("1 finding fixed").shows("1 finding.").does_not_show("Fix 1 finding");
+    // Only what the page showed is fixed.
+    console.post("/health/fix", &[("inspection", "7")]).is(409).shows("Nothing was fixed");
+    post(&console, "/health/fix", &as_fields(&page.form("/health/fix", "Fix 1")))
+        .shows("1 finding fixed")
+        .shows("1 finding.")
+        .does_not_show("Fix 1 finding");
     assert_eq!(server.items()[0]["incoming"]["M"].as_object().unwrap().len(), 1);
     server.run("history --app shop").succeeds().prints("console: doctor --fix");
     post(&console, "/health/inspect", &[]).shows("1 item and 1 rule inspected, 1 finding.");

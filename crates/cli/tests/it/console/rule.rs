@@ -120,14 +120,14 @@ fn a_stored_rule_is_edited_switched_and_deleted() {
     assert!(item["note"].is_null() && item["media"].is_null(), "{item}");
     assert_eq!((&item["effect"]["S"], &item["list"]["S"]), (&json!("deny"), &json!("crm")));
     let page = edit(&console, "PPP009", "PPP005", "");
-    console.submit(&page, ("/rules/apply", "Switch off"), &[("action", "disable")]).shows("Written: 1 change.");
-    edit(&console, "PPP009", "PPP005", "").shows("disabled").shows("Switch on");
+    console.submit(&page, ("/rules/apply", "Disable"), &[("action", "disable")]).shows("Written: 1 change.");
+    edit(&console, "PPP009", "PPP005", "").shows("disabled").shows("Enable");
     let page = edit(&console, "PPP009", "PPP005", "");
-    let done = console.submit(&page, ("/rules/apply", "Delete"), &[("action", "delete")]);
+    let done = console.submit(&page, ("/rules/apply", "Revoke"), &[("action", "revoke")]);
     assert_eq!(server.items().len(), 0);
     console.submit(&done, ("/undo", "Undo"), &[]);
     assert_eq!(server.items().len(), 1);
-    edit(&console, "PPP009", "PPP999", "").shows("New rule");
+    edit(&console, "PPP009", "PPP999", "").shows("New rule").shows("This rule is no longer stored");
 }
 
 #[test]
@@ -148,8 +148,8 @@ fn a_block_and_a_rule_of_another_door_have_their_own_forms() {
     let app = server.items().into_iter().find(|it| it["sk"]["S"] == "APP").unwrap();
     assert_eq!(app["callers"]["M"]["PPP009"]["M"]["effect"]["S"], "deny");
     // No form can write such an entry, but it can be deleted.
-    let page = edit(&console, "a", "b", "callee").shows("can only be switched on or off, or deleted");
-    console.submit(&page, ("/rules/apply", "Delete"), &[("action", "delete")]).shows("Written: 1 change.");
+    let page = edit(&console, "a", "b", "callee").shows("can only be disabled, enabled or revoked");
+    console.submit(&page, ("/rules/apply", "Revoke"), &[("action", "revoke")]).shows("Written: 1 change.");
     assert!(server.items().iter().all(|it| it["pk"]["S"] != "PARTY#shop#b"));
 }
 

@@ -95,13 +95,13 @@ fn checked_rules_are_changed_at_once_and_the_change_is_undone() {
     assert_eq!(server.items().iter().filter(|it| it.to_string().contains("disabled")).count(), 2);
     let undone = console.submit(&done, ("/undo", "Undo"), &[]);
     assert_eq!(server.items(), before, "{}", undone.text());
-    // A block cannot be switched off; the others are.
+    // A block cannot be disabled; the others are.
     apply(&rules, &[("action", "disable")])
         .shows("Written: 2 changes. Not written: 1 change.")
-        .shows("not written: the block of PPP030: a block cannot be switched off");
-    apply(&[], &[("action", "delete")]).shows("no rule was checked");
+        .shows("not written: the block of PPP030: a block cannot be disabled");
+    apply(&[], &[("action", "revoke")]).shows("no rule was checked");
     // They were disabled since the boxes were shown.
-    apply(&rules[..2], &[("action", "delete")])
+    apply(&rules[..2], &[("action", "revoke")])
         .shows("Nothing was written.")
         .shows("it changed since the page was loaded");
     let page = console.get("/rules?app=shop");
@@ -113,7 +113,7 @@ fn checked_rules_are_changed_at_once_and_the_change_is_undone() {
     let page = console.get("/rules?app=shop");
     let boxes = [checkbox(&page, "PPP666", "*"), checkbox(&page, "PPP030", "*")];
     let rules: Vec<_> = boxes.iter().map(|value| ("rule", value.as_str())).collect();
-    let done = apply(&rules, &[("action", "delete")]).shows("Written: 2 changes.").does_not_show("rude");
+    let done = apply(&rules, &[("action", "revoke")]).shows("Written: 2 changes.").does_not_show("rude");
     console.submit(&done, ("/undo", "Undo"), &[]).shows("rude").shows("PPP666");
 }
 
@@ -141,7 +141,7 @@ fn odd_ids_are_shown_and_never_become_markup() {
     // Each that can be named is deleted from the list; an id that looks like a pattern is not taken for one.
     for id in ["a/b", "50%", "#1#2", "two words"] {
         let value = checkbox(&page, id, id);
-        let done = console.submit(&page, ("/rules/apply", ""), &[("rule", &value), ("action", "delete")]);
+        let done = console.submit(&page, ("/rules/apply", ""), &[("rule", &value), ("action", "revoke")]);
         done.shows(&format!("revoke allow {id} to {id}"));
     }
     let left = server.items().iter().filter(|it| it["sk"]["S"].as_str().unwrap().starts_with("CALLER#")).count();
@@ -159,6 +159,6 @@ fn a_read_only_console_has_no_forms_that_write() {
         let page = console.get(path).is(200);
         assert!(!page.body.contains("method=\"post\""), "{path}");
     }
-    assert_ne!(console.post("/rules/apply", &[("action", "delete")]).status, 303);
+    assert_ne!(console.post("/rules/apply", &[("action", "revoke")]).status, 303);
     assert_eq!(server.items(), before);
 }

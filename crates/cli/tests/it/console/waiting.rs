@@ -1,9 +1,9 @@
 //! `/waiting`: refused pairs, and what is done with them.
 
+use super::calls::{line, wait_for};
 use super::{Answer, Console, call};
 use crate::serve::ServeProcess;
-use crate::support::TempFolder;
-use crate::support::TestServer;
+use crate::support::{Run, TempFolder, TestServer, split_words, tool};
 
 const APPLY: &str = "/waiting/apply";
 
@@ -34,7 +34,7 @@ fn refused_pairs_are_listed_and_permitted_ones_leave() {
     let page = console
         .get("/waiting")
         .is(200)
-        .shows("3 pairs")
+        .shows("3 refused pairs in memory")
         .shows("Allow writes: allow PPP009 to PPP006")
         .does_not_show("PPP005");
     let at = |page: &Answer, caller: &str| page.body.find(&format!("<bdi>{caller}</bdi>"));
@@ -49,7 +49,7 @@ fn refused_pairs_are_listed_and_permitted_ones_leave() {
         .shows("Written: 1 change.")
         .shows("allow PPP009 to PPP006, until");
     assert_eq!(call(&serve, "PPP009", "PPP006"), 200);
-    let done = done.shows("1 of this page permitted by now").does_not_show("Check PPP009");
+    let done = done.shows("on this page, 1 is permitted now and not shown").does_not_show("Check PPP009");
     console.submit(&done, ("/undo", "Undo"), &[]).shows("Allow writes: allow PPP009 to PPP006");
     refused(&serve, 1, "PPP009", "PPP006");
 }
@@ -65,7 +65,8 @@ fn several_pairs_are_allowed_blocked_and_dismissed_at_once() {
     let page = console.get("/waiting");
     let [a, b, c] =
         [("PPP013", "PPP006"), ("PPP008", "PPP006"), ("PPP013", "PPP020")].map(|(from, to)| pair(&page, from, to));
-    console.submit(&page, (APPLY, ""), &[("action", "none"), ("pair", &a)]).shows("Nothing was written");
+    console.post(APPLY, &[("action", "none"), ("pair", &a)]).is(400);
+    console.submit(&page, (APPLY, ""), &[("action", "dismiss")]).shows("Nothing was done, because no pair was checked");
     console
         .submit(&page, (APPLY, ""), &[("action", "allow"), ("note", "asked for"), ("pair", &a), ("pair", &b)])
         .shows("Written: 2 changes.")
@@ -84,7 +85,9 @@ fn several_pairs_are_allowed_blocked_and_dismissed_at_once() {
     assert_eq!(call(&serve, "PPP013", "PPP006"), 403);
     let row = done.shows("Allow writes: unblock PPP013");
     let value = pair(&row, "PPP013", "PPP006");
-    console.submit(&row, (APPLY, ""), &[("week", &value)]).shows("which cannot end by itself");
+    console
+        .submit(&row, (APPLY, ""), &[("week", &value)])
+        .shows("that takes: unblock PPP013; what this changes would not come back");
     let page = console.get("/waiting");
     let value = pair(&page, "PPP009", "PPP006");
     console
@@ -98,6 +101,45 @@ fn several_pairs_are_allowed_blocked_and_dismissed_at_once() {
     console.submit(&page, (APPLY, ""), &[("dismiss", &value)]).does_not_show("writes: allow PPP009");
     refused(&serve, 1, "PPP009", "PPP006");
     console.get("/waiting").shows("allow PPP009 to PPP006");
+}
+
+/// A rule that is replaced for a week would be missing afterwards, and the call permitted for ever.
+#[test]
+fn a_rule_is_not_replaced_for_a_week_only() {
+    let mut serve = ServeProcess::start(&[], &[]);
+    let console = Console::of(&mut serve);
+    let endpoint = serve.store();
+    let deny = split_words("deny --app defaultApp --from PPP009 --to PPP005 --list spam --note fraud");
+    Run::of(tool().args(deny).args(["--table", "callgate", "--endpoint-url", &endpoint])).succeeds();
+    refused(&serve, 1, "PPP009", "PPP005");
+    // What is shown is the rule with what stays of it.
+    let page = console.get("/waiting").shows("Allow writes: allow PPP009 to PPP005, list spam (fraud)");
+    assert!(!page.body.contains("name=\"week\""), "{}", page.body);
+    let value = pair(&page, "PPP009", "PPP005");
+    console
+        .submit(&page, (APPLY, ""), &[("week", &value)])
+        .shows("Nothing was written")
+        .shows("allow PPP009 to PPP005, list spam (fraud); what this changes would not come back after a week");
+    assert_eq!(call(&serve, "PPP009", "PPP005"), 403);
+    console.submit(&page, (APPLY, ""), &[("allow", &value)]).shows("Written: 1 change.");
+    assert_eq!(call(&serve, "PPP009", "PPP005"), 200);
+}
+
+#[test]
+fn a_rule_that_another_person_wrote_meanwhile_is_not_overwritten() {
+    let server = TestServer::with_table();
+    let folder = TempFolder::new();
+    let log = folder.write("calls.log", &line(1, "a", "b"));
+    let console = Console::over(&server, &["--log", log.to_str().unwrap()]);
+    wait_for(&console, "b");
+    let page = console.get("/waiting").shows("Allow writes: allow a to b");
+    let value = pair(&page, "a", "b");
+    server.run("deny --app shop --from a --to b --note theirs").succeeds();
+    // The command would be the same.
+    for action in ["allow", "week"] {
+        console.submit(&page, (APPLY, ""), &[(action, &value)]).shows("the rules changed since the page was loaded");
+    }
+    server.run("show --app shop b").succeeds().prints("deny a to b (theirs)");
 }
 
 #[test]

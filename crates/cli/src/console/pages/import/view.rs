@@ -1,5 +1,7 @@
 //! What the page of a file shows.
 
+use std::sync::atomic::Ordering;
+
 use callgate_admin::import::{Applied, Difference, DifferenceCounts, OtherRules};
 use callgate_admin::rule_file::Problems;
 use callgate_admin::wording::count;
@@ -8,18 +10,26 @@ use maud::{Markup, html};
 use super::work::{Plan, Stage, Upload, Written};
 use crate::console::page::{hidden, new_app_box, text};
 
-/// The end of work that wrote nothing, and the next steps.
-pub(super) fn ended(path: &str, what: &str, why: &str) -> Markup {
+/// The end of work without a result, what was written before, and the next steps.
+pub(super) fn ended(path: &str, upload: &Upload, what: &str, why: &str) -> Markup {
+    let written = upload.written.load(Ordering::Relaxed);
     html! {
-        div class="message problem" role="alert" { p { (what) " " (text(why)) } }
-        (next_steps(path))
+        div class="message problem" role="alert" {
+            p { (what) @if !why.is_empty() { " " (text(why)) "." } }
+            p { @if written == 0 { "Nothing was written." } @else { "Before that, " (count(written, "rule")) " were written or removed." } }
+        }
+        (next_steps(path, upload))
     }
 }
 
-fn next_steps(path: &str) -> Markup {
+fn next_steps(path: &str, upload: &Upload) -> Markup {
+    // While the file is in use, it is kept.
+    let is_kept = upload.import.try_lock().map_or(true, |import| import.is_some());
     html! {
         div class="actions" {
-            form method="post" action={ (path) "/compare" } { button { "Compare the file with the table again" } }
+            @if is_kept {
+                form method="post" action={ (path) "/compare" } { button { "Compare the file with the table again" } }
+            }
             form method="post" action={ (path) "/discard" } { button { "Discard the file" } }
         }
     }
@@ -34,9 +44,9 @@ impl Stage {
             Self::Unfinished { done, total, why } => html! {
                 div class="message problem" role="alert" {
                     p { (done) " of " (total) " rules are written or removed. " (text(why)) }
-                    p { "At every moment, a call is permitted only if the rules before or after the import do." }
+                    p { "At every moment, a call is permitted only if the rules before the import, or those after it, permit it." }
                 }
-                (next_steps(path))
+                (next_steps(path, upload))
             },
         }
     }
@@ -156,8 +166,12 @@ fn difference(difference: &Difference) -> Markup {
 
 impl Written {
     fn markup(&self) -> Markup {
-        let Self { applied: Applied { written, removed }, unchanged, others: OtherRules { others, missing, counts } } =
-            self;
+        let Self { applied: Applied { written, removed }, unchanged, others } = self;
+        let none = OtherRules::default();
+        let OtherRules { others, missing, counts } = match others {
+            Ok(others) => others,
+            Err(_) => &none,
+        };
         let disturbed = counts.removed + counts.written();
         html! {
             div class="message done" role="status" {
@@ -168,10 +182,15 @@ impl Written {
                     "."
                 }
             }
+            @if let Err(why) = &self.others {
+                div class="message notice" role="status" {
+                    p { "Whether another writer changed these apps during the import is not known: " (text(why)) "." }
+                }
+            }
             @if disturbed > 0 {
                 div class="message problem" role="alert" {
-                    p { "Another writer changed these apps during the import. Look in the history who it was, then import the file \
-                         that is right once more." }
+                    p { "Another writer changed these apps during the import. Find that change in the history, then import the correct \
+                         file again." }
                 }
                 @for (rules, all, what) in [
                     (others, counts.removed, "of these apps not in the file"),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Cursor, Read};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -34,6 +35,7 @@ const CONCURRENCY: u16 = 16;
 
 /// How often the progress of writing is read.
 const REFRESH: Duration = Duration::from_millis(100);
+
 /// The files of the console.
 pub(in crate::console) type Imports = Jobs<Upload, Stage>;
 
@@ -56,6 +58,8 @@ pub(in crate::console) struct Upload {
     pub(super) exactly: bool,
     /// The valid file, until it is written.
     pub(super) import: Mutex<Option<Import>>,
+    /// How many rules were written or removed so far.
+    pub(super) written: AtomicU64,
 }
 
 /// What is known about a file.
@@ -91,9 +95,10 @@ pub(in crate::console) struct Plan {
 pub(in crate::console) struct Written {
     pub(super) applied: Applied,
     pub(super) unchanged: u64,
-    /// What other writers changed meanwhile, after the rules of apps were replaced.
-    pub(super) others: OtherRules,
+    /// What other writers changed meanwhile, after the rules of apps were replaced. Or why that is not known.
+    pub(super) others: Result<OtherRules, String>,
 }
+
 impl Upload {
     fn reader(&self, console: &Console, source: CountedFile) -> Result<Reader<CountedFile>, Error> {
         let region = console.settings.table.phone_region();
@@ -216,6 +221,7 @@ fn lines(problems: &Problems) -> Vec<String> {
     let more = (more > 0).then(|| format!("... and {more} more of other kinds"));
     problems.kinds.iter().map(ToString::to_string).chain(more).collect()
 }
+
 /// Writes the file, unless the table changed so that another difference would be written.
 pub(super) async fn apply(
     console: Arc<Console>,
@@ -232,26 +238,33 @@ pub(super) async fn apply(
         return Ok(Stage::Planned(Plan { changed: Some(why.to_owned()), ..again }));
     }
     let unchanged = again.counts.unchanged;
-    match run(import, again.counts, console.settings.app_cache, &progress).await {
+    let result = run(import, again.counts, console.settings.app_cache, &progress).await;
+    let (Ok(applied) | Err(ApplyError { applied, .. })) = &result;
+    job.data.written.fetch_add(applied.written + applied.removed, Ordering::Relaxed);
+    match result {
         Ok(applied) => {
             let others = if job.data.is_replaced {
                 progress.begin("Comparing the table with the file again", None);
-                import.look_again(&job.data.author(&console).await).await?
+                import.look_again(&job.data.author(&console).await).await.map_err(|error| error.to_string())
             } else {
-                OtherRules::default()
+                Ok(OtherRules::default())
             };
             *kept = None;
             Ok(Stage::Written(Written { applied, unchanged, others }))
         }
         Err(ApplyError { applied, total, changed, .. }) if !changed.is_empty() => {
             let rules: Vec<_> = changed.iter().take(MAX_SHOWN).map(RuleRow::text).collect();
+            let done = applied.written + applied.removed;
             let why = format!(
-                "{} of {total} rules are written or removed. {} changed meanwhile and were not removed: {}. Look at what remains.",
-                applied.written + applied.removed,
+                "{} changed meanwhile and were not removed: {}.",
                 count(changed.len() as u64, "rule"),
                 rules.join("; "),
             );
-            plan(&console, &job.data, import, &progress, Some(why)).await.map(Stage::Planned)
+            let text = format!("{done} of {total} rules are written or removed. {why} Look at what remains.");
+            match plan(&console, &job.data, import, &progress, Some(text)).await {
+                Ok(plan) => Ok(Stage::Planned(plan)),
+                Err(_) => Ok(Stage::Unfinished { done, total, why }),
+            }
         }
         Err(ApplyError { applied, total, unconfirmed, error, .. }) => {
             let done = applied.written + applied.removed;
