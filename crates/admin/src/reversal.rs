@@ -191,8 +191,9 @@ impl Copy<'_> {
             Door::Callee => Some(self.call.callee.clone()),
         };
         let app = &self.call.app;
-        let text =
-            party.as_ref().map_or_else(|| format!("resume app {app}"), |id| format!("resume {}", escape(id.as_str())));
+        let text = party
+            .as_ref()
+            .map_or_else(|| format!("resume app {app}"), |id| format!("resume party {}", escape(id.as_str())));
         let action = Action::SetStatus { app: app.clone(), party, status: Status::Active, note: None };
         let command = item_command("resume", &self.owner(door));
         Next::Steps(vec![Step { command, action, text, previous: None, only_adds: false }])

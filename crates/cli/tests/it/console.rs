@@ -11,6 +11,7 @@ use crate::support::TestServer;
 
 mod calls;
 mod check;
+mod faults;
 mod health;
 mod history;
 mod import;
@@ -41,7 +42,12 @@ impl Drop for Console {
 impl Console {
     /// Starts `console` over the table of a server, and signs in.
     pub(crate) fn over(server: &TestServer, arguments: &[&str]) -> Self {
-        let (process, url) = start(server.tool().arg("console").args(["--listen", "127.0.0.1:0"]).args(arguments));
+        Self::of_tool(server.tool(), arguments)
+    }
+
+    /// The same over the table of these arguments of the tool.
+    fn of_tool(mut tool: Command, arguments: &[&str]) -> Self {
+        let (process, url) = start(tool.arg("console").args(["--listen", "127.0.0.1:0"]).args(arguments));
         let mut console = Self::sign_in(&url);
         console.process = Some(process);
         console
