@@ -134,7 +134,7 @@ impl Guard {
 }
 
 /// 256 random bits in hexadecimal digits.
-pub(super) fn random() -> anyhow::Result<String> {
+fn random() -> anyhow::Result<String> {
     let (mut left, mut right) = ([0; 16], [0; 16]);
     let random = rustls::crypto::ring::default_provider().secure_random;
     for half in [&mut left, &mut right] {

@@ -101,6 +101,17 @@ pub(super) fn plain_page(status: StatusCode, title: &str, content: &Markup) -> R
     (status, document(title, &body)).into_response()
 }
 
+/// A page with a result, or with the reason in its place.
+pub(super) fn with_result(
+    result: Result<Markup, PageError>,
+    page: impl FnOnce(Markup) -> Result<Response, PageError>,
+) -> Result<Response, PageError> {
+    match result {
+        Ok(result) => page(result),
+        Err(error) => error.on(page(error.message())),
+    }
+}
+
 /// A text from the table, the log or a person. Characters that are not shown, or that change the direction of text, become
 /// visible, and the text does not change the order of what is around it.
 pub(super) fn text(text: &str) -> Markup {
@@ -269,10 +280,7 @@ impl PageError {
 
     /// A page that shows the reason, with the status of the error.
     pub(super) fn on(&self, page: Result<Response, Self>) -> Result<Response, Self> {
-        page.map(|mut page| {
-            *page.status_mut() = self.status;
-            page
-        })
+        page.map(|page| (self.status, page).into_response())
     }
 
     /// The reason, on a page that shows something else too.

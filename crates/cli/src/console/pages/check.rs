@@ -16,7 +16,7 @@ use crate::args::check_one_party;
 use crate::console::Console;
 use crate::console::doors::doors;
 use crate::console::fields::{Fields, Query};
-use crate::console::page::{self, PageError, Section, app_input, empty, input, page, party_link, text};
+use crate::console::page::{self, PageError, Section, app_input, empty, input, page, party_link, text, with_result};
 use crate::console::pages::calls::{answer_form, media_of};
 use crate::time::now;
 
@@ -27,21 +27,17 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 }
 
 async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
-    let mut problem = None;
     let result = match question(&console, &fields).await {
-        Ok(Some(question)) => answer(&console, &fields, &question).await?,
-        Ok(None) => empty(
+        Ok(Some(question)) => Ok(answer(&console, &fields, &question).await?),
+        Ok(None) => Ok(empty(
             "Nothing is checked yet.",
             &html! { "Type a caller and a callee, as in the log or in any spelling of a number. Nothing is called or written." },
-        ),
-        Err(error) => problem.insert(error).message(),
+        )),
+        Err(error) => Err(error),
     };
-    let content = html! { (form(&console, &fields)) (result) };
-    let page = page(&console, Section::Check, PATH, "Check a call", &fields, content);
-    match problem {
-        Some(error) => error.on(page),
-        None => page,
-    }
+    with_result(result, |result| {
+        page(&console, Section::Check, PATH, "Check a call", &fields, html! { (form(&console, &fields)) (result) })
+    })
 }
 
 fn form(console: &Console, fields: &Fields) -> Markup {

@@ -16,7 +16,7 @@ use crate::args::check_one_party;
 use crate::commands::history::counts_text;
 use crate::console::Console;
 use crate::console::fields::{Fields, Query};
-use crate::console::page::{self, PageError, Section, app_input, empty, hidden, input, page, text};
+use crate::console::page::{self, PageError, Section, app_input, empty, hidden, input, page, text, with_result};
 use crate::console::undo::{CHANGE, Reference, before_and_after};
 use crate::time::now;
 
@@ -36,13 +36,9 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 }
 
 async fn show(State(console): State<Arc<Console>>, Query(fields): Query) -> Result<Response, PageError> {
-    let list = list(&console, &fields).await;
-    let result = list.as_ref().map_or_else(PageError::message, Clone::clone);
-    let page = page(&console, Section::History, PATH, "History", &fields, html! { (form(&console, &fields)) (result) });
-    match list {
-        Ok(_) => page,
-        Err(error) => error.on(page),
-    }
+    with_result(list(&console, &fields).await, |list| {
+        page(&console, Section::History, PATH, "History", &fields, html! { (form(&console, &fields)) (list) })
+    })
 }
 
 fn form(console: &Console, fields: &Fields) -> Markup {
