@@ -83,11 +83,18 @@ impl Console {
         ))
     }
 
-    /// Sends the form of a page that has this action and contains this text, with more fields, and gets the page to which it leads.
-    pub(crate) fn submit(&self, page: &Answer, (action, text): (&str, &str), more: &[(&str, &str)]) -> Answer {
+    /// Sends the form of a page that has this action and contains this text, with more fields.
+    #[track_caller]
+    pub(crate) fn send_form(&self, page: &Answer, (action, text): (&str, &str), more: &[(&str, &str)]) -> Answer {
         let fields = page.form(action, text);
-        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let answer = self.post(action, &[&fields, more].concat()).is(303);
+        let fields = fields.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        self.post(action, &fields.chain(more.iter().copied()).collect::<Vec<_>>())
+    }
+
+    /// The same, and gets the page to which the answer leads.
+    #[track_caller]
+    pub(crate) fn submit(&self, page: &Answer, form: (&str, &str), more: &[(&str, &str)]) -> Answer {
+        let answer = self.send_form(page, form, more).is(303);
         self.get(answer.header("location").unwrap())
     }
 

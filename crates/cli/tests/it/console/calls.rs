@@ -84,19 +84,14 @@ fn a_change_by_another_person_is_seen_and_not_overwritten() {
     wait_for(&console, "a");
     let opened = open_newest(&console);
     server.run("deny --app shop --from a --to b --note mine").succeeds();
-    let fields = opened.form("/calls/answer", "Writes:");
-    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     console
-        .post("/calls/answer", &fields)
+        .send_form(&opened, ("/calls/answer", "Writes:"), &[])
         .is(409)
         .shows("changed since the page was loaded")
         .shows("deny a to b (mine)");
     server.run("show --app shop b").succeeds().prints("deny a to b (mine)");
     server.run("block --app shop a --note mine").succeeds();
-    let fields = opened.form("/calls/block", "Writes:");
-    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let fields = [fields.as_slice(), &[("note", "yours")]].concat();
-    console.post("/calls/block", &fields).is(409).shows("block a (mine)");
+    console.send_form(&opened, ("/calls/block", "Writes:"), &[("note", "yours")]).is(409).shows("block a (mine)");
 }
 
 /// A line of the log.
@@ -237,9 +232,7 @@ fn several_steps_are_written_and_taken_back_together() {
     server.run("allow --app shop --from a --to b --disabled").succeeds();
     let opened = open_newest(&console).shows("enable allow a to b");
     server.run("allow --app shop --from a --to b --note theirs").succeeds();
-    let fields = opened.form("/calls/answer", "Writes:");
-    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    console.post("/calls/answer", &fields).is(409).shows("theirs");
+    console.send_form(&opened, ("/calls/answer", "Writes:"), &[]).is(409).shows("theirs");
 }
 
 /// A browser that polls gets the page only if it changed.

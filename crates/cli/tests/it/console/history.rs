@@ -63,9 +63,7 @@ fn a_change_that_was_changed_again_is_taken_back_only_after_a_look() {
     let after = server.items();
     let console = Console::over(&server, &["--app", "shop"]);
     let page = console.get("/history").is(200);
-    let fields = page.form("/undo", "allow --app shop --from PPP009");
-    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let question = console.post("/undo", &fields).is(200);
+    let question = console.send_form(&page, ("/undo", "allow --app shop --from PPP009"), &[]).is(200);
     let question = question.shows("was changed again since").shows("deny PPP009 to PPP005 (<b>later</b>)");
     assert!(!question.body.contains("<b>later"), "{}", question.body);
     assert_eq!(server.items(), after);

@@ -36,9 +36,7 @@ fn wait_for(console: &Console, path: &str, is_reached: impl Fn(&Answer) -> bool)
 /// Sends the form that writes, with more fields.
 fn write(console: &Console, path: &str, page: &Answer, more: &[(&str, &str)]) -> Answer {
     let action = format!("{path}/write");
-    let fields = page.form(&action, "Write ");
-    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    console.post(&action, &[&fields, more].concat())
+    console.send_form(page, (&action, "Write "), more)
 }
 
 fn rules(server: &TestServer) -> Run {

@@ -134,11 +134,10 @@ fn a_party_is_blocked_suspended_and_grouped_and_each_change_is_undone() {
     let wrong = [("app", "shop"), ("party", "PPP005"), ("action", "add"), ("group", "No Name")];
     console.post("/parties/change", &wrong).is(400).shows("No Name");
     // A block that another person wrote meanwhile is not overwritten.
-    let form = console.get(path).form("/parties/change", "Block all");
+    let page = console.get(path);
     server.run("block --app shop PPP005 --note theirs").succeeds();
-    let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mine = [("action", "block"), ("note", "mine")];
-    console.post("/parties/change", &[&form[..], &mine].concat()).is(409).shows("theirs");
+    console.send_form(&page, ("/parties/change", "Block all"), &mine).is(409).shows("theirs");
 }
 
 #[test]

@@ -45,15 +45,14 @@ fn an_unknown_app_has_to_be_confirmed() {
     let server = TestServer::with_table();
     server.run("allow --app shop --from a --to b").succeeds();
     let console = Console::over(&server, &[]);
-    let form = console.get(EDIT).form(EDIT, "");
-    let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let form = console.get(EDIT);
     let fields = [("app", "shpo"), ("from", "a"), ("to", "b"), ("effect", "allow"), ("note", "kept")];
-    let fields = [&form[..], &fields].concat();
-    let answer = console.post(EDIT, &fields).is(400).shows("Nothing is stored for app `shpo`").shows("similar: shop");
+    let send = |more| console.send_form(&form, (EDIT, ""), &[&fields[..], more].concat());
+    let answer = send(&[]).is(400).shows("Nothing is stored for app `shpo`").shows("similar: shop");
     assert!(answer.body.contains("value=\"kept\""), "{}", answer.body);
-    console.post(EDIT, &[&fields[..], &[("new-app", "shop")]].concat()).is(400);
+    send(&[("new-app", "shop")]).is(400);
     assert_eq!(server.items().len(), 1);
-    console.post(EDIT, &[&fields[..], &[("new-app", "shpo")]].concat()).is(303);
+    send(&[("new-app", "shpo")]).is(303);
     assert_eq!(server.items().len(), 2);
 }
 
@@ -61,8 +60,7 @@ fn an_unknown_app_has_to_be_confirmed() {
 fn what_cannot_be_written_is_explained_and_the_fields_stay() {
     let server = TestServer::with_table();
     let console = Console::over(&server, &[]);
-    let form = console.get(EDIT).form(EDIT, "");
-    let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let form = console.get(EDIT);
     for (from, to, more, expected) in [
         ("", "b", ("note", "kept"), "the caller, or a pattern"),
         ("a", "", ("note", "kept"), "the callee, or a pattern"),
@@ -74,16 +72,16 @@ fn what_cannot_be_written_is_explained_and_the_fields_stay() {
         ("a", "b", ("hours", "Mon 9-18"), "Mon 9-18"),
     ] {
         let fields = [("app", "shop"), ("from", from), ("to", to), ("effect", "deny"), more];
-        let answer = console.post(EDIT, &[&form[..], &fields].concat()).is(400);
+        let answer = console.send_form(&form, (EDIT, ""), &fields).is(400);
         assert!(answer.text().to_lowercase().contains(&expected.to_lowercase()), "{expected}: {}", answer.text());
         assert!(answer.body.contains(&format!("value=\"{}\"", more.1)) || answer.text().contains(more.1));
     }
     let block = [("app", "shop"), ("from", "PPP*"), ("effect", "block")];
-    console.post(EDIT, &[&form[..], &block].concat()).is(400).shows("not one party");
+    console.send_form(&form, (EDIT, ""), &block).is(400).shows("not one party");
     assert_eq!(server.items(), Vec::<serde_json::Value>::new());
     // What looks like a mistake can be insisted on.
     let exactly = [("app", "shop"), ("from", "1.5550100123E+10"), ("to", "b"), ("effect", "deny"), ("exactly", "yes")];
-    console.post(EDIT, &[&form[..], &exactly].concat()).is(303);
+    console.send_form(&form, (EDIT, ""), &exactly).is(303);
     assert_eq!(server.items().len(), 1);
 }
 
@@ -160,10 +158,8 @@ fn a_rule_that_another_person_changed_is_shown_and_not_overwritten() {
     let console = Console::over(&server, &[]);
     let page = edit(&console, "PPP009", "PPP005", "");
     server.run("deny --app shop --from PPP009 --to PPP005 --note second --yes").succeeds();
-    let fields = page.form(EDIT, "Write over");
-    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let mine = [("effect", "allow"), ("note", "mine"), ("until", "30d")];
-    let answer = console.post(EDIT, &[&fields[..], &mine].concat()).is(409);
+    let answer = console.send_form(&page, (EDIT, "Write over"), &mine).is(409);
     let text = answer.text();
     for version in ["first", "second", "mine"] {
         assert!(text.contains(&format!("({version})")), "{version}: {text}");
@@ -174,14 +170,12 @@ fn a_rule_that_another_person_changed_is_shown_and_not_overwritten() {
     console.submit(&answer, (EDIT, "Write over"), &mine).shows("Written: allow PPP009 to PPP005");
     assert_eq!(server.items()[0]["note"]["S"], "mine");
     // A new rule does not overwrite one that it did not show.
-    let form = console.get(EDIT).form(EDIT, "");
-    let form: Vec<_> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let form = console.get(EDIT);
     let new = [("app", "shop"), ("from", "PPP009"), ("to", "PPP005"), ("effect", "deny")];
-    console.post(EDIT, &[&form[..], &new].concat()).is(409).shows("Stored now");
+    console.send_form(&form, (EDIT, ""), &new).is(409).shows("Stored now");
     // One that was deleted meanwhile is not written again either.
-    let page = edit(&console, "PPP009", "PPP005", "").form(EDIT, "Write over");
+    let page = edit(&console, "PPP009", "PPP005", "");
     server.run("revoke --app shop --from PPP009 --to PPP005 --yes").succeeds();
-    let page: Vec<_> = page.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    console.post(EDIT, &[&page[..], &mine].concat()).is(409).shows("nothing");
+    console.send_form(&page, (EDIT, "Write over"), &mine).is(409).shows("nothing");
     assert_eq!(server.items().len(), 0);
 }
