@@ -215,8 +215,7 @@ impl Console {
         for attempt in 0..MAX_ATTEMPTS {
             let undo = self.settings.table.plan_undo(change).await?;
             if undo.is_unchanged() {
-                let done = self.performed(text, Vec::new(), app, sent.then_some(&author)).await;
-                return Ok(Performed { is_written: done.change.is_some(), ..done });
+                return Ok(self.performed(text, Vec::new(), app, sent.then_some(&author)).await.if_found());
             }
             if !sent && !is_seen(&undo, seen) {
                 return Err(PageError::conflict(

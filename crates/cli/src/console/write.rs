@@ -46,7 +46,7 @@ enum Planned {
 /// An action that was written, or had no effect.
 pub(super) struct Performed {
     /// What was done, in words.
-    pub(super) text: String,
+    text: String,
     pub(super) notices: Vec<String>,
     pub(super) is_written: bool,
     /// The change, to take it back. `None` if nothing was written, or if the history could not be read.
@@ -54,6 +54,11 @@ pub(super) struct Performed {
 }
 
 impl Performed {
+    /// The same if the last attempt was not answered: it is written only if its change is found.
+    pub(super) fn if_found(self) -> Self {
+        Self { is_written: self.change.is_some(), ..self }
+    }
+
     /// What was done, and whether that was needed.
     pub(super) fn what(&self) -> String {
         let Self { text, is_written, .. } = self;
@@ -140,8 +145,7 @@ impl Console {
             }
             // After an attempt, that one may have been written although its answer was lost.
             if plan.is_unchanged {
-                let done = self.performed(plan.text, plan.notices, action.app(), author.as_ref()).await;
-                return Ok(Performed { is_written: done.change.is_some(), ..done });
+                return Ok(self.performed(plan.text, plan.notices, action.app(), author.as_ref()).await.if_found());
             }
             if let Some(seen) = seen.filter(|seen| *seen != plan.before) {
                 return Err(changed_meanwhile(seen, &plan));

@@ -147,18 +147,20 @@ fn simulation(console: &Console) -> Markup {
                 "Sends the hooks of a session with two calls to the app's URL, as WCS does, and obeys the answers as WCS would. \
                  The calls are decided and logged like others."
             }
-            @if !is_running { form class="actions" method="post" action="/health/simulate" {
-                label { "App's URL " input type="url" name="url" value=[url] placeholder="https://…/rest/my_api" required; }
-                label { "App " input class="short" name="app" value=(app) autocomplete="off"; }
-                label {
-                    "Secret "
-                    input class="short" type="password" name="secret" autocomplete="off" aria-describedby="secret";
+            @if !is_running {
+                form class="actions" method="post" action="/health/simulate" {
+                    label { "App's URL " input type="url" name="url" value=[url] placeholder="https://…/rest/my_api" required; }
+                    label { "App " input class="short" name="app" value=(app) autocomplete="off"; }
+                    label {
+                        "Secret "
+                        input class="short" type="password" name="secret" autocomplete="off" aria-describedby="secret";
+                    }
+                    button { "Check the URL" }
                 }
-                button { "Check the URL" }
+                p class="help" id="secret" {
+                    "The rest_hook_secret_key, if WCS signs hooks; by default, that of WCS_HOOK_SECRET. It is not kept."
+                }
             }
-            p class="help" id="secret" {
-                "The rest_hook_secret_key, if WCS signs hooks; by default, that of WCS_HOOK_SECRET. It is not kept."
-            } }
             @if let (Some(job), Some(state)) = (&job, &state) {
                 h3 { "Result for " code { (text(&job.data.url)) } ", " (time(job.started_at)) }
                 @match state {
